@@ -1,0 +1,246 @@
+//! The audit trail: what happened, who did it, and the hash chain that seals it.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::{AttemptNo, MessageId, ProviderId, Seq};
+use crate::receipt::Receipt;
+use crate::state::Failure;
+use crate::time::Timestamp;
+
+/// One entry of an organisation's audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// To what.
+    pub subject: Subject,
+    /// By whom.
+    pub by: By,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// A message.
+    Message(MessageId),
+    /// The organisation itself.
+    Organisation,
+    /// One of its API keys, by id.
+    ApiKey(String),
+}
+
+/// Who caused something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    /// twotick itself.
+    System,
+    /// A holder of the organisation's API key of this name.
+    ApiKey(String),
+    /// A holder of the admin key.
+    Admin,
+    /// Meta, by webhook.
+    WhatsApp,
+    /// The configuration file, at start.
+    Config,
+}
+
+/// What happened. New variants go at the end: entries are kept for years.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The message was accepted.
+    Created,
+    /// The provider took the message.
+    Accepted {
+        /// The attempt that it took.
+        attempt: AttemptNo,
+        /// The provider's id.
+        provider_id: ProviderId,
+    },
+    /// An attempt failed and the next is scheduled.
+    RetryScheduled {
+        /// The attempt that failed.
+        attempt: AttemptNo,
+        /// Why.
+        failure: Failure,
+        /// When the next is due.
+        due: Timestamp,
+    },
+    /// Whether the provider took the attempt is not known.
+    OutcomeUnknown {
+        /// The attempt.
+        attempt: AttemptNo,
+        /// What was lost.
+        failure: Failure,
+        /// Until when a receipt may settle it before policy does.
+        settle_by: Timestamp,
+    },
+    /// No receipt settled the attempt in time; it will be sent again, as the policy says.
+    Resending {
+        /// The attempt whose outcome stayed unknown.
+        attempt: AttemptNo,
+    },
+    /// The message ended as FAILED.
+    Failed {
+        /// The attempt that decided it, if one did.
+        attempt: Option<AttemptNo>,
+        /// Why.
+        failure: Failure,
+    },
+    /// A receipt came.
+    Receipt {
+        /// The attempt that it is about.
+        attempt: AttemptNo,
+        /// What Meta said.
+        receipt: Box<Receipt>,
+        /// What became of it.
+        effect: ReceiptEffect,
+    },
+    /// The message was called back.
+    Cancelled,
+    /// A person queued the message again.
+    Requeued,
+    /// The organisation was created or changed.
+    OrgPut,
+    /// An API key was made.
+    KeyCreated,
+    /// An API key was revoked.
+    KeyRevoked,
+}
+
+/// What a receipt changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ReceiptEffect {
+    /// Moved the message on.
+    Applied,
+    /// Kept, but told nothing new: an earlier state, or another attempt.
+    Kept,
+    /// Contradicts what is known (failed after delivered): kept, not applied.
+    Anomaly,
+    /// Proved the delivery of a message that had ended otherwise.
+    Overruled,
+}
+
+/// Kinds of audit entry, as clients filter by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A message was accepted, or another thing made.
+    Created,
+    /// The provider took a message.
+    Sent,
+    /// Something changed.
+    Updated,
+    /// A message ended as FAILED.
+    Failed,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::Created, Self::Sent, Self::Updated, Self::Failed];
+
+    /// The action as clients write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Sent => "SENT",
+            Self::Updated => "UPDATED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// Reads an action as clients write it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+}
+
+impl Fact {
+    /// Under which action it is listed.
+    pub const fn action(&self) -> Action {
+        match self {
+            Self::Created | Self::KeyCreated => Action::Created,
+            Self::Accepted { .. } => Action::Sent,
+            Self::Failed { .. } => Action::Failed,
+            Self::RetryScheduled { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Resending { .. }
+            | Self::Receipt { .. }
+            | Self::Cancelled
+            | Self::Requeued
+            | Self::OrgPut
+            | Self::KeyRevoked => Action::Updated,
+        }
+    }
+
+    /// Its type on a message's timeline.
+    pub const fn activity(&self) -> &'static str {
+        match self {
+            Self::Created => "MESSAGE_CREATED",
+            Self::Accepted { .. } => "MESSAGE_SENT",
+            Self::RetryScheduled { .. } => "MESSAGE_RETRY_SCHEDULED",
+            Self::OutcomeUnknown { .. } => "MESSAGE_OUTCOME_UNKNOWN",
+            Self::Resending { .. } => "MESSAGE_RESENDING",
+            Self::Failed { .. } => "MESSAGE_FAILED",
+            Self::Receipt { .. } => "MESSAGE_STATUS_UPDATE",
+            Self::Cancelled => "MESSAGE_CANCELLED",
+            Self::Requeued => "MESSAGE_REQUEUED",
+            Self::OrgPut => "ORGANISATION_UPDATED",
+            Self::KeyCreated => "API_KEY_CREATED",
+            Self::KeyRevoked => "API_KEY_REVOKED",
+        }
+    }
+}
+
+/// A SHA-256 hash.
+pub type Hash = [u8; 32];
+
+/// A sealed run of audit entries. Its hash covers the block before it, so no entry can be changed or removed without
+/// changing every later block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// The first entry in it.
+    pub first: Seq,
+    /// The last entry in it.
+    pub last: Seq,
+    /// The hash of the block before; zeros for the first.
+    pub previous: Hash,
+    /// The hash of this block.
+    pub hash: Hash,
+}
+
+impl Block {
+    /// Seals entries `first..`, given as they are stored, after the block whose hash is `previous`.
+    pub fn seal<'a>(first: Seq, previous: Hash, entries: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(previous);
+        let mut next = first;
+        for bytes in entries {
+            hasher.update(next.to_be_bytes());
+            hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hasher.update(bytes);
+            next += 1;
+        }
+        Self { first, last: next.saturating_sub(1), previous, hash: hasher.finalize().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(previous: Hash, entries: &[&[u8]]) -> Hash {
+        Block::seal(1, previous, entries.iter().copied()).hash
+    }
+
+    #[test]
+    fn a_block_changes_with_any_entry_its_order_its_borders_and_its_past() {
+        let whole = seal([0; 32], &[b"ab", b"c"]);
+        assert_ne!(whole, seal([0; 32], &[b"ab", b"d"]));
+        assert_ne!(whole, seal([0; 32], &[b"c", b"ab"]));
+        assert_ne!(whole, seal([0; 32], &[b"a", b"bc"]));
+        assert_ne!(whole, seal([0; 32], &[b"ab"]));
+        assert_ne!(whole, seal([1; 32], &[b"ab", b"c"]));
+    }
+}

@@ -1,0 +1,108 @@
+//! Reading a JSON object field by field, so that every bad field is named at once.
+
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// One field that was refused, and why. `field` is a path such as `senders[0].accessToken`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The path of the field in the request.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// A reader over one JSON object that takes known fields out and collects what is wrong.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    prefix: String,
+    known: Vec<&'static str>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads `object`; `prefix` goes before each field's name in errors (`""` at the top).
+    pub fn new(object: &'a Map<String, Value>, prefix: &str) -> Self {
+        Self { object, prefix: prefix.to_owned(), known: Vec::new(), errors: Vec::new() }
+    }
+
+    /// The field's value; `null` counts as absent.
+    pub fn value(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.push(name);
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A string field, if present and a string.
+    pub fn text(&mut self, name: &'static str) -> Option<&'a str> {
+        let value = self.value(name)?;
+        let text = value.as_str();
+        if text.is_none() {
+            self.refuse(name, "must be a string");
+        }
+        text
+    }
+
+    /// A string field of `1..=max` characters.
+    pub fn short_text(&mut self, name: &'static str, max: usize) -> Option<&'a str> {
+        let text = self.text(name)?;
+        if (1..=max).contains(&text.chars().count()) {
+            Some(text)
+        } else {
+            self.refuse(name, format!("must have 1 to {max} characters"));
+            None
+        }
+    }
+
+    /// A string field that `T` can be parsed from; `T`'s error is the message.
+    pub fn parsed<T: FromStr<Err: ToString>>(&mut self, name: &'static str) -> Option<T> {
+        match self.text(name)?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A string field that must be one of the listed words.
+    pub fn one_of<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let list: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            self.refuse(name, format!("must be one of {}", list.join(", ")));
+        }
+        found
+    }
+
+    /// Says that the field is missing, if it is.
+    pub fn require(&mut self, name: &'static str) {
+        if self.object.get(name).is_none_or(Value::is_null) {
+            self.refuse(name, "is required");
+        }
+    }
+
+    /// Records that `name` is wrong.
+    pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError { field: format!("{}{name}", self.prefix), message: message.into() });
+    }
+
+    /// Takes over errors found by another reader.
+    pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        self.errors.extend(errors);
+    }
+
+    /// All that was wrong, unknown fields included.
+    pub fn finish(mut self) -> Vec<FieldError> {
+        for name in self.object.keys() {
+            if !self.known.contains(&name.as_str()) {
+                let message = format!("is not a known field; known are {}", self.known.join(", "));
+                self.errors.push(FieldError { field: format!("{}{name}", self.prefix), message });
+            }
+        }
+        self.errors
+    }
+}

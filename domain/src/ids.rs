@@ -1,0 +1,199 @@
+//! Typed ids. Each can be made only from text or numbers that are valid for it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A text that is not a valid id of the kind asked for; the message says what would be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct InvalidId(&'static str);
+
+fn is_token(text: &str, extra: &[u8]) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $extra:expr, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                if is_token(text, $extra) { Ok(Self(text.into())) } else { Err(InvalidId($rule)) }
+            }
+        }
+    };
+}
+
+text_id!(
+    /// An organisation's id, as its operator chose it.
+    OrgId, b"-_.", "must be 1 to 64 letters, digits, '-', '_' or '.'"
+);
+text_id!(
+    /// Meta's id of a business phone number (not the number itself). Names a sender.
+    PhoneNumberId, b"-_", "must be 1 to 64 letters, digits, '-' or '_'"
+);
+
+/// The id that the provider gave to a message (`wamid…`). Opaque; it embeds the recipient's digits, so it is not logged.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProviderId(Arc<str>);
+
+impl ProviderId {
+    /// Takes the provider's text as it is.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ProviderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProviderId(…)")
+    }
+}
+
+/// The number under which an organisation's keys are stored. Never given twice, so nothing of a deleted organisation
+/// can show up in a new one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrgNo(pub u32);
+
+/// A sender's number within its organisation; keeps the due index's keys short. Never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SenderNo(pub u16);
+
+/// Counts the owners of an organisation's data. A commit of an older epoch is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+/// The place of an entry in its organisation's audit trail: 1, 2, 3 … without a gap.
+pub type Seq = u64;
+
+/// A message's id: a version 7 UUID, so ids sort by the time of acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId(Uuid);
+
+impl MessageId {
+    /// From a UUID drawn by the caller.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// From the sixteen bytes of [`MessageId::as_bytes`].
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Sixteen bytes that sort as the ids do.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidId("must be a message id"))
+    }
+}
+
+/// The number of a send attempt of one message, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AttemptNo(pub u16);
+
+impl AttemptNo {
+    /// Where this attempt stands in a list of attempts.
+    pub fn index(self) -> usize {
+        usize::from(self.0).saturating_sub(1)
+    }
+}
+
+impl fmt::Display for AttemptNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One attempt of one message. Its text goes out as `biz_opaque_callback_data` and comes back in every receipt; other
+/// apps of the account see it, so it holds nothing but the two ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttemptRef {
+    /// The message.
+    pub message: MessageId,
+    /// Which of its attempts.
+    pub attempt: AttemptNo,
+}
+
+impl fmt::Display for AttemptRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tt1:{}:{}", self.message.0.simple(), self.attempt)
+    }
+}
+
+impl FromStr for AttemptRef {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId("is not an attempt of ours");
+        let (message, attempt) = text.strip_prefix("tt1:").and_then(|rest| rest.split_once(':')).ok_or(RULE)?;
+        let attempt = attempt.parse().ok().filter(|n| *n > 0).ok_or(RULE)?;
+        Ok(Self { message: message.parse().map_err(|_| RULE)?, attempt: AttemptNo(attempt) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_finds_its_way_back_through_opaque_text() {
+        let attempt = AttemptRef { message: MessageId::from_bytes([7; 16]), attempt: AttemptNo(3) };
+        assert_eq!(attempt.to_string(), "tt1:07070707070707070707070707070707:3");
+        assert_eq!(attempt.to_string().parse(), Ok(attempt));
+    }
+
+    #[test]
+    fn opaque_text_of_other_apps_is_not_ours() {
+        for text in ["", "tt1:", "tt1:xyz:1", "tt1:07070707070707070707070707070707:0", "a:01J9ZK6X"] {
+            assert!(text.parse::<AttemptRef>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_org_id_is_a_short_plain_token() {
+        assert!("org-123".parse::<OrgId>().is_ok());
+        for text in ["", "a b", "../x", "ä", &"x".repeat(65)] {
+            assert!(text.parse::<OrgId>().is_err(), "{text}");
+        }
+    }
+}

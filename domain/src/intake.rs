@@ -1,0 +1,252 @@
+//! A client's request, checked once and completely: every bad field is named at once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::audit::Hash;
+use crate::fields::{FieldError, Fields};
+use crate::ids::{MessageId, PhoneNumberId, SenderNo};
+use crate::message::{Category, Dossier, Message, OnUnknown, Priority, Recipient};
+use crate::payload;
+use crate::time::Timestamp;
+
+const IDEMPOTENCY_KEY_MAX: usize = 255;
+const DOSSIER_MAX: usize = 255;
+const SUBJECT_MAX: usize = 1000;
+
+/// A request that is valid in itself; whether the organisation has its sender is not yet known.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The sender, if the request names one.
+    pub from: Option<PhoneNumberId>,
+    /// Recognises the same request sent again: SHA-256 over its JSON with sorted keys.
+    pub fingerprint: Hash,
+    to: Recipient,
+    template_code: Option<String>,
+    payload: Vec<u8>,
+    dossier: Option<Dossier>,
+    subject: Option<String>,
+    idempotency_key: Option<String>,
+    send_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    priority: Priority,
+    category: Category,
+    on_unknown: Option<OnUnknown>,
+}
+
+impl NewMessage {
+    /// Reads a request body. `key_header` is the header `Idempotency-Key`, if sent.
+    pub fn parse(body: &Map<String, Value>, key_header: Option<&str>, now: Timestamp) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::new(body, "");
+        fields.require("to");
+        let to = fields.parsed("to");
+        fields.one_of("channel", &[("WHATSAPP", ())]);
+        let template_code = fields.text("templateCode").map(str::to_owned);
+        if template_code.as_deref().is_some_and(|name| !payload::is_template_name(name)) {
+            fields.refuse("templateCode", "must have 1 to 512 lower-case letters, digits and '_'");
+        }
+        fields.require("payloadJson");
+        let payload = match fields.value("payloadJson") {
+            Some(Value::Object(object)) => {
+                let check = if template_code.is_some() { payload::check_template } else { payload::check_native };
+                fields.extend(check(object));
+                serde_json::to_vec(object).unwrap_or_default()
+            }
+            Some(_) => {
+                fields.refuse("payloadJson", "must be an object");
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        let dossier = read_dossier(&mut fields);
+        let subject = fields.short_text("subject", SUBJECT_MAX).map(str::to_owned);
+        let idempotency_key = read_idempotency_key(&mut fields, key_header);
+        let from = fields.parsed("from");
+        let send_at = fields.parsed("sendAt");
+        let expires_at: Option<Timestamp> = fields.parsed("expiresAt");
+        if expires_at.is_some_and(|at| at <= now) {
+            fields.refuse("expiresAt", "must be in the future");
+        } else if expires_at.is_some() && send_at >= expires_at {
+            fields.refuse("expiresAt", "must be later than sendAt");
+        }
+        let lanes = [("HIGH", Priority::High), ("NORMAL", Priority::Normal), ("LOW", Priority::Low)];
+        let priority = fields.one_of("priority", &lanes).unwrap_or_default();
+        let categories = [("TRANSACTIONAL", Category::Transactional), ("MARKETING", Category::Marketing)];
+        let category = fields.one_of("category", &categories).unwrap_or_default();
+        let on_unknown = fields.one_of("onUnknown", &[("RESEND", OnUnknown::Resend), ("HOLD", OnUnknown::Hold)]);
+
+        let errors = fields.finish();
+        let Some(to) = to.filter(|_| errors.is_empty()) else { return Err(errors) };
+        Ok(Self {
+            from,
+            fingerprint: fingerprint(body),
+            to,
+            template_code,
+            payload,
+            dossier,
+            subject,
+            idempotency_key,
+            send_at,
+            expires_at,
+            priority,
+            category,
+            on_unknown,
+        })
+    }
+
+    /// The client's name for the request.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+
+    /// The message that this request becomes.
+    pub fn into_message(self, id: MessageId, from: PhoneNumberId, sender: SenderNo, now: Timestamp) -> Message {
+        Message {
+            id,
+            from,
+            sender,
+            to: self.to,
+            template_code: self.template_code,
+            payload: self.payload.into(),
+            dossier: self.dossier,
+            subject: self.subject,
+            idempotency_key: self.idempotency_key,
+            send_at: self.send_at,
+            expires_at: self.expires_at,
+            priority: self.priority,
+            category: self.category,
+            on_unknown: self.on_unknown,
+            created_at: now,
+        }
+    }
+}
+
+fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
+    let dossier = match fields.value("dossierId")? {
+        Value::Number(number) => Dossier::Number(number.to_string()),
+        Value::String(text) => Dossier::Text(text.clone()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            fields.refuse("dossierId", "must be a number or a string");
+            return None;
+        }
+    };
+    if (1..=DOSSIER_MAX).contains(&dossier.key().chars().count()) {
+        Some(dossier)
+    } else {
+        fields.refuse("dossierId", format!("must have 1 to {DOSSIER_MAX} characters"));
+        None
+    }
+}
+
+fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option<String> {
+    let key = fields.short_text("idempotencyKey", IDEMPOTENCY_KEY_MAX);
+    match (key, header) {
+        (Some(key), Some(header)) if key != header => {
+            fields.refuse("idempotencyKey", "differs from the header Idempotency-Key");
+        }
+        (None, Some(header)) if !(1..=IDEMPOTENCY_KEY_MAX).contains(&header.chars().count()) => {
+            let message = format!("header Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_MAX} characters");
+            fields.refuse("idempotencyKey", message);
+        }
+        (Some(_) | None, Some(_) | None) => {}
+    }
+    key.or(header).map(str::to_owned)
+}
+
+/// `serde_json` keeps objects sorted, so two texts of the same JSON have the same fingerprint. The idempotency key may
+/// stand in the body or in the header, so it is left out.
+fn fingerprint(body: &Map<String, Value>) -> Hash {
+    let rest: BTreeMap<_, _> = body.iter().filter(|(name, _)| *name != "idempotencyKey").collect();
+    Sha256::digest(serde_json::to_vec(&rest).unwrap_or_default()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    fn parse(body: &Value, header: Option<&str>) -> Result<NewMessage, Vec<String>> {
+        NewMessage::parse(body.as_object().unwrap(), header, NOW)
+            .map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+    }
+
+    fn text(extra: Value) -> Value {
+        let mut body = json!({"to": "+1234567890", "payloadJson": {"type": "text", "text": {"body": "hi"}}});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        body
+    }
+
+    #[test]
+    fn the_seed_request_is_accepted() {
+        let body = json!({"dossierId": 456, "channel": "WHATSAPP", "to": "+1234567890", "templateCode": "welcome_message",
+            "payloadJson": {"language": "en", "components": [{"type": "body", "parameters": [{"type": "text", "text": "John Doe"}]}]},
+            "idempotencyKey": "unique-123"});
+        let new = parse(&body, None).unwrap();
+        assert_eq!(new.idempotency_key(), Some("unique-123"));
+        assert_eq!(new.dossier, Some(Dossier::Number("456".into())));
+    }
+
+    #[test]
+    fn every_bad_field_is_named_at_once() {
+        let body = json!({"to": "123", "channel": "SMS", "templateCode": "Bad Name", "payloadJson": {"type": "text"},
+            "dossierId": true, "subject": "", "idempotencyKey": "", "from": "a b", "sendAt": "soon", "expiresAt": 5,
+            "priority": "URGENT", "category": "SPAM", "onUnknown": "PANIC", "surprise": 1});
+        let mut fields = parse(&body, None).unwrap_err();
+        fields.sort();
+        assert_eq!(
+            fields,
+            [
+                "category",
+                "channel",
+                "dossierId",
+                "expiresAt",
+                "from",
+                "idempotencyKey",
+                "onUnknown",
+                "payloadJson.language",
+                "payloadJson.type",
+                "priority",
+                "sendAt",
+                "subject",
+                "surprise",
+                "templateCode",
+                "to"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_request_names_what_is_required() {
+        assert_eq!(parse(&json!({}), None).unwrap_err(), ["to", "payloadJson"]);
+    }
+
+    #[test]
+    fn the_key_may_come_in_the_body_or_the_header_but_not_differ() {
+        assert_eq!(parse(&text(json!({})), Some("k")).unwrap().idempotency_key(), Some("k"));
+        assert!(parse(&text(json!({"idempotencyKey": "k"})), Some("k")).is_ok());
+        assert_eq!(parse(&text(json!({"idempotencyKey": "k"})), Some("other")).unwrap_err(), ["idempotencyKey"]);
+        assert_eq!(parse(&text(json!({})), Some("")).unwrap_err(), ["idempotencyKey"]);
+        assert_eq!(parse(&text(json!({})), Some(&"k".repeat(256))).unwrap_err(), ["idempotencyKey"]);
+    }
+
+    #[test]
+    fn the_fingerprint_ignores_spelling_but_not_content() {
+        let print = |text: &str, header| parse(&serde_json::from_str(text).unwrap(), header).unwrap().fingerprint;
+        let a = r#"{"to":"+1234567890","payloadJson":{"type":"text","text":{"body":"hi"}},"idempotencyKey":"k"}"#;
+        let b = r#"{ "payloadJson": {"text":{"body":"\u0068i"},"type":"text"}, "to": "+1234567890" }"#;
+        assert_eq!(print(a, None), print(b, Some("k")));
+        assert_ne!(print(a, None), print(&a.replace("hi", "ho"), None));
+    }
+
+    #[test]
+    fn times_must_lie_ahead_and_in_order() {
+        let at = |secs| NOW.after(std::time::Duration::from_secs(secs)).to_string();
+        assert!(parse(&text(json!({"sendAt": at(10), "expiresAt": at(20)})), None).is_ok());
+        assert_eq!(parse(&text(json!({"sendAt": at(20), "expiresAt": at(20)})), None).unwrap_err(), ["expiresAt"]);
+        assert_eq!(parse(&text(json!({"expiresAt": NOW.to_string()})), None).unwrap_err(), ["expiresAt"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! What must hold after every step of a message, as predicates: used by property tests and as debug assertions in the
+//! runtime.
+
+use crate::lifecycle::rank;
+use crate::state::{AttemptStatus, Phase, State};
+
+/// A rule that was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Broken {
+    /// An unfinished message must have exactly one due time, a finished one none.
+    #[error("due time does not match the phase")]
+    Due,
+    /// A message that is SENDING has an attempt that is open.
+    #[error("SENDING without an open attempt")]
+    SendWithoutIntent,
+    /// No more attempts than allowed.
+    #[error("more attempts than allowed")]
+    TooManyAttempts,
+    /// Delivery is never taken back.
+    #[error("moved backwards")]
+    Backwards,
+    /// Times are in order: sent, delivered, read.
+    #[error("times out of order")]
+    Times,
+    /// FAILED says why.
+    #[error("FAILED without a reason")]
+    FailedWithoutReason,
+    /// The version grows by one with each step.
+    #[error("version did not grow by one")]
+    Version,
+}
+
+/// Checks one state.
+pub fn check(state: &State) -> Result<(), Broken> {
+    let unfinished = matches!(state.phase, Phase::Queued { .. } | Phase::Sending { .. });
+    if state.due().is_some() != unfinished {
+        return Err(Broken::Due);
+    }
+    let open = state
+        .attempts
+        .last()
+        .is_some_and(|attempt| matches!(attempt.status, AttemptStatus::Sending | AttemptStatus::Unknown));
+    if matches!(state.phase, Phase::Sending { .. }) && !open {
+        return Err(Broken::SendWithoutIntent);
+    }
+    if state.attempt_count() > state.max_attempts {
+        return Err(Broken::TooManyAttempts);
+    }
+    if state.sent_at > state.delivered_at.or(state.sent_at) || state.delivered_at > state.read_at.or(state.delivered_at)
+    {
+        return Err(Broken::Times);
+    }
+    if state.phase == Phase::Failed && state.failure.is_none() {
+        return Err(Broken::FailedWithoutReason);
+    }
+    Ok(())
+}
+
+/// Checks a step from one state to the next.
+pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
+    check(after)?;
+    if after.version != before.version.wrapping_add(1) {
+        return Err(Broken::Version);
+    }
+    if rank(before.phase) >= rank(Phase::Delivered) && rank(after.phase) < rank(before.phase) {
+        return Err(Broken::Backwards);
+    }
+    Ok(())
+}

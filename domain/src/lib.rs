@@ -1,0 +1,27 @@
+//! What a message is and what may happen to it.
+//!
+//! Everything here is a value or a pure function: no I/O, no clock, no randomness, no actors. Time comes in as
+//! [`Timestamp`], randomness as a `roll` in `0.0..1.0`. The heart is [`lifecycle::decide`]; [`invariants`] says what
+//! must hold after every step of it.
+
+pub mod audit;
+pub mod fields;
+pub mod ids;
+pub mod intake;
+pub mod invariants;
+pub mod lifecycle;
+pub mod message;
+pub mod org;
+pub mod outcome;
+pub mod payload;
+pub mod receipt;
+pub mod retry;
+pub mod state;
+pub mod throttle;
+pub mod time;
+
+pub use fields::FieldError;
+pub use ids::{AttemptNo, AttemptRef, Epoch, MessageId, OrgId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq};
+pub use message::{Dossier, Message, OnUnknown, Priority};
+pub use state::{Attempt, AttemptStatus, Failure, Phase, State, Status};
+pub use time::Timestamp;

@@ -1,0 +1,165 @@
+//! What a client asked to be sent. Written once, never changed; what becomes of it is [`crate::State`].
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{MessageId, PhoneNumberId, SenderNo};
+use crate::time::Timestamp;
+
+/// A message as it was accepted.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The sender that it goes out from.
+    pub from: PhoneNumberId,
+    /// That sender's number within the organisation.
+    pub sender: SenderNo,
+    /// Whom it goes to.
+    pub to: Recipient,
+    /// The template's name; without one the payload is a native WhatsApp object.
+    pub template_code: Option<String>,
+    /// `payloadJson`, as JSON text.
+    pub payload: Arc<[u8]>,
+    /// The customer file that it belongs to.
+    pub dossier: Option<Dossier>,
+    /// For people; never sent.
+    pub subject: Option<String>,
+    /// The client's name for the request.
+    pub idempotency_key: Option<String>,
+    /// Not to be sent before.
+    pub send_at: Option<Timestamp>,
+    /// Not to be sent after.
+    pub expires_at: Option<Timestamp>,
+    /// Its lane.
+    pub priority: Priority,
+    /// Which consent applies.
+    pub category: Category,
+    /// What to do when the outcome of a send stays unknown; `None`: as configured.
+    pub on_unknown: Option<OnUnknown>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+impl Message {
+    /// Whether it may no longer be sent.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Shows the id only: the rest is private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({})", self.id)
+    }
+}
+
+/// A phone number in E.164 with its `+`. Without the `+` Meta would prepend the sender's own country code, so nothing
+/// else is accepted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Recipient(Arc<str>);
+
+/// A text that is not an E.164 number.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("must be a phone number in E.164: '+' and 7 to 15 digits, such as +4915112345678")]
+pub struct NotE164;
+
+impl Recipient {
+    /// The number with its `+`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Recipient {
+    type Err = NotE164;
+
+    fn from_str(text: &str) -> Result<Self, NotE164> {
+        let digits = text.strip_prefix('+').ok_or(NotE164)?;
+        let valid =
+            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        if valid { Ok(Self(text.into())) } else { Err(NotE164) }
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recipient(…)")
+    }
+}
+
+/// The client's name of a customer file: a JSON number or string, given back as it came.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Dossier {
+    /// Came as a number; kept as its JSON text.
+    Number(String),
+    /// Came as a string.
+    Text(String),
+}
+
+impl Dossier {
+    /// The text under which it is looked up: `456` and `"456"` are the same dossier.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Number(text) | Self::Text(text) => text,
+        }
+    }
+}
+
+/// The lane of a message within its sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// The usual.
+    #[default]
+    Normal,
+    /// After all others.
+    Low,
+}
+
+/// Which consent applies to a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Category {
+    /// Part of a dealing that the recipient has with the business.
+    #[default]
+    Transactional,
+    /// Advertising.
+    Marketing,
+}
+
+/// What to do with a send whose outcome stays unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OnUnknown {
+    /// Send again; the recipient may get it twice.
+    #[default]
+    Resend,
+    /// End it as FAILED until a receipt or a person decides.
+    Hold,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipient_is_e164_with_its_plus() {
+        for good in ["+1234567890", "+4915112345678", "+1234567", "+123456789012345"] {
+            assert!(good.parse::<Recipient>().is_ok(), "{good}");
+        }
+        for bad in ["", "+", "1234567890", "+123456", "+1234567890123456", "+12 34567890", "+0123456789", "+12345x789"]
+        {
+            assert!(bad.parse::<Recipient>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_phone_number() {
+        let recipient: Recipient = "+4915112345678".parse().unwrap();
+        assert!(!format!("{recipient:?}").contains("4915112345678"));
+    }
+}

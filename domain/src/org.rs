@@ -1,0 +1,359 @@
+//! An organisation: its senders, its API keys, its settings.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::audit::Hash;
+use crate::fields::{FieldError, Fields};
+use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
+use crate::time::Timestamp;
+
+const NAME_MAX: usize = 200;
+const SECRET_MAX: usize = 4096;
+/// Meta gives a business portfolio 20 numbers unless it asks for more; beyond this the record would grow too large.
+const SENDERS_MAX: usize = 200;
+
+/// One organisation, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Org {
+    /// Its id, chosen by the operator.
+    pub id: OrgId,
+    /// The number that its keys in the store begin with.
+    pub no: OrgNo,
+    /// For people.
+    pub name: String,
+    /// How strictly consent is asked for.
+    pub consent: ConsentPolicy,
+    /// Its phone numbers.
+    pub senders: Vec<Sender>,
+    /// The number that the next new sender gets.
+    pub next_sender: u16,
+    /// Its API keys.
+    pub keys: Vec<ApiKey>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted. Its record stays until its data is gone.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Org {
+    /// An organisation without senders or keys.
+    pub fn new(id: OrgId, no: OrgNo, now: Timestamp) -> Self {
+        Self {
+            name: id.to_string(),
+            id,
+            no,
+            consent: ConsentPolicy::default(),
+            senders: Vec::new(),
+            next_sender: 1,
+            keys: Vec::new(),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        }
+    }
+
+    /// The sender with this phone number id.
+    pub fn sender(&self, id: &PhoneNumberId) -> Option<&Sender> {
+        self.senders.iter().find(|sender| sender.phone_number_id == *id)
+    }
+
+    /// This organisation as `put` wants it. Senders not named go; a secret not given stays as it is.
+    pub fn apply(&self, put: &PutOrg, now: Timestamp) -> Result<Self, Vec<FieldError>> {
+        let mut next = self.clone();
+        let mut errors = Vec::new();
+        next.senders = Vec::new();
+        for (i, new) in put.senders.iter().enumerate() {
+            let old = self.sender(&new.phone_number_id);
+            let mut secret = |name: &str, given: &Option<Secret>, old: Option<&Secret>| {
+                given.as_ref().or(old).cloned().unwrap_or_else(|| {
+                    let field = format!("senders[{i}].{name}");
+                    errors.push(FieldError { field, message: "is required for a new sender".into() });
+                    Secret::default()
+                })
+            };
+            let sender = Sender {
+                no: old.map_or(SenderNo(next.next_sender), |old| old.no),
+                phone_number_id: new.phone_number_id.clone(),
+                waba_id: new.waba_id.clone().or_else(|| old.and_then(|old| old.waba_id.clone())),
+                access_token: secret("accessToken", &new.access_token, old.map(|old| &old.access_token)),
+                app_secret: secret("appSecret", &new.app_secret, old.map(|old| &old.app_secret)),
+                verify_token: secret("verifyToken", &new.verify_token, old.map(|old| &old.verify_token)),
+                messages_per_second: new.messages_per_second,
+            };
+            if old.is_none() {
+                next.next_sender = next.next_sender.saturating_add(1);
+            }
+            next.senders.push(sender);
+        }
+        if let Some(name) = &put.name {
+            next.name.clone_from(name);
+        }
+        next.consent = put.consent.unwrap_or(self.consent);
+        next.updated_at = now;
+        if errors.is_empty() { Ok(next) } else { Err(errors) }
+    }
+}
+
+/// How strictly an organisation asks for consent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsentPolicy {
+    /// Transactional unless revoked, marketing only if granted.
+    #[default]
+    Default,
+    /// Both only if granted.
+    Required,
+    /// Never asked.
+    Off,
+}
+
+impl ConsentPolicy {
+    /// The words for it in the API and in the configuration.
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("default", Self::Default), ("required", Self::Required), ("off", Self::Off)];
+
+    /// The policy as clients write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Required => "required",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// One business phone number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// Its number within the organisation.
+    pub no: SenderNo,
+    /// Meta's id of the phone number.
+    pub phone_number_id: PhoneNumberId,
+    /// Meta's id of its WhatsApp business account.
+    pub waba_id: Option<String>,
+    /// The bearer token for calls.
+    pub access_token: Secret,
+    /// The key of webhook signatures.
+    pub app_secret: Secret,
+    /// What Meta shows when it verifies the webhook address.
+    pub verify_token: Secret,
+    /// Its own rate; `None`: as configured for all.
+    pub messages_per_second: Option<u32>,
+}
+
+/// A key that opens an organisation's API. Only the SHA-256 of the key is kept: it is 256 random bits, so a slow hash
+/// would add nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Names the key; not secret.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// SHA-256 of the key.
+    pub hash: Hash,
+    /// What it opens.
+    pub scopes: Vec<KeyScope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What an API key opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KeyScope {
+    /// Posting, retrying and cancelling messages.
+    Send,
+    /// Reading.
+    Read,
+    /// Consents and other settings of the organisation.
+    Manage,
+}
+
+impl KeyScope {
+    /// The words for it in the API.
+    pub const WORDS: [(&'static str, Self); 3] = [("send", Self::Send), ("read", Self::Read), ("manage", Self::Manage)];
+
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Send, Self::Read, Self::Manage];
+
+    /// The scope as clients write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Read => "read",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+/// A text that must not be seen. `Debug` hides it; only [`Secret::expose`] shows it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for the one place that must use it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl FromStr for Secret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let printable = text.bytes().all(|b| b.is_ascii_graphic());
+        if printable && (1..=SECRET_MAX).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must have 1 to 4096 printable ASCII characters without blanks")
+        }
+    }
+}
+
+/// A request to create or change an organisation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOrg {
+    /// For people; `None` keeps it.
+    pub name: Option<String>,
+    /// `None` keeps it.
+    pub consent: Option<ConsentPolicy>,
+    /// All its senders.
+    pub senders: Vec<PutSender>,
+}
+
+/// A sender as put. A secret left out stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutSender {
+    /// Meta's id of the phone number.
+    pub phone_number_id: PhoneNumberId,
+    /// Meta's id of its account.
+    pub waba_id: Option<String>,
+    /// The bearer token for calls.
+    pub access_token: Option<Secret>,
+    /// The key of webhook signatures.
+    pub app_secret: Option<Secret>,
+    /// What Meta shows when it verifies the webhook address.
+    pub verify_token: Option<Secret>,
+    /// Its own rate.
+    pub messages_per_second: Option<u32>,
+}
+
+impl PutOrg {
+    /// Reads the body of `PUT /admin/orgs/{orgId}`.
+    pub fn parse(body: &Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::new(body, "");
+        let name = fields.short_text("name", NAME_MAX).map(str::to_owned);
+        let consent = fields.one_of("consent", &ConsentPolicy::WORDS);
+        let mut senders: Vec<PutSender> = Vec::new();
+        fields.require("senders");
+        match fields.value("senders") {
+            Some(Value::Array(items)) if items.len() <= SENDERS_MAX => {
+                for (i, item) in items.iter().enumerate() {
+                    match PutSender::parse(item, &format!("senders[{i}]")) {
+                        Ok(sender) if senders.iter().any(|s| s.phone_number_id == sender.phone_number_id) => {
+                            fields.refuse(&format!("senders[{i}].phoneNumberId"), "is named twice");
+                        }
+                        Ok(sender) => senders.push(sender),
+                        Err(errors) => fields.extend(errors),
+                    }
+                }
+            }
+            Some(Value::Array(_)) => fields.refuse("senders", format!("must have at most {SENDERS_MAX} items")),
+            Some(_) => fields.refuse("senders", "must be an array"),
+            None => {}
+        }
+        let errors = fields.finish();
+        if errors.is_empty() { Ok(Self { name, consent, senders }) } else { Err(errors) }
+    }
+}
+
+impl PutSender {
+    fn parse(item: &Value, path: &str) -> Result<Self, Vec<FieldError>> {
+        let Value::Object(object) = item else {
+            return Err(vec![FieldError { field: path.to_owned(), message: "must be an object".into() }]);
+        };
+        let mut fields = Fields::new(object, &format!("{path}."));
+        fields.require("phoneNumberId");
+        let phone_number_id = fields.parsed("phoneNumberId");
+        let waba_id = fields.short_text("wabaId", 64).map(str::to_owned);
+        let access_token = fields.parsed("accessToken");
+        let app_secret = fields.parsed("appSecret");
+        let verify_token = fields.parsed("verifyToken");
+        let messages_per_second = fields.value("messagesPerSecond").and_then(|value| {
+            let rate = value.as_u64().and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate > 0);
+            if rate.is_none() {
+                fields.refuse("messagesPerSecond", "must be a whole number from 1");
+            }
+            rate
+        });
+        let errors = fields.finish();
+        match phone_number_id {
+            Some(phone_number_id) if errors.is_empty() => {
+                Ok(Self { phone_number_id, waba_id, access_token, app_secret, verify_token, messages_per_second })
+            }
+            Some(_) | None => Err(errors),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_secs(1);
+
+    fn put(body: Value) -> PutOrg {
+        PutOrg::parse(body.as_object().unwrap()).unwrap()
+    }
+
+    fn acme() -> Org {
+        Org::new("acme".parse().unwrap(), OrgNo(1), NOW)
+    }
+
+    #[test]
+    fn a_sender_put_again_keeps_its_number_and_the_secrets_it_has() {
+        let full = put(json!({"name": "Acme", "senders": [
+            {"phoneNumberId": "1", "accessToken": "t", "appSecret": "s", "verifyToken": "v"}]}));
+        let first = acme().apply(&full, NOW).unwrap();
+        let second =
+            first.apply(&put(json!({"senders": [{"phoneNumberId": "1", "accessToken": "new"}]})), NOW).unwrap();
+        assert_eq!(second.name, "Acme");
+        let sender = &second.senders[0];
+        assert_eq!((sender.no, sender.access_token.expose(), sender.app_secret.expose()), (SenderNo(1), "new", "s"));
+    }
+
+    #[test]
+    fn a_new_sender_without_secrets_is_refused_by_field() {
+        let errors = acme().apply(&put(json!({"senders": [{"phoneNumberId": "1"}]})), NOW).unwrap_err();
+        let fields: Vec<_> = errors.into_iter().map(|error| error.field).collect();
+        assert_eq!(fields, ["senders[0].accessToken", "senders[0].appSecret", "senders[0].verifyToken"]);
+    }
+
+    #[test]
+    fn a_sender_number_is_never_given_twice() {
+        let sender = |id: &str| json!({"phoneNumberId": id, "accessToken": "t", "appSecret": "s", "verifyToken": "v"});
+        let one = acme().apply(&put(json!({"senders": [sender("1")]})), NOW).unwrap();
+        let none = one.apply(&put(json!({"senders": []})), NOW).unwrap();
+        let two = none.apply(&put(json!({"senders": [sender("2")]})), NOW).unwrap();
+        assert_eq!(two.senders[0].no, SenderNo(2));
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug_output() {
+        let secret: Secret = "EAAG-token".parse().unwrap();
+        assert!(!format!("{secret:?}").contains("EAAG"));
+    }
+}

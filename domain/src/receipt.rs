@@ -1,0 +1,83 @@
+//! What Meta reports about a message after the send, by webhook.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AttemptRef, ProviderId};
+use crate::outcome::ProviderError;
+use crate::time::Timestamp;
+
+/// One status of one message. May come in any order, any number of times, or never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Meta's id of the message.
+    pub provider_id: ProviderId,
+    /// The attempt that it names, where it came back with our opaque text.
+    pub attempt: Option<AttemptRef>,
+    /// What happened.
+    pub kind: ReceiptKind,
+    /// When, by Meta's clock; whole seconds.
+    pub at: Timestamp,
+    /// Meta's error, if `kind` is [`ReceiptKind::Failed`] and it gave one.
+    pub error: Option<ProviderError>,
+    /// Meta's `pricing` object, as JSON text.
+    pub pricing: Option<Arc<[u8]>>,
+}
+
+/// The statuses that Meta reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ReceiptKind {
+    /// Left Meta for the recipient.
+    Sent,
+    /// Reached a device of the recipient.
+    Delivered,
+    /// Was opened. Implies delivered. (`played`, for voice, counts as read.)
+    Read,
+    /// Could not be delivered.
+    Failed,
+}
+
+impl ReceiptKind {
+    /// Meta's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for ReceiptKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which kinds of receipt one attempt has had; a second of the same kind is a repeat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts(u8);
+
+impl Receipts {
+    const fn bit(kind: ReceiptKind) -> u8 {
+        match kind {
+            ReceiptKind::Sent => 1,
+            ReceiptKind::Delivered => 2,
+            ReceiptKind::Read => 4,
+            ReceiptKind::Failed => 8,
+        }
+    }
+
+    /// Whether `kind` has come before.
+    pub const fn has(self, kind: ReceiptKind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    /// Notes that `kind` has come.
+    pub const fn note(&mut self, kind: ReceiptKind) {
+        self.0 |= Self::bit(kind);
+    }
+}

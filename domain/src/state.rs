@@ -1,0 +1,268 @@
+//! How far a message has come: small, rewritten with every step, and enough to decide the next.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AttemptNo, ProviderId, Seq};
+use crate::receipt::Receipts;
+use crate::time::Timestamp;
+
+/// The state of one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Grows by one with every change: the fence against deciding on an old state.
+    pub version: u32,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Its attempts, in order.
+    pub attempts: Vec<Attempt>,
+    /// How many attempts had been made when the current budget began: 0, or more after a manual retry.
+    pub budget_start: u16,
+    /// How many attempts it may make in all.
+    pub max_attempts: u16,
+    /// The last error, until a success clears it.
+    pub failure: Option<Failure>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When the provider took it.
+    pub sent_at: Option<Timestamp>,
+    /// When it reached the recipient, by Meta's clock.
+    pub delivered_at: Option<Timestamp>,
+    /// When it was read, by Meta's clock.
+    pub read_at: Option<Timestamp>,
+    /// Its entries in the audit trail, in order.
+    pub trail: Vec<Seq>,
+}
+
+impl State {
+    /// A message just accepted, to be sent at `due`.
+    pub fn accepted(due: Timestamp, max_attempts: u16, now: Timestamp) -> Self {
+        Self {
+            version: 0,
+            phase: Phase::Queued { due },
+            attempts: Vec::new(),
+            budget_start: 0,
+            max_attempts,
+            failure: None,
+            updated_at: now,
+            sent_at: None,
+            delivered_at: None,
+            read_at: None,
+            trail: Vec::new(),
+        }
+    }
+
+    /// How many attempts it has made.
+    pub fn attempt_count(&self) -> u16 {
+        u16::try_from(self.attempts.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The number of its latest attempt; `None` before the first.
+    pub fn latest(&self) -> Option<AttemptNo> {
+        Some(self.attempt_count()).filter(|n| *n > 0).map(AttemptNo)
+    }
+
+    /// One of its attempts.
+    pub fn attempt(&self, no: AttemptNo) -> Option<&Attempt> {
+        self.attempts.get(no.index())
+    }
+
+    /// The provider's id for it: that of the latest attempt that has one.
+    pub fn provider_id(&self) -> Option<&ProviderId> {
+        self.attempts.iter().rev().find_map(|attempt| attempt.provider_id.as_ref())
+    }
+
+    /// When the due index must wake it; `None` once nothing is to be done.
+    pub const fn due(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Queued { due } | Phase::Sending { due } => Some(due),
+            Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => None,
+        }
+    }
+
+    /// When it will be tried again, if it waits for another attempt.
+    pub fn next_retry_at(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Queued { due } if !self.attempts.is_empty() => Some(due),
+            Phase::Queued { .. }
+            | Phase::Sending { .. }
+            | Phase::Sent
+            | Phase::Delivered
+            | Phase::Read
+            | Phase::Failed
+            | Phase::Cancelled => None,
+        }
+    }
+}
+
+/// Where a message stands. Only an unfinished phase has a `due`, so exactly the unfinished are in the due index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Waits for its first or next attempt, at `due`.
+    Queued {
+        /// When to act: send, or expire.
+        due: Timestamp,
+    },
+    /// An attempt is under way, or its outcome is not known; settled by policy at `due`.
+    Sending {
+        /// When the wait for an outcome ends.
+        due: Timestamp,
+    },
+    /// The provider took it.
+    Sent,
+    /// It reached the recipient.
+    Delivered,
+    /// It was read.
+    Read,
+    /// It was not delivered, as far as we know.
+    Failed,
+    /// It was called back before it went.
+    Cancelled,
+}
+
+impl Phase {
+    /// The phase without its data.
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::Queued { .. } => Status::Queued,
+            Self::Sending { .. } => Status::Sending,
+            Self::Sent => Status::Sent,
+            Self::Delivered => Status::Delivered,
+            Self::Read => Status::Read,
+            Self::Failed => Status::Failed,
+            Self::Cancelled => Status::Cancelled,
+        }
+    }
+}
+
+/// A message's status as clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Status {
+    /// Waits to be sent.
+    Queued,
+    /// Being sent.
+    Sending,
+    /// Taken by the provider.
+    Sent,
+    /// On the recipient's device.
+    Delivered,
+    /// Opened by the recipient.
+    Read,
+    /// Ended without delivery.
+    Failed,
+    /// Called back.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in the order of a message's life.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Sending, Self::Sent, Self::Delivered, Self::Read, Self::Failed, Self::Cancelled];
+
+    /// The status as clients write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::Sending => "SENDING",
+            Self::Sent => "SENT",
+            Self::Delivered => "DELIVERED",
+            Self::Read => "READ",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Reads a status as clients write it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One attempt to send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When its intent was recorded, just before the call.
+    pub started_at: Timestamp,
+    /// When its outcome was known, or known to be lost.
+    pub finished_at: Option<Timestamp>,
+    /// How it stands.
+    pub status: AttemptStatus,
+    /// The provider's id, once known.
+    pub provider_id: Option<ProviderId>,
+    /// Why it failed, or why its outcome is unknown.
+    pub failure: Option<Failure>,
+    /// When the attempt after it was scheduled for.
+    pub next_retry_at: Option<Timestamp>,
+    /// Which receipts have named it.
+    pub receipts: Receipts,
+}
+
+impl Attempt {
+    /// An attempt that begins now.
+    pub fn begun(now: Timestamp) -> Self {
+        Self {
+            started_at: now,
+            finished_at: None,
+            status: AttemptStatus::Sending,
+            provider_id: None,
+            failure: None,
+            next_retry_at: None,
+            receipts: Receipts::default(),
+        }
+    }
+}
+
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AttemptStatus {
+    /// Under way.
+    Sending,
+    /// The provider took it.
+    Accepted,
+    /// It failed.
+    Failed,
+    /// Whether the provider took it is not known.
+    Unknown,
+}
+
+impl AttemptStatus {
+    /// The status as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sending => "SENDING",
+            Self::Accepted => "ACCEPTED",
+            Self::Failed => "FAILED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// Why something failed: Meta's code as text, or one of ours such as `EXPIRED`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stable code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with one of our own codes.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
+impl fmt::Debug for Failure {
+    /// The code only: Meta's texts may hold a phone number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({})", self.code)
+    }
+}

@@ -1,0 +1,95 @@
+//! Points in time, as milliseconds since the Unix epoch. Never reads a clock.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(u64);
+
+/// The latest time that RFC 3339 can write (end of the year 9999), in milliseconds.
+const MAX_MILLIS: u64 = 253_402_300_799_999;
+
+impl Timestamp {
+    /// The Unix epoch.
+    pub const EPOCH: Self = Self(0);
+    /// The last representable moment: the end of the year 9999.
+    pub const MAX: Self = Self(MAX_MILLIS);
+
+    /// From milliseconds since the Unix epoch; later than the year 9999 is cut to [`Timestamp::MAX`].
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(if millis > MAX_MILLIS { MAX_MILLIS } else { millis })
+    }
+
+    /// From whole seconds since the Unix epoch, as Meta writes times.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self::from_millis(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment moved later by `delay`.
+    pub fn after(self, delay: Duration) -> Self {
+        Self::from_millis(self.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(MAX_MILLIS)))
+    }
+
+    /// How long from `earlier` until this moment; zero if `earlier` is not earlier.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_millisecond(millis) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{millis}"),
+        }
+    }
+}
+
+/// A text that is not an RFC 3339 time.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("must be an RFC 3339 time such as 2026-11-23T08:00:00Z")]
+pub struct NotATime;
+
+impl FromStr for Timestamp {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let at: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
+        u64::try_from(at.as_millisecond()).map(Self::from_millis).map_err(|_| NotATime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_utc_with_milliseconds_and_read_back() {
+        let at = Timestamp::from_millis(1_767_225_600_007);
+        assert_eq!(at.to_string(), "2026-01-01T00:00:00.007Z");
+        assert_eq!(at.to_string().parse(), Ok(at));
+        assert_eq!("2026-01-01T01:00:00.007+01:00".parse(), Ok(at));
+    }
+
+    #[test]
+    fn a_time_on_a_whole_second_still_shows_its_milliseconds() {
+        assert_eq!(Timestamp::from_secs(1_767_225_600).to_string(), "2026-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn text_that_is_no_time_is_refused() {
+        for text in ["", "tomorrow", "2026-13-01T00:00:00Z", "2026-01-01", "1950-01-01T00:00:00Z"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATime), "{text}");
+        }
+    }
+}
