@@ -1,1 +1,31 @@
-//! placeholder
+//! Durable commits.
+//!
+//! The only write is a [`Commit`]: everything that one step changes, of one organisation. The [`Committer`] groups the
+//! commits that arrive during a flush into the next one and says of each when it is durable. Reads go through
+//! [`Store`], which knows the records; a [`Backend`] below it knows only ordered keys and values, so that a database
+//! server can stand there one day.
+//!
+//! Deliberately absent: any write that is not a commit, and any type of a backend's library.
+
+pub mod backend;
+mod codec;
+pub mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod folder;
+pub mod group_commit;
+mod keys;
+pub mod memory;
+pub mod records;
+pub mod search;
+pub mod sled;
+mod store;
+
+pub use backend::{Backend, StoreError};
+pub use commit::Commit;
+pub use folder::DataFolder;
+pub use group_commit::{CommitError, Committer, Unavailable};
+pub use memory::MemoryBackend;
+pub use records::{Head, Lane, Parked};
+pub use sled::SledBackend;
+pub use store::{DueEntry, Store};

@@ -1,0 +1,67 @@
+//! The storage boundary: ordered keys and values, written in atomic, durable batches.
+
+use std::ops::{ControlFlow, Range};
+
+/// One change of one key.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Sets the key to the value.
+    Put(Vec<u8>, Vec<u8>),
+    /// Removes the key, if it is there.
+    Delete(Vec<u8>),
+}
+
+/// In which order a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest key first.
+    Ascending,
+    /// Largest key first.
+    Descending,
+}
+
+/// What a scan calls for each key and value; it ends early at [`ControlFlow::Break`].
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
+/// An ordered key-value store.
+pub trait Backend: Send + Sync + 'static {
+    /// Applies `writes` in order, all or none. When it returns `Ok` they survive a power cut; on `Err` nothing may be
+    /// assumed of them, and the caller must not write again before the store was reopened.
+    fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError>;
+
+    /// The value of `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Visits the keys within `range` and their values.
+    fn scan(&self, range: Range<&[u8]>, order: Order, visit: Visit<'_>) -> Result<(), StoreError>;
+
+    /// Bytes on disk; 0 where there is no disk.
+    fn size_on_disk(&self) -> Result<u64, StoreError>;
+}
+
+/// What can go wrong with a store.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The backend could not do it: a full disk, an I/O error, a damaged file.
+    #[error("store could not {doing}: {cause}")]
+    Backend {
+        /// What it was doing.
+        doing: &'static str,
+        /// The backend's own words.
+        cause: String,
+    },
+    /// A record is not what it should be.
+    #[error("store holds a damaged {what}")]
+    Damaged {
+        /// Which kind of record.
+        what: &'static str,
+    },
+    /// A record was written by a newer version.
+    #[error("store holds a {what} of format {found}, newer than this version can read")]
+    Newer {
+        /// Which kind of record.
+        what: &'static str,
+        /// Its format.
+        found: u8,
+    },
+}

@@ -1,0 +1,52 @@
+//! How a record becomes bytes: one byte of format, then bincode. A new format gets a new number and keeps a reader for
+//! the old one.
+
+use bincode::config::{Configuration, standard};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backend::StoreError;
+
+const FORMAT: u8 = 1;
+const CONFIG: Configuration = standard();
+
+/// A record kind, named in errors.
+pub(crate) type Kind = &'static str;
+
+pub(crate) fn encode<T: Serialize>(kind: Kind, record: &T) -> Result<Vec<u8>, StoreError> {
+    let bytes = bincode::serde::encode_to_vec((FORMAT, record), CONFIG);
+    bytes.map_err(|error| StoreError::Backend { doing: kind, cause: error.to_string() })
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
+    match bytes.split_first() {
+        Some((&FORMAT, body)) => match bincode::serde::decode_from_slice(body, CONFIG) {
+            Ok((record, read)) if read == body.len() => Ok(record),
+            Ok(_) | Err(_) => Err(StoreError::Damaged { what: kind }),
+        },
+        Some((&found, _)) if found > FORMAT => Err(StoreError::Newer { what: kind, found }),
+        Some(_) | None => Err(StoreError::Damaged { what: kind }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let bytes = encode("test", &("text", 5u64, [1u8; 3])).unwrap();
+        assert_eq!(bytes[0], FORMAT);
+        assert_eq!(decode::<(String, u64, [u8; 3])>("test", &bytes).unwrap(), ("text".to_owned(), 5, [1; 3]));
+    }
+
+    #[test]
+    fn damaged_or_newer_bytes_are_told_apart_and_never_guessed() {
+        let mut bytes = encode("test", &7u64).unwrap();
+        bytes.push(0);
+        assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Damaged { .. })));
+        bytes[0] = FORMAT + 1;
+        assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Newer { found: 2, .. })));
+        assert!(matches!(decode::<u64>("test", &[]), Err(StoreError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,162 @@
+//! The only write: everything that one step of one organisation changes, together or not at all.
+
+use domain::audit::{Block, Entry, Hash};
+use domain::org::Org;
+use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, Seq, State};
+use serde::Serialize;
+
+use crate::backend::{StoreError, Write};
+use crate::codec::encode;
+use crate::keys;
+use crate::records::{Head, Lane, Parked};
+
+/// Values longer than this are split over several keys. sled writes a page of more than 128 KiB to a file of its own
+/// and never syncs that file; a page holds up to 17 values, so 4 KiB each keeps well below.
+const PART_MAX: usize = 4096;
+
+/// Changes of one organisation, to be made durable together.
+#[derive(Clone)]
+pub struct Commit {
+    pub(crate) org: OrgNo,
+    pub(crate) epoch: Epoch,
+    pub(crate) writes: Vec<Write>,
+}
+
+impl Commit {
+    /// An empty commit by the owner of `org` in `epoch`.
+    pub const fn new(org: OrgNo, epoch: Epoch) -> Self {
+        Self { org, epoch, writes: Vec::new() }
+    }
+
+    /// How many keys it changes.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// A new message, its state, its place in the due index, its idempotency key and the indexes it is found by.
+    pub fn accepted(&mut self, message: &Message, state: &State, fingerprint: &Hash) -> Result<(), StoreError> {
+        let (org, id) = (self.org, message.id);
+        self.put_parts("message", message, |part| keys::message_part(org, id, part))?;
+        self.put("state", keys::state(org, id), state)?;
+        if let Some(due) = due_key(org, message, state) {
+            self.mark(due);
+        }
+        if let Some(key) = &message.idempotency_key {
+            self.put("idempotency key", keys::idempotency(org, key), &(id, fingerprint))?;
+        }
+        if let Some(dossier) = &message.dossier {
+            self.mark(keys::dossier_message(org, dossier.key(), id));
+        }
+        self.mark(keys::recipient_message(org, message.to.as_str(), id));
+        Ok(())
+    }
+
+    /// A message's next state; the due index and the provider-id index follow it.
+    pub fn moved(&mut self, message: &Message, before: &State, after: &State) -> Result<(), StoreError> {
+        let (org, id) = (self.org, message.id);
+        self.put("state", keys::state(org, id), after)?;
+        let (old, new) = (due_key(org, message, before), due_key(org, message, after));
+        if old != new {
+            self.writes.extend(old.map(Write::Delete));
+            self.writes.extend(new.map(|key| Write::Put(key, Vec::new())));
+        }
+        for (no, attempt) in (1..).map(AttemptNo).zip(&after.attempts) {
+            let was_named = before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
+            if let Some(provider_id) = attempt.provider_id.as_ref().filter(|_| !was_named) {
+                let attempt = AttemptRef { message: id, attempt: no };
+                self.put("provider id", keys::provider(org, provider_id), &attempt)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The provider's answer to an attempt.
+    pub fn response(&mut self, id: MessageId, attempt: AttemptNo, body: Vec<u8>) {
+        self.writes.push(Write::Put(keys::response(self.org, id, attempt), body));
+    }
+
+    /// An entry of the audit trail, also on its dossier's timeline.
+    pub fn entry(&mut self, seq: Seq, entry: &Entry, dossier: Option<&Dossier>) -> Result<(), StoreError> {
+        self.put("audit entry", keys::audit(self.org, seq), entry)?;
+        if let Some(dossier) = dossier {
+            self.mark(keys::dossier_activity(self.org, dossier.key(), seq));
+        }
+        Ok(())
+    }
+
+    /// The organisation's head after all of this.
+    pub fn head(&mut self, head: &Head) -> Result<(), StoreError> {
+        self.put("head", keys::head(self.org), head)
+    }
+
+    /// Keeps a receipt whose message is not known.
+    pub fn park(&mut self, parked: &Parked) -> Result<(), StoreError> {
+        let key = keys::parked(self.org, &parked.receipt.provider_id, parked.receipt.kind as u8);
+        self.put("parked receipt", key, parked)
+    }
+
+    /// Lets a parked receipt go: it was applied, or waited too long.
+    pub fn unpark(&mut self, parked: &Parked) {
+        let key = keys::parked(self.org, &parked.receipt.provider_id, parked.receipt.kind as u8);
+        self.writes.push(Write::Delete(key));
+    }
+
+    /// A sealed block of the audit trail.
+    pub fn block(&mut self, block: &Block) -> Result<(), StoreError> {
+        self.put("block", keys::block(self.org, block.last), block)
+    }
+
+    /// The organisation's own record, after `before`. `next` is the number that the next new organisation will get.
+    pub fn org(&mut self, before: Option<&Org>, after: &Org, next: OrgNo) -> Result<(), StoreError> {
+        // A record that became shorter must not keep its old end.
+        self.forget_org(before)?;
+        let org = self.org;
+        self.put_parts("organisation", after, |part| keys::org_part(org, part))?;
+        self.put("organisation number", keys::NEXT_ORG.to_vec(), &next)
+    }
+
+    /// Removes the organisation's own record.
+    pub fn forget_org(&mut self, record: Option<&Org>) -> Result<(), StoreError> {
+        let bytes = record.map(|record| encode("organisation", record)).transpose()?.unwrap_or_default();
+        let parts = (0..).take(bytes.len().div_ceil(PART_MAX));
+        self.writes.extend(parts.map(|part| Write::Delete(keys::org_part(self.org, part))));
+        Ok(())
+    }
+
+    /// Removes keys found by [`crate::Store::data_keys`].
+    pub fn purge(&mut self, keys: Vec<Vec<u8>>) {
+        self.writes.extend(keys.into_iter().map(Write::Delete));
+    }
+
+    fn put<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {
+        self.writes.push(Write::Put(key, encode(kind, record)?));
+        Ok(())
+    }
+
+    /// Puts a record of any length.
+    fn put_parts<T: Serialize>(
+        &mut self,
+        kind: &'static str,
+        record: &T,
+        key: impl Fn(u16) -> Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let bytes = encode(kind, record)?;
+        self.writes
+            .extend((0..).zip(bytes.chunks(PART_MAX)).map(|(part, bytes)| Write::Put(key(part), bytes.to_vec())));
+        Ok(())
+    }
+
+    fn mark(&mut self, key: Vec<u8>) {
+        self.writes.push(Write::Put(key, Vec::new()));
+    }
+}
+
+fn due_key(org: OrgNo, message: &Message, state: &State) -> Option<Vec<u8>> {
+    let lane = Lane::of(state, message.priority);
+    state.due().map(|at| keys::due(org, message.sender, lane, at, message.id))
+}

@@ -1,0 +1,179 @@
+//! The data folder: what marks it as ours, which format it has, and who holds it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// The format that this version writes.
+const FORMAT: u32 = 1;
+const MARKER: &str = "twotick.store";
+/// May lie in a folder before its first use: an operator may bring the admin key along.
+const BEFORE_FIRST_USE: [&str; 2] = ["admin.key", "lost+found"];
+
+/// An opened data folder. Holds a lock on it while it lives.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why a folder cannot be used. Nothing in it was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It holds other things.
+    #[error("{} is not a twotick store: it has files but no {MARKER}; name an empty or a new folder", .0.display())]
+    NotAStore(PathBuf),
+    /// A newer version wrote it.
+    #[error("{} has store format {found}, and this version reads up to {FORMAT}; start a newer twotick", .path.display())]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Another process holds it.
+    #[error("{} is in use by another process; stop that one first, or name another folder", .0.display())]
+    InUse(PathBuf),
+    /// The system refused.
+    #[error("cannot {doing} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl DataFolder {
+    /// Opens the folder, or makes it if it is missing or empty.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let io = |doing| move |source| FolderError::Io { doing, path: path.to_owned(), source };
+        let marker = path.join(MARKER);
+        match fs::symlink_metadata(&marker) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => prepare(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(FolderError::NotAStore(path.to_owned()));
+            }
+            Err(error) => return Err(io("look into")(error)),
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(&marker).map_err(io("open"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(io("read"))?;
+        if text.is_empty() {
+            // New, or a first start that was cut off before it could say so.
+            file.seek(SeekFrom::Start(0)).map_err(io("write to"))?;
+            writeln!(file, "twotick store\nformat {FORMAT}").map_err(io("write to"))?;
+            file.sync_all().map_err(io("sync"))?;
+            sync_folder(path).map_err(io("sync"))?;
+        } else {
+            let found = text.strip_prefix("twotick store\nformat ").and_then(|rest| rest.trim().parse().ok());
+            match found {
+                Some(FORMAT) => {}
+                Some(found) if found > FORMAT => return Err(FolderError::Newer { path: path.to_owned(), found }),
+                Some(_) | None => return Err(FolderError::NotAStore(path.to_owned())),
+            }
+        }
+        Ok(Self { path: path.to_owned(), _lock: file })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Makes sure that `path` is a folder that may become a store.
+fn prepare(path: &Path) -> Result<(), FolderError> {
+    let io = |doing| move |source| FolderError::Io { doing, path: path.to_owned(), source };
+    match fs::read_dir(path) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(io("look into"))?.file_name();
+                if !BEFORE_FIRST_USE.iter().any(|known| name == *known) {
+                    return Err(FolderError::NotAStore(path.to_owned()));
+                }
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_private(path).map_err(io("make"))?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync_folder(parent.unwrap_or(Path::new("."))).map_err(io("sync"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(FolderError::NotAStore(path.to_owned())),
+        Err(error) => Err(io("look into")(error)),
+    }
+}
+
+/// Only the owner may look in: the folder holds access tokens.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes new names in a folder survive a power cut.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_folder_is_made_and_opens_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("a/b");
+        drop(DataFolder::open(&path).unwrap());
+        assert!(DataFolder::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_folder_is_held_by_one_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let _held = DataFolder::open(temp.path()).unwrap();
+        assert!(matches!(DataFolder::open(temp.path()), Err(FolderError::InUse(_))));
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_refused_and_left_as_it_was() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("letter.txt"), "dear").unwrap();
+        assert!(matches!(DataFolder::open(temp.path()), Err(FolderError::NotAStore(_))));
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_folder_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(DataFolder::open(file.path()), Err(FolderError::NotAStore(_))));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_as_it_was() {
+        let temp = tempfile::tempdir().unwrap();
+        let text = format!("twotick store\nformat {}\n", FORMAT + 1);
+        fs::write(temp.path().join(MARKER), &text).unwrap();
+        assert!(matches!(DataFolder::open(temp.path()), Err(FolderError::Newer { found: 2, .. })));
+        assert_eq!(fs::read_to_string(temp.path().join(MARKER)).unwrap(), text);
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_can_be_repeated() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join(MARKER), "").unwrap();
+        assert!(DataFolder::open(temp.path()).is_ok());
+    }
+}

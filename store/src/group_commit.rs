@@ -1,0 +1,273 @@
+//! Group commit: all that arrives during one flush is the next batch, and everybody waits for one fdatasync together.
+//!
+//! A batch that fails poisons the committer: nothing of it is acknowledged, and nothing more is written until the store
+//! was opened again, because the store no longer knows what is on the disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use domain::{Epoch, OrgNo};
+use tokio::sync::{mpsc, watch};
+
+use crate::backend::StoreError;
+use crate::commit::Commit;
+use crate::store::Store;
+
+/// Commits that may wait for the next flush.
+pub const QUEUE_MAX: usize = 16_384;
+/// Keys in one batch: beyond it the rest waits for the next, so that no flush grows without end.
+const BATCH_KEYS_MAX: usize = 65_536;
+
+/// Called once it is known whether a commit is durable.
+type Then = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
+
+struct Job {
+    commit: Commit,
+    then: Then,
+}
+
+enum Work {
+    Commit(Job),
+    Stop,
+}
+
+/// Why no commit can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Too many wait for the next flush: try again in a moment.
+    #[error("too many commits are waiting")]
+    Busy,
+    /// The store is unwell or closing.
+    #[error("the store takes no more commits")]
+    Closed,
+}
+
+/// Why a commit is not durable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A newer owner has taken over the organisation.
+    #[error("a newer owner has taken over")]
+    Fenced,
+    /// The batch failed, or one before it had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes commits, from any thread.
+#[derive(Clone)]
+pub struct Committer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    road: Road,
+    health: watch::Sender<Option<StoreError>>,
+    stats: Arc<Stats>,
+}
+
+enum Road {
+    Thread { queue: mpsc::Sender<Work>, thread: Mutex<Option<JoinHandle<()>>> },
+    Inline { writer: Mutex<Writer>, stopped: AtomicBool },
+}
+
+/// What the committer has done, for the actor tree.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Batches written.
+    pub batches: AtomicU64,
+    /// Commits in them.
+    pub commits: AtomicU64,
+    /// How long the last batch took, in microseconds.
+    pub last_batch_micros: AtomicU64,
+}
+
+/// A reserved place in the queue. Taken before a decision is made, so that a decision made can always be written.
+pub struct Slot<'a> {
+    inner: &'a Inner,
+    permit: Option<mpsc::Permit<'a, Work>>,
+}
+
+impl Committer {
+    /// Starts the writer thread.
+    pub fn start(store: &Store) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let (health, _) = watch::channel(None);
+        let stats = Arc::new(Stats::default());
+        let mut writer = Writer::new(store.clone(), health.clone(), Arc::clone(&stats));
+        let thread = std::thread::Builder::new().name("commit".into()).spawn(move || writer.run(jobs))?;
+        let road = Road::Thread { queue, thread: Mutex::new(Some(thread)) };
+        Ok(Self { inner: Arc::new(Inner { road, health, stats }) })
+    }
+
+    /// Writes each commit at once, on the caller's thread: for tests under a paused clock, which a thread would not hold.
+    pub fn inline(store: &Store) -> Self {
+        let (health, _) = watch::channel(None);
+        let stats = Arc::new(Stats::default());
+        let writer = Mutex::new(Writer::new(store.clone(), health.clone(), Arc::clone(&stats)));
+        let road = Road::Inline { writer, stopped: AtomicBool::new(false) };
+        Self { inner: Arc::new(Inner { road, health, stats }) }
+    }
+
+    /// Reserves a place in the queue.
+    pub fn reserve(&self) -> Result<Slot<'_>, Unavailable> {
+        let inner = &*self.inner;
+        if inner.health.borrow().is_some() {
+            return Err(Unavailable::Closed);
+        }
+        match &inner.road {
+            Road::Thread { queue, .. } => match queue.try_reserve() {
+                Ok(permit) => Ok(Slot { inner, permit: Some(permit) }),
+                Err(mpsc::error::TrySendError::Full(())) => Err(Unavailable::Busy),
+                Err(mpsc::error::TrySendError::Closed(())) => Err(Unavailable::Closed),
+            },
+            Road::Inline { stopped, .. } if stopped.load(Ordering::SeqCst) => Err(Unavailable::Closed),
+            Road::Inline { .. } => Ok(Slot { inner, permit: None }),
+        }
+    }
+
+    /// Turns to the error that poisoned the store, if that happens.
+    pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
+        self.inner.health.subscribe()
+    }
+
+    /// Commits that wait for the next flush.
+    pub fn waiting(&self) -> usize {
+        match &self.inner.road {
+            Road::Thread { queue, .. } => QUEUE_MAX.saturating_sub(queue.capacity()),
+            Road::Inline { .. } => 0,
+        }
+    }
+
+    /// What it has done.
+    pub fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+
+    /// Writes what is queued, then takes no more. Blocks until that is done.
+    pub fn stop(&self) {
+        match &self.inner.road {
+            Road::Thread { queue, thread } => {
+                let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(thread) = thread {
+                    // A full queue is being emptied by the thread that we then wait for.
+                    let mut stop = Work::Stop;
+                    while let Err(mpsc::error::TrySendError::Full(back)) = queue.try_send(stop) {
+                        stop = back;
+                        std::thread::yield_now();
+                    }
+                    if thread.join().is_err() {
+                        tracing::error!("the commit thread panicked");
+                    }
+                }
+            }
+            Road::Inline { stopped, .. } => stopped.store(true, Ordering::SeqCst),
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// Hands in a commit. `then` is called once, from the writer's thread: it must be quick and must not block.
+    pub fn submit(self, commit: Commit, then: impl FnOnce(Result<(), CommitError>) + Send + 'static) {
+        let job = Job { commit, then: Box::new(then) };
+        match (self.permit, &self.inner.road) {
+            (Some(permit), _) => permit.send(Work::Commit(job)),
+            (None, Road::Inline { writer, .. }) => {
+                let answers = writer.lock().unwrap_or_else(PoisonError::into_inner).write(vec![job]);
+                for (then, result) in answers {
+                    then(result);
+                }
+            }
+            (None, Road::Thread { .. }) => {}
+        }
+    }
+}
+
+/// Writes batches and remembers each organisation's epoch.
+struct Writer {
+    store: Store,
+    epochs: HashMap<OrgNo, Epoch>,
+    health: watch::Sender<Option<StoreError>>,
+    stats: Arc<Stats>,
+}
+
+impl Writer {
+    fn new(store: Store, health: watch::Sender<Option<StoreError>>, stats: Arc<Stats>) -> Self {
+        Self { store, epochs: HashMap::new(), health, stats }
+    }
+
+    fn run(&mut self, mut queue: mpsc::Receiver<Work>) {
+        let mut open = true;
+        while open {
+            let Some(first) = queue.blocking_recv() else { return };
+            let (mut jobs, mut keys) = (Vec::new(), 0);
+            let mut next = Some(first);
+            while let Some(work) = next {
+                match work {
+                    Work::Commit(job) => {
+                        keys += job.commit.len();
+                        jobs.push(job);
+                    }
+                    Work::Stop => open = false,
+                }
+                next = if open && keys < BATCH_KEYS_MAX { queue.try_recv().ok() } else { None };
+            }
+            for (then, result) in self.write(jobs) {
+                then(result);
+            }
+        }
+        // Whoever still holds a reserved place is answered, too.
+        queue.close();
+        while let Some(work) = queue.blocking_recv() {
+            if let Work::Commit(job) = work {
+                for (then, result) in self.write(vec![job]) {
+                    then(result);
+                }
+            }
+        }
+    }
+
+    /// Writes all commits of `jobs` that are not fenced off as one batch; says of each how it went.
+    fn write(&mut self, jobs: Vec<Job>) -> Vec<(Then, Result<(), CommitError>)> {
+        let poisoned = self.health.borrow().clone();
+        if let Some(error) = poisoned {
+            return jobs.into_iter().map(|job| (job.then, Err(error.clone().into()))).collect();
+        }
+        let began = Instant::now();
+        let mut writes = Vec::with_capacity(jobs.iter().map(|job| job.commit.len()).sum());
+        let mut verdicts = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let verdict = self.admit(&job.commit);
+            if verdict.is_ok() {
+                writes.extend(job.commit.writes);
+            }
+            verdicts.push((job.then, verdict));
+        }
+        self.stats.batches.fetch_add(1, Ordering::Relaxed);
+        self.stats.commits.fetch_add(u64::try_from(verdicts.len()).unwrap_or(0), Ordering::Relaxed);
+        let result = if writes.is_empty() { Ok(()) } else { self.store.backend.apply(writes) };
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.stats.last_batch_micros.store(micros, Ordering::Relaxed);
+        if let Err(error) = &result {
+            tracing::error!(%error, "a batch failed; the store takes no more commits until it is reopened");
+            self.health.send_replace(Some(error.clone()));
+        }
+        let answer = |verdict: Result<(), CommitError>| verdict.and(result.clone().map_err(CommitError::from));
+        verdicts.into_iter().map(|(then, verdict)| (then, answer(verdict))).collect()
+    }
+
+    /// Refuses an owner that another has replaced.
+    fn admit(&mut self, commit: &Commit) -> Result<(), CommitError> {
+        let current = match self.epochs.get(&commit.org) {
+            Some(epoch) => *epoch,
+            None => self.store.head(commit.org)?.epoch,
+        };
+        if commit.epoch < current {
+            return Err(CommitError::Fenced);
+        }
+        self.epochs.insert(commit.org, commit.epoch);
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! The key layout: one tree, a letter for the kind, the organisation's number, then what sorts.
+//!
+//! | letter | after the organisation | value |
+//! |---|---|---|
+//! | `o` | part | the organisation |
+//! | `h` | | its head: epoch, last audit seq, counts |
+//! | `m` | message id, part | the message as accepted |
+//! | `s` | message id | its state |
+//! | `r` | message id, attempt | the provider's answer |
+//! | `d` | sender, lane, due, message id | (due index) |
+//! | `i` | hash of idempotency key | message id and fingerprint |
+//! | `p` | hash of provider id | attempt |
+//! | `a` | seq | audit entry |
+//! | `b` | seq of its last entry | sealed block |
+//! | `x` | hash of dossier, message id | (messages of a dossier) |
+//! | `y` | hash of dossier, seq | (activity of a dossier) |
+//! | `t` | hash of recipient, message id | (messages to a recipient) |
+//! | `k` | hash of provider id, receipt kind | parked receipt |
+//! | `n` | (no organisation) | the next organisation's number |
+//!
+//! Big-endian numbers, so keys sort as their values do.
+
+use domain::{AttemptNo, MessageId, OrgNo, ProviderId, SenderNo, Seq, Timestamp};
+use sha2::{Digest, Sha256};
+
+use crate::records::Lane;
+
+/// Sixteen bytes of SHA-256: enough never to collide by accident, and short whatever was hashed.
+type Short = [u8; 16];
+
+fn short(text: &str) -> Short {
+    let mut out = Short::default();
+    for (to, from) in out.iter_mut().zip(Sha256::digest(text)) {
+        *to = from;
+    }
+    out
+}
+
+fn key(kind: u8, org: OrgNo, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(5 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(kind);
+    key.extend(org.0.to_be_bytes());
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+/// All keys that begin with `prefix`: from it to the first that does not.
+pub(crate) fn within(prefix: Vec<u8>) -> std::ops::Range<Vec<u8>> {
+    let mut end = prefix.clone();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    prefix..end
+}
+
+/// The last sixteen bytes of a key, where they are a message id.
+pub(crate) fn message_at_end(key: &[u8]) -> Option<MessageId> {
+    key.last_chunk().copied().map(MessageId::from_bytes)
+}
+
+/// The last eight bytes of a key, where they are a seq.
+pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
+    key.last_chunk().copied().map(Seq::from_be_bytes)
+}
+
+pub(crate) const NEXT_ORG: &[u8] = b"n";
+pub(crate) const ORGS: u8 = b'o';
+
+/// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytk";
+
+/// Every key of one kind of one organisation begins with this.
+pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
+    key(kind, org, &[])
+}
+
+pub(crate) fn org_part(org: OrgNo, part: u16) -> Vec<u8> {
+    key(ORGS, org, &[&part.to_be_bytes()])
+}
+
+pub(crate) fn head(org: OrgNo) -> Vec<u8> {
+    key(b'h', org, &[])
+}
+
+pub(crate) fn message(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b'm', org, &[id.as_bytes()])
+}
+
+pub(crate) fn message_part(org: OrgNo, id: MessageId, part: u16) -> Vec<u8> {
+    key(b'm', org, &[id.as_bytes(), &part.to_be_bytes()])
+}
+
+pub(crate) fn state(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b's', org, &[id.as_bytes()])
+}
+
+pub(crate) fn responses(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b'r', org, &[id.as_bytes()])
+}
+
+pub(crate) fn response(org: OrgNo, id: MessageId, attempt: AttemptNo) -> Vec<u8> {
+    key(b'r', org, &[id.as_bytes(), &attempt.0.to_be_bytes()])
+}
+
+pub(crate) fn lane(org: OrgNo, sender: SenderNo, lane: Lane) -> Vec<u8> {
+    key(b'd', org, &[&sender.0.to_be_bytes(), &[lane as u8]])
+}
+
+pub(crate) fn due(org: OrgNo, sender: SenderNo, lane: Lane, at: Timestamp, id: MessageId) -> Vec<u8> {
+    key(b'd', org, &[&sender.0.to_be_bytes(), &[lane as u8], &at.as_millis().to_be_bytes(), id.as_bytes()])
+}
+
+/// The due time within a key of the due index.
+pub(crate) fn due_at(key: &[u8]) -> Option<Timestamp> {
+    let bytes = key.get(8..16)?;
+    Some(Timestamp::from_millis(u64::from_be_bytes(bytes.try_into().ok()?)))
+}
+
+pub(crate) fn idempotency(org: OrgNo, text: &str) -> Vec<u8> {
+    key(b'i', org, &[&short(text)])
+}
+
+pub(crate) fn provider(org: OrgNo, id: &ProviderId) -> Vec<u8> {
+    key(b'p', org, &[&short(id.as_str())])
+}
+
+pub(crate) fn audit(org: OrgNo, seq: Seq) -> Vec<u8> {
+    key(b'a', org, &[&seq.to_be_bytes()])
+}
+
+pub(crate) fn block(org: OrgNo, last: Seq) -> Vec<u8> {
+    key(b'b', org, &[&last.to_be_bytes()])
+}
+
+pub(crate) fn dossier_messages(org: OrgNo, dossier: &str) -> Vec<u8> {
+    key(b'x', org, &[&short(dossier)])
+}
+
+pub(crate) fn dossier_message(org: OrgNo, dossier: &str, id: MessageId) -> Vec<u8> {
+    key(b'x', org, &[&short(dossier), id.as_bytes()])
+}
+
+pub(crate) fn dossier_activities(org: OrgNo, dossier: &str) -> Vec<u8> {
+    key(b'y', org, &[&short(dossier)])
+}
+
+pub(crate) fn dossier_activity(org: OrgNo, dossier: &str, seq: Seq) -> Vec<u8> {
+    key(b'y', org, &[&short(dossier), &seq.to_be_bytes()])
+}
+
+pub(crate) fn recipient_messages(org: OrgNo, to: &str) -> Vec<u8> {
+    key(b't', org, &[&short(to)])
+}
+
+pub(crate) fn recipient_message(org: OrgNo, to: &str, id: MessageId) -> Vec<u8> {
+    key(b't', org, &[&short(to), id.as_bytes()])
+}
+
+pub(crate) fn parked(org: OrgNo, id: &ProviderId, kind: u8) -> Vec<u8> {
+    key(b'k', org, &[&short(id.as_str()), &[kind]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_keys_sort_by_lane_then_time() {
+        let at = |lane, millis, id| {
+            due(OrgNo(1), SenderNo(1), lane, Timestamp::from_millis(millis), MessageId::from_bytes([id; 16]))
+        };
+        let keys = [
+            at(Lane::Settle, 900, 1),
+            at(Lane::High, 500, 1),
+            at(Lane::Normal, 100, 2),
+            at(Lane::Normal, 300, 1),
+            at(Lane::Low, 1, 1),
+        ];
+        assert!(keys.is_sorted());
+        assert_eq!(due_at(&keys[1]), Some(Timestamp::from_millis(500)));
+        assert_eq!(message_at_end(&keys[2]), Some(MessageId::from_bytes([2; 16])));
+    }
+
+    #[test]
+    fn a_range_holds_its_prefix_and_nothing_else() {
+        let range = within(vec![b'm', 0, 0, 0, 255]);
+        assert_eq!(range.end, vec![b'm', 0, 0, 1]);
+        assert!(range.contains(&vec![b'm', 0, 0, 0, 255, 7]));
+    }
+}

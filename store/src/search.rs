@@ -1,0 +1,245 @@
+//! Lists for people: newest first, a page at a time, each bounded in what it reads.
+
+use std::ops::ControlFlow;
+
+use domain::audit::{Action, Entry};
+use domain::state::Status;
+use domain::{Message, MessageId, OrgNo, Seq, State};
+
+use crate::backend::{Order, StoreError};
+use crate::codec::decode;
+use crate::keys;
+use crate::store::Store;
+
+/// A page looks at no more than so many records: a rare status among millions comes in several, perhaps empty, pages.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// Which messages to list; what is `None` does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct MessageFilter {
+    /// Only of this dossier.
+    pub dossier: Option<String>,
+    /// Only to this recipient.
+    pub to: Option<String>,
+    /// Only in this status.
+    pub status: Option<Status>,
+}
+
+/// Which audit entries to list.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only about this message.
+    pub message: Option<MessageId>,
+    /// Only of this action.
+    pub action: Option<Action>,
+}
+
+/// A page of a list, and where the next one begins.
+#[derive(Clone, Debug)]
+pub struct Page<T, C> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// Give this to get the next page; `None` at the end.
+    pub next: Option<C>,
+}
+
+impl Store {
+    /// Messages older than `before`, newest first.
+    pub fn messages(
+        &self,
+        org: OrgNo,
+        filter: &MessageFilter,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Page<(Message, State), MessageId>, StoreError> {
+        let ids = self.message_ids(org, filter, before)?;
+        let mut items = Vec::new();
+        let mut next = None;
+        for (looked_at, id) in ids.into_iter().enumerate() {
+            if items.len() == limit || looked_at == LOOKED_AT_MAX {
+                return Ok(Page { items, next });
+            }
+            items.extend(self.matching(org, filter, id)?);
+            next = Some(id);
+        }
+        Ok(Page { items, next: None })
+    }
+
+    /// One page by number, and how many messages there are in all.
+    pub fn messages_by_page(
+        &self,
+        org: OrgNo,
+        filter: &MessageFilter,
+        page: usize,
+        size: usize,
+    ) -> Result<(Vec<(Message, State)>, u64), StoreError> {
+        let skip = page.saturating_mul(size);
+        let head = self.head(org)?;
+        let counted = match (filter.status, &filter.dossier, &filter.to) {
+            (Some(status), None, None) => Some(head.count(status)),
+            (None, None, None) => Some(head.total()),
+            (Some(_) | None, _, _) => None,
+        };
+        let (mut items, mut seen, mut failed) = (Vec::new(), 0usize, None);
+        self.visit_ids(org, filter, None, &mut |id| {
+            let matches = match filter.status {
+                Some(status) => match self.state(org, id) {
+                    Ok(state) => state.is_some_and(|state| state.phase.status() == status),
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                },
+                None => true,
+            };
+            if matches {
+                seen += 1;
+                if seen > skip && items.len() < size {
+                    items.push(id);
+                }
+            }
+            if counted.is_some() && items.len() == size { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let found = items.into_iter().map(|id| self.matching(org, filter, id)).collect::<Result<Vec<_>, _>>()?;
+        let total = counted.unwrap_or(u64::try_from(seen).unwrap_or(u64::MAX));
+        Ok((found.into_iter().flatten().collect(), total))
+    }
+
+    /// Audit entries before `before`, newest first.
+    pub fn audit(
+        &self,
+        org: OrgNo,
+        filter: &AuditFilter,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
+        if let Some(id) = filter.message {
+            let trail = self.state(org, id)?.map(|state| state.trail).unwrap_or_default();
+            let seqs = trail.into_iter().rev().filter(|seq| before.is_none_or(|before| *seq < before));
+            return self.entries(org, seqs, filter.action, limit);
+        }
+        let end = before.map_or_else(|| keys::within(keys::of_kind(b'a', org)).end, |seq| keys::audit(org, seq));
+        let (mut items, mut next, mut looked_at, mut failed) = (Vec::new(), None, 0, None);
+        let mut more = false;
+        self.backend.scan(&*keys::audit(org, 0)..&*end, Order::Descending, &mut |key, bytes| {
+            if items.len() == limit || looked_at == LOOKED_AT_MAX {
+                more = true;
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
+            let Some(seq) = keys::seq_at_end(key) else { return ControlFlow::Continue(()) };
+            next = Some(seq);
+            match decode::<Entry>("audit entry", bytes) {
+                Ok(entry) if filter.action.is_none_or(|action| entry.fact.action() == action) => {
+                    items.push((seq, entry));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(Page { items, next: next.filter(|_| more) }),
+        }
+    }
+
+    /// The activity of a dossier before `before`, newest first.
+    pub fn activities(
+        &self,
+        org: OrgNo,
+        dossier: &str,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
+        let range = keys::within(keys::dossier_activities(org, dossier));
+        let end = before.map_or(range.end, |seq| keys::dossier_activity(org, dossier, seq));
+        let mut seqs = Vec::new();
+        self.backend.scan(&*range.start..&*end, Order::Descending, &mut |key, _| {
+            seqs.extend(keys::seq_at_end(key));
+            if seqs.len() <= limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.entries(org, seqs.into_iter(), None, limit)
+    }
+
+    fn entries(
+        &self,
+        org: OrgNo,
+        seqs: impl Iterator<Item = Seq>,
+        action: Option<Action>,
+        limit: usize,
+    ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
+        let (mut items, mut next) = (Vec::new(), None);
+        for seq in seqs {
+            if items.len() == limit {
+                return Ok(Page { items, next });
+            }
+            next = Some(seq);
+            let entry = self.entry(org, seq)?.ok_or(StoreError::Damaged { what: "audit trail" })?;
+            if action.is_none_or(|action| entry.fact.action() == action) {
+                items.push((seq, entry));
+            }
+        }
+        Ok(Page { items, next: None })
+    }
+
+    fn matching(
+        &self,
+        org: OrgNo,
+        filter: &MessageFilter,
+        id: MessageId,
+    ) -> Result<Option<(Message, State)>, StoreError> {
+        let Some(state) = self.state(org, id)? else { return Ok(None) };
+        if filter.status.is_some_and(|status| status != state.phase.status()) {
+            return Ok(None);
+        }
+        let Some(message) = self.message(org, id)? else { return Ok(None) };
+        let fits = filter.to.as_deref().is_none_or(|to| message.to.as_str() == to)
+            && filter.dossier.as_deref().is_none_or(|key| message.dossier.as_ref().is_some_and(|d| d.key() == key));
+        Ok(Some((message, state)).filter(|_| fits))
+    }
+
+    /// Up to one more than [`LOOKED_AT_MAX`] ids before `before`.
+    fn message_ids(
+        &self,
+        org: OrgNo,
+        filter: &MessageFilter,
+        before: Option<MessageId>,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let mut ids = Vec::new();
+        self.visit_ids(org, filter, before, &mut |id| {
+            ids.push(id);
+            if ids.len() <= LOOKED_AT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(ids)
+    }
+
+    /// Ids by the narrowest index that fits the filter, newest first.
+    fn visit_ids(
+        &self,
+        org: OrgNo,
+        filter: &MessageFilter,
+        before: Option<MessageId>,
+        visit: &mut dyn FnMut(MessageId) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let prefix = match (&filter.dossier, &filter.to) {
+            (Some(dossier), _) => keys::dossier_messages(org, dossier),
+            (None, Some(to)) => keys::recipient_messages(org, to),
+            (None, None) => keys::of_kind(b's', org),
+        };
+        let mut range = keys::within(prefix.clone());
+        if let Some(before) = before {
+            range.end = prefix;
+            range.end.extend_from_slice(before.as_bytes());
+        }
+        self.backend.scan(&*range.start..&*range.end, Order::Descending, &mut |key, _| {
+            keys::message_at_end(key).map_or(ControlFlow::Continue(()), &mut *visit)
+        })
+    }
+}

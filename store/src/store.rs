@@ -1,0 +1,188 @@
+//! Reading records by what they are. Sees only what was applied; blocks while it reads.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use domain::audit::{Block, Entry, Hash};
+use domain::org::Org;
+use domain::{AttemptNo, AttemptRef, Message, MessageId, OrgNo, ProviderId, SenderNo, Seq, State, Timestamp};
+use serde::de::DeserializeOwned;
+
+use crate::backend::{Backend, Order, StoreError, Visit};
+use crate::codec::decode;
+use crate::keys;
+use crate::records::{Head, Lane, Parked};
+
+/// The records in a backend.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) backend: Arc<dyn Backend>,
+}
+
+/// An entry of the due index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueEntry {
+    /// When it is due.
+    pub at: Timestamp,
+    /// The message.
+    pub id: MessageId,
+}
+
+impl Store {
+    /// Reads from `backend`.
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// Every organisation, deleted ones whose data is still there included.
+    pub fn orgs(&self) -> Result<Vec<Org>, StoreError> {
+        let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        self.scan(vec![keys::ORGS], Order::Ascending, &mut |key, part| {
+            let prefix = key.get(..5).unwrap_or(key);
+            match records.last_mut() {
+                Some((last, bytes)) if last == prefix => bytes.extend_from_slice(part),
+                Some(_) | None => records.push((prefix.to_vec(), part.to_vec())),
+            }
+            ControlFlow::Continue(())
+        })?;
+        records.iter().map(|(_, bytes)| decode("organisation", bytes)).collect()
+    }
+
+    /// The number that the next new organisation gets.
+    pub fn next_org(&self) -> Result<OrgNo, StoreError> {
+        Ok(self.record("organisation number", keys::NEXT_ORG)?.unwrap_or(OrgNo(1)))
+    }
+
+    /// An organisation's head; zeros before its first commit.
+    pub fn head(&self, org: OrgNo) -> Result<Head, StoreError> {
+        Ok(self.record("head", &keys::head(org))?.unwrap_or_default())
+    }
+
+    /// A message as accepted.
+    pub fn message(&self, org: OrgNo, id: MessageId) -> Result<Option<Message>, StoreError> {
+        let mut bytes = Vec::new();
+        self.scan(keys::message(org, id), Order::Ascending, &mut |_, part| {
+            bytes.extend_from_slice(part);
+            ControlFlow::Continue(())
+        })?;
+        if bytes.is_empty() { Ok(None) } else { decode("message", &bytes).map(Some) }
+    }
+
+    /// A message's state.
+    pub fn state(&self, org: OrgNo, id: MessageId) -> Result<Option<State>, StoreError> {
+        self.record("state", &keys::state(org, id))
+    }
+
+    /// The provider's answers to a message's attempts, in order.
+    pub fn responses(&self, org: OrgNo, id: MessageId) -> Result<Vec<(AttemptNo, Vec<u8>)>, StoreError> {
+        let mut found = Vec::new();
+        self.scan(keys::responses(org, id), Order::Ascending, &mut |key, body| {
+            let no = key.last_chunk().copied().map(u16::from_be_bytes);
+            found.extend(no.map(|no| (AttemptNo(no), body.to_vec())));
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// Entries of one lane of a sender, soonest first, while `visit` says so.
+    pub fn due(
+        &self,
+        org: OrgNo,
+        sender: SenderNo,
+        lane: Lane,
+        visit: &mut dyn FnMut(DueEntry) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(keys::lane(org, sender, lane), Order::Ascending, &mut |key, _| match (
+            keys::due_at(key),
+            keys::message_at_end(key),
+        ) {
+            (Some(at), Some(id)) => visit(DueEntry { at, id }),
+            (Some(_) | None, _) => ControlFlow::Continue(()),
+        })
+    }
+
+    /// The message that an idempotency key was used for, and the fingerprint of its request.
+    pub fn idempotency(&self, org: OrgNo, key: &str) -> Result<Option<(MessageId, Hash)>, StoreError> {
+        self.record("idempotency key", &keys::idempotency(org, key))
+    }
+
+    /// The attempt that the provider gave this id to.
+    pub fn by_provider_id(&self, org: OrgNo, id: &ProviderId) -> Result<Option<AttemptRef>, StoreError> {
+        self.record("provider id", &keys::provider(org, id))
+    }
+
+    /// One entry of the audit trail.
+    pub fn entry(&self, org: OrgNo, seq: Seq) -> Result<Option<Entry>, StoreError> {
+        self.record("audit entry", &keys::audit(org, seq))
+    }
+
+    /// Entries from `first`, as they are stored, at most `limit`.
+    pub fn raw_entries(&self, org: OrgNo, first: Seq, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let end = keys::within(keys::of_kind(b'a', org)).end;
+        let mut found = Vec::new();
+        self.backend.scan(&*keys::audit(org, first)..&*end, Order::Ascending, &mut |_, bytes| {
+            found.push(bytes.to_vec());
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// The last sealed block of the audit trail.
+    pub fn last_block(&self, org: OrgNo) -> Result<Option<Block>, StoreError> {
+        let mut last = None;
+        self.scan(keys::of_kind(b'b', org), Order::Descending, &mut |_, bytes| {
+            last = Some(decode("block", bytes));
+            ControlFlow::Break(())
+        })?;
+        last.transpose()
+    }
+
+    /// Every sealed block of the audit trail, in order.
+    pub fn blocks(&self, org: OrgNo) -> Result<Vec<Block>, StoreError> {
+        let mut found = Vec::new();
+        self.scan(keys::of_kind(b'b', org), Order::Ascending, &mut |_, bytes| {
+            found.push(decode("block", bytes));
+            ControlFlow::Continue(())
+        })?;
+        found.into_iter().collect()
+    }
+
+    /// The receipts that wait for their message.
+    pub fn parked(&self, org: OrgNo) -> Result<Vec<Parked>, StoreError> {
+        let mut found = Vec::new();
+        self.scan(keys::of_kind(b'k', org), Order::Ascending, &mut |_, bytes| {
+            found.push(decode("parked receipt", bytes));
+            ControlFlow::Continue(())
+        })?;
+        found.into_iter().collect()
+    }
+
+    /// Up to `limit` keys of an organisation's data, to be purged.
+    pub fn data_keys(&self, org: OrgNo, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut found = Vec::new();
+        for kind in keys::DATA_KINDS {
+            if found.len() >= limit {
+                break;
+            }
+            self.scan(keys::of_kind(*kind, org), Order::Ascending, &mut |key, _| {
+                found.push(key.to_vec());
+                if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Bytes on disk.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.backend.size_on_disk()
+    }
+
+    pub(crate) fn record<T: DeserializeOwned>(&self, kind: &'static str, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.backend.get(key)?.map(|bytes| decode(kind, &bytes)).transpose()
+    }
+
+    pub(crate) fn scan(&self, prefix: Vec<u8>, order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
+        let range = keys::within(prefix);
+        self.backend.scan(&*range.start..&*range.end, order, visit)
+    }
+}
