@@ -1,1 +1,42 @@
-//! placeholder
+//! The supervised runtime that carries each message from accepted to read.
+//!
+//! ```text
+//! RootSupervisor
+//!  └─ OrgActor            one per organisation: the only writer of its data
+//!      ├─ MessageActor    one per message being worked on: decides, waits, asks for a turn
+//!      ├─ ProviderActor   one per phone number: gives turns within its limits, makes the calls
+//!      └─ AuditActor      seals the audit trail
+//! ```
+//!
+//! Decide, then commit, then act: an actor acts on a decision only when told that it is durable. Time is in the due
+//! index of the store; a resident MessageActor keeps its own timer, and waking it from the index delivers the same
+//! event. So starting again after a crash is not a special case, and there is no code for it.
+//!
+//! Deliberately absent: names in ractor's registry, work in `post_stop`, waiting for I/O inside `handle`, and state that
+//! cannot be rebuilt from the store. The outside is [`Outbox`].
+
+mod audit;
+mod clock;
+mod context;
+mod directory;
+mod message;
+mod org;
+mod outbox;
+mod provider;
+mod restart;
+mod settings;
+mod supervisor;
+mod tree;
+mod turn;
+mod vitals;
+
+pub use clock::Clock;
+pub use directory::{Directory, Identity};
+pub use org::OrgChange;
+pub use org::accept::{AcceptError, Accepted};
+pub use org::change::DECLARED;
+pub use org::manual::{Manual, ManualError};
+pub use outbox::{Outbox, StartError};
+pub use settings::{Limits, Settings};
+pub use supervisor::ChangeError;
+pub use tree::{Node, TreeQuery};

@@ -108,6 +108,8 @@ pub enum Fact {
     KeyCreated,
     /// An API key was revoked.
     KeyRevoked,
+    /// The organisation was deleted.
+    OrgDeleted,
 }
 
 /// What a receipt changed.
@@ -170,7 +172,8 @@ impl Fact {
             | Self::Cancelled
             | Self::Requeued
             | Self::OrgPut
-            | Self::KeyRevoked => Action::Updated,
+            | Self::KeyRevoked
+            | Self::OrgDeleted => Action::Updated,
         }
     }
 
@@ -189,6 +192,7 @@ impl Fact {
             Self::OrgPut => "ORGANISATION_UPDATED",
             Self::KeyCreated => "API_KEY_CREATED",
             Self::KeyRevoked => "API_KEY_REVOKED",
+            Self::OrgDeleted => "ORGANISATION_DELETED",
         }
     }
 }

@@ -76,8 +76,8 @@ impl fmt::Debug for ProviderId {
     }
 }
 
-/// The number under which an organisation's keys are stored. Never given twice, so nothing of a deleted organisation
-/// can show up in a new one of the same name.
+/// The number under which an organisation's keys are stored. Not given again while anything of it is kept, so nothing of
+/// a deleted organisation can show up in a new one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrgNo(pub u32);
 
@@ -134,7 +134,8 @@ pub struct AttemptNo(pub u16);
 impl AttemptNo {
     /// Where this attempt stands in a list of attempts.
     pub fn index(self) -> usize {
-        usize::from(self.0).saturating_sub(1)
+        // There is no attempt 0: it stands nowhere.
+        usize::from(self.0).wrapping_sub(1)
     }
 }
 

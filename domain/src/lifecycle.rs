@@ -148,7 +148,9 @@ impl Step<'_> {
     fn expire(mut self) -> Decision {
         match self.next.phase {
             Phase::Queued { .. } if self.message.is_expired(self.now) => {
-                self.fail(None, Failure::new("EXPIRED", "it was not sent before its expiresAt"));
+                let last = self.next.failure.as_ref().map(|failure| format!("; the last error was {}", failure.code));
+                let message = format!("it was not sent before its expiresAt{}", last.unwrap_or_default());
+                self.fail(None, Failure::new("EXPIRED", message));
                 self.done()
             }
             Phase::Queued { .. } => Decision::Ignore(Ignored::TooEarly),
@@ -183,7 +185,9 @@ impl Step<'_> {
         let Phase::Sending { due: settle_by } = self.next.phase else {
             return self.settle_late(no, outcome);
         };
-        if !is_open || attempt.status != AttemptStatus::Sending {
+        // Once its outcome was found lost, only an acceptance still settles it.
+        let is_news = attempt.status == AttemptStatus::Sending || matches!(outcome, Outcome::Accepted(_));
+        if !is_open || !is_news {
             return self.settle_late(no, outcome);
         }
         match outcome {
@@ -206,23 +210,29 @@ impl Step<'_> {
         self.done()
     }
 
-    /// The answer comes after a receipt, a lapse or a person has moved the message on. An acceptance still brings the
-    /// provider's id, by which receipts without our opaque text are found; else only the attempt is closed.
+    /// The answer comes after a receipt, a lapse or a person has moved the message on. An acceptance is still proof that
+    /// it was sent; else only the attempt is closed.
     fn settle_late(mut self, no: AttemptNo, outcome: &Outcome) -> Decision {
         let Some(attempt) = self.next.attempt(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };
+        let is_open = attempt.status == AttemptStatus::Sending;
         match outcome {
             Outcome::Accepted(provider_id) if attempt.provider_id.is_none() => {
                 self.finish(no, AttemptStatus::Accepted, None);
                 self.name(no, provider_id);
+                if rank(self.next.phase) < rank(Phase::Sent) {
+                    self.next.phase = Phase::Sent;
+                    self.next.sent_at.get_or_insert(self.now);
+                    self.next.failure = None;
+                }
                 self.facts.push(Fact::Accepted { attempt: no, provider_id: provider_id.clone() });
             }
-            Outcome::Refused(error) if attempt.status == AttemptStatus::Sending => {
+            Outcome::Refused(error) if is_open => {
                 self.finish(no, AttemptStatus::Failed, Some(error.failure()));
             }
-            Outcome::NotSent(failure) if attempt.status == AttemptStatus::Sending => {
+            Outcome::NotSent(failure) if is_open => {
                 self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
             }
-            Outcome::Unknown(failure) if attempt.status == AttemptStatus::Sending => {
+            Outcome::Unknown(failure) if is_open => {
                 self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));
             }
             Outcome::Accepted(_) | Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
@@ -254,47 +264,67 @@ impl Step<'_> {
 
     /// A receipt proves that the provider took the attempt and how far it came.
     fn proved(&mut self, no: AttemptNo, receipt: &Receipt, reached: Phase) -> ReceiptEffect {
-        self.finish(no, AttemptStatus::Accepted, None);
-        let before = rank(self.next.phase);
-        if rank(reached) <= before {
-            return ReceiptEffect::Kept;
-        }
-        // `sent` only repeats an acceptance: of an attempt that a `failed` receipt has ended since, it proves nothing.
-        let ended = matches!(self.next.phase, Phase::Failed | Phase::Cancelled);
+        // `sent` only repeats an acceptance: of an attempt that a `failed` receipt has ended, it proves nothing.
         let contradicted = self.next.attempt(no).is_some_and(|attempt| attempt.receipts.has(ReceiptKind::Failed));
         if reached == Phase::Sent && contradicted {
             return ReceiptEffect::Kept;
         }
-        let sent_at = *self.next.sent_at.get_or_insert(receipt.at);
-        if rank(reached) >= rank(Phase::Delivered) {
-            let delivered_at = *self.next.delivered_at.get_or_insert(receipt.at.max(sent_at));
-            if reached == Phase::Read {
-                self.next.read_at = Some(receipt.at.max(delivered_at));
-            }
+        self.finish(no, AttemptStatus::Accepted, None);
+        self.note_times(no, receipt.at, reached);
+        if rank(reached) <= rank(self.next.phase) {
+            return ReceiptEffect::Kept;
         }
+        let ended = matches!(self.next.phase, Phase::Failed | Phase::Cancelled);
         self.next.phase = reached;
         self.next.failure = None;
         if ended { ReceiptEffect::Overruled } else { ReceiptEffect::Applied }
     }
 
-    fn failed_by_receipt(&mut self, no: AttemptNo, receipt: &Receipt) -> ReceiptEffect {
-        let is_latest = self.next.latest() == Some(no);
-        match self.next.phase {
-            Phase::Delivered | Phase::Read => ReceiptEffect::Anomaly,
-            Phase::Sending { .. } | Phase::Sent if is_latest => {
-                self.next.sent_at = None;
-                match &receipt.error {
-                    Some(error) => self.refused(no, error),
-                    None => self.end(no, Failure::new("FAILED_BY_RECEIPT", "Meta reported a failure without a code")),
-                }
-                ReceiptEffect::Applied
-            }
-            Phase::Sending { .. } | Phase::Sent | Phase::Queued { .. } | Phase::Failed | Phase::Cancelled => {
-                let failure = receipt.error.as_ref().map(ProviderError::failure);
-                self.finish(no, AttemptStatus::Failed, failure);
-                ReceiptEffect::Kept
-            }
+    /// Each time is the earliest that fits what came, so that the order in which receipts come makes no difference.
+    /// Meta's times are whole seconds: one that seems to lie before the attempt is taken as its start.
+    fn note_times(&mut self, no: AttemptNo, at: Timestamp, reached: Phase) {
+        let started = self.next.attempt(no).map_or(at, |attempt| attempt.started_at);
+        let at = at.max(started);
+        let earliest = |time: &mut Option<Timestamp>| *time = Some(time.map_or(at, |known| known.min(at)));
+        earliest(&mut self.next.sent_at);
+        if rank(reached) >= rank(Phase::Delivered) {
+            earliest(&mut self.next.delivered_at);
         }
+        if reached == Phase::Read {
+            earliest(&mut self.next.read_at);
+        }
+    }
+
+    fn failed_by_receipt(&mut self, no: AttemptNo, receipt: &Receipt) -> ReceiptEffect {
+        let known = self.next.attempt(no).map(|attempt| attempt.receipts).unwrap_or_default();
+        if known.has(ReceiptKind::Delivered) || known.has(ReceiptKind::Read) {
+            return ReceiptEffect::Anomaly;
+        }
+        let failure = receipt.error.as_ref().map_or_else(
+            || Failure::new("FAILED_BY_RECEIPT", "Meta reported a failure without a code"),
+            ProviderError::failure,
+        );
+        self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
+        let decides = match self.next.phase {
+            Phase::Sending { .. } => self.next.latest() == Some(no),
+            Phase::Sent => !self.next.attempts.iter().any(|attempt| attempt.status == AttemptStatus::Accepted),
+            Phase::Queued { .. } | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => false,
+        };
+        if !decides {
+            return ReceiptEffect::Kept;
+        }
+        self.next.sent_at = None;
+        let open = self.next.attempts.last().filter(|attempt| attempt.status == AttemptStatus::Sending);
+        match (open.map(|attempt| attempt.started_at), &receipt.error) {
+            // Nothing proves any more that it was sent, but a later attempt is still under way: that one decides.
+            (Some(started_at), _) => {
+                self.next.phase = Phase::Sending { due: started_at.after(self.policy.stale_after) };
+                self.next.failure = Some(failure);
+            }
+            (None, Some(error)) => self.refused(no, error),
+            (None, None) => self.end(no, failure),
+        }
+        ReceiptEffect::Applied
     }
 
     fn cancel(mut self) -> Decision {
@@ -314,7 +344,7 @@ impl Step<'_> {
         self.next.budget_start = made;
         self.next.max_attempts = made.saturating_add(self.policy.retry.max_attempts());
         self.next.failure = None;
-        self.queue(self.now);
+        self.queue(self.message.send_at.map_or(self.now, |at| at.max(self.now)));
         self.facts.push(Fact::Requeued);
         self.done()
     }
@@ -348,7 +378,7 @@ impl Step<'_> {
         let made = self.next.attempt_count().saturating_sub(self.next.budget_start);
         let due = self.now.after(self.policy.retry.delay(made, self.roll));
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
-        self.queue(due);
+        let due = self.queue(due);
         if let Some(attempt) = self.next.attempts.get_mut(no.index()) {
             attempt.next_retry_at = Some(due);
         }
@@ -361,8 +391,10 @@ impl Step<'_> {
     }
 
     /// Queued until `due`, or until it expires if that is sooner: it then ends at that time, not later.
-    fn queue(&mut self, due: Timestamp) {
-        self.next.phase = Phase::Queued { due: self.message.expires_at.map_or(due, |at| at.min(due)) };
+    fn queue(&mut self, due: Timestamp) -> Timestamp {
+        let due = self.message.expires_at.map_or(due, |at| at.min(due));
+        self.next.phase = Phase::Queued { due };
+        due
     }
 
     /// The attempt failed and the message with it.

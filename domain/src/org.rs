@@ -29,6 +29,8 @@ pub struct Org {
     pub consent: ConsentPolicy,
     /// Its phone numbers.
     pub senders: Vec<Sender>,
+    /// Phone numbers that it had: one that comes back finds its waiting messages under its old number.
+    pub retired: Vec<(PhoneNumberId, SenderNo)>,
     /// The number that the next new sender gets.
     pub next_sender: u16,
     /// Its API keys.
@@ -50,6 +52,7 @@ impl Org {
             no,
             consent: ConsentPolicy::default(),
             senders: Vec::new(),
+            retired: Vec::new(),
             next_sender: 1,
             keys: Vec::new(),
             created_at: now,
@@ -61,6 +64,10 @@ impl Org {
     /// The sender with this phone number id.
     pub fn sender(&self, id: &PhoneNumberId) -> Option<&Sender> {
         self.senders.iter().find(|sender| sender.phone_number_id == *id)
+    }
+
+    fn retired_no(&self, id: &PhoneNumberId) -> Option<SenderNo> {
+        self.retired.iter().find(|(retired, _)| retired == id).map(|(_, no)| *no)
     }
 
     /// This organisation as `put` wants it. Senders not named go; a secret not given stays as it is.
@@ -77,8 +84,9 @@ impl Org {
                     Secret::default()
                 })
             };
+            let known = old.map(|old| old.no).or_else(|| self.retired_no(&new.phone_number_id));
             let sender = Sender {
-                no: old.map_or(SenderNo(next.next_sender), |old| old.no),
+                no: known.unwrap_or(SenderNo(next.next_sender)),
                 phone_number_id: new.phone_number_id.clone(),
                 waba_id: new.waba_id.clone().or_else(|| old.and_then(|old| old.waba_id.clone())),
                 access_token: secret("accessToken", &new.access_token, old.map(|old| &old.access_token)),
@@ -86,10 +94,16 @@ impl Org {
                 verify_token: secret("verifyToken", &new.verify_token, old.map(|old| &old.verify_token)),
                 messages_per_second: new.messages_per_second,
             };
-            if old.is_none() {
+            if known.is_none() {
                 next.next_sender = next.next_sender.saturating_add(1);
             }
+            next.retired.retain(|(id, _)| *id != sender.phone_number_id);
             next.senders.push(sender);
+        }
+        for old in &self.senders {
+            if next.sender(&old.phone_number_id).is_none() {
+                next.retired.push((old.phone_number_id.clone(), old.no));
+            }
         }
         if let Some(name) = &put.name {
             next.name.clone_from(name);
@@ -349,6 +363,9 @@ mod tests {
         let none = one.apply(&put(json!({"senders": []})), NOW).unwrap();
         let two = none.apply(&put(json!({"senders": [sender("2")]})), NOW).unwrap();
         assert_eq!(two.senders[0].no, SenderNo(2));
+        let both = two.apply(&put(json!({"senders": [sender("2"), sender("1")]})), NOW).unwrap();
+        assert_eq!(both.senders[1].no, SenderNo(1), "a number that comes back finds what waited for it");
+        assert_eq!(both.retired, []);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(MAX_MILLIS)))
     }
 
+    /// This moment moved earlier by `delay`; not before the epoch.
+    pub fn before(self, delay: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long from `earlier` until this moment; zero if `earlier` is not earlier.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

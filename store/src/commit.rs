@@ -111,13 +111,12 @@ impl Commit {
         self.put("block", keys::block(self.org, block.last), block)
     }
 
-    /// The organisation's own record, after `before`. `next` is the number that the next new organisation will get.
-    pub fn org(&mut self, before: Option<&Org>, after: &Org, next: OrgNo) -> Result<(), StoreError> {
+    /// The organisation's own record, after `before`.
+    pub fn org(&mut self, before: Option<&Org>, after: &Org) -> Result<(), StoreError> {
         // A record that became shorter must not keep its old end.
         self.forget_org(before)?;
         let org = self.org;
-        self.put_parts("organisation", after, |part| keys::org_part(org, part))?;
-        self.put("organisation number", keys::NEXT_ORG.to_vec(), &next)
+        self.put_parts("organisation", after, |part| keys::org_part(org, part))
     }
 
     /// Removes the organisation's own record.

@@ -16,7 +16,6 @@
 //! | `y` | hash of dossier, seq | (activity of a dossier) |
 //! | `t` | hash of recipient, message id | (messages to a recipient) |
 //! | `k` | hash of provider id, receipt kind | parked receipt |
-//! | `n` | (no organisation) | the next organisation's number |
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
@@ -68,7 +67,6 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
     key.last_chunk().copied().map(Seq::from_be_bytes)
 }
 
-pub(crate) const NEXT_ORG: &[u8] = b"n";
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.

@@ -48,11 +48,6 @@ impl Store {
         records.iter().map(|(_, bytes)| decode("organisation", bytes)).collect()
     }
 
-    /// The number that the next new organisation gets.
-    pub fn next_org(&self) -> Result<OrgNo, StoreError> {
-        Ok(self.record("organisation number", keys::NEXT_ORG)?.unwrap_or(OrgNo(1)))
-    }
-
     /// An organisation's head; zeros before its first commit.
     pub fn head(&self, org: OrgNo) -> Result<Head, StoreError> {
         Ok(self.record("head", &keys::head(org))?.unwrap_or_default())

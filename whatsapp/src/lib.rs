@@ -1,1 +1,58 @@
-//! placeholder
+//! The WhatsApp Cloud API: calls, error classes, webhooks and their signatures.
+//!
+//! [`request`] writes what is sent, [`CloudApi`] sends it, [`classify`] says what an error means, [`signature`] proves
+//! a webhook and [`webhook`] reads it. Nothing here retries, waits or keeps state.
+
+pub mod classify;
+pub mod cloud_api;
+mod envelope;
+pub mod request;
+pub mod signature;
+pub mod webhook;
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::PhoneNumberId;
+use domain::org::Secret;
+use domain::outcome::Outcome;
+
+pub use cloud_api::CloudApi;
+
+/// Something that can send: the Cloud API, or its twin inside the process.
+pub trait Provider: Send + Sync + 'static {
+    /// Makes one call. It ends always, within the provider's own time limit, and never fails otherwise than as an
+    /// [`Outcome`]. Dropping the future leaves the outcome unknown.
+    fn send(&self, request: SendRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+}
+
+/// One call to be made.
+#[derive(Clone)]
+pub struct SendRequest {
+    /// The phone number that it goes out from.
+    pub from: PhoneNumberId,
+    /// That number's access token.
+    pub token: Secret,
+    /// The JSON of [`request::body`].
+    pub body: Bytes,
+}
+
+/// How one call ended.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The answer's body as text, cut to 2048 bytes at a char boundary; `None` if there was none.
+    pub response: Option<Vec<u8>>,
+    /// How long the provider asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Debug for Answer {
+    /// Without the body, which holds the recipient's number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({:?}, retry after {:?})", self.outcome, self.retry_after)
+    }
+}

@@ -1,0 +1,146 @@
+//! Who is who: organisations by id, by API key and by phone number. Read by every request, written when one changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use domain::audit::Hash;
+use domain::org::{ApiKey, KeyScope, Org};
+use domain::{OrgId, PhoneNumberId, Timestamp};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+use crate::org::OrgMsg;
+use crate::vitals::Address;
+
+/// The organisations as last committed.
+pub struct Directory {
+    inner: RwLock<Inner>,
+    max_accepting: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    orgs: BTreeMap<OrgId, Listing>,
+    keys: HashMap<Hash, OrgId>,
+    senders: HashMap<PhoneNumberId, OrgId>,
+}
+
+struct Listing {
+    record: Arc<Org>,
+    address: Option<Address<OrgMsg>>,
+    /// Bounds the requests that wait for a commit.
+    permits: Arc<Semaphore>,
+}
+
+/// Whose request it is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The organisation.
+    pub org: Arc<Org>,
+    /// The key's name.
+    pub key: String,
+    /// What the key opens.
+    pub scopes: Vec<KeyScope>,
+}
+
+impl Directory {
+    pub(crate) fn new(max_accepting: usize) -> Self {
+        Self { inner: RwLock::default(), max_accepting }
+    }
+
+    /// The hash under which a key is kept.
+    pub fn hash(key: &str) -> Hash {
+        Sha256::digest(key).into()
+    }
+
+    /// Whose key this is, if it is one and has not expired.
+    pub fn authenticate(&self, key: &str, now: Timestamp) -> Option<Identity> {
+        let hash = Self::hash(key);
+        let org = {
+            let inner = self.read();
+            Arc::clone(&inner.orgs.get(inner.keys.get(&hash)?)?.record)
+        };
+        let live = |key: &&ApiKey| bool::from(key.hash.ct_eq(&hash)) && key.expires_at.is_none_or(|at| at > now);
+        let key = org.keys.iter().find(live)?;
+        Some(Identity { key: key.name.clone(), scopes: key.scopes.clone(), org: Arc::clone(&org) })
+    }
+
+    /// One organisation.
+    pub fn org(&self, id: &OrgId) -> Option<Arc<Org>> {
+        self.read().orgs.get(id).map(|listing| Arc::clone(&listing.record))
+    }
+
+    /// Every organisation, by id.
+    pub fn orgs(&self) -> Vec<Arc<Org>> {
+        self.read().orgs.values().map(|listing| Arc::clone(&listing.record)).collect()
+    }
+
+    /// The organisation that has this phone number.
+    pub fn owner(&self, sender: &PhoneNumberId) -> Option<Arc<Org>> {
+        let inner = self.read();
+        inner.orgs.get(inner.senders.get(sender)?).map(|listing| Arc::clone(&listing.record))
+    }
+
+    /// Where an organisation's actor is; `None` while it is not running.
+    pub(crate) fn address(&self, id: &OrgId) -> Option<Address<OrgMsg>> {
+        self.read().orgs.get(id)?.address.clone()
+    }
+
+    /// The same, with the permits that a request must take one of; `None` if there is no such organisation.
+    pub(crate) fn entrance(&self, id: &OrgId) -> Option<(Option<Address<OrgMsg>>, Arc<Semaphore>)> {
+        let inner = self.read();
+        let listing = inner.orgs.get(id)?;
+        Some((listing.address.clone(), Arc::clone(&listing.permits)))
+    }
+
+    pub(crate) fn set_address(&self, id: &OrgId, address: Option<Address<OrgMsg>>) {
+        if let Some(listing) = self.write().orgs.get_mut(id) {
+            listing.address = address;
+        }
+    }
+
+    /// Lists an organisation as it now is, with its actor.
+    pub(crate) fn list(&self, record: Arc<Org>, address: Address<OrgMsg>) {
+        self.insert(record, Some(address));
+    }
+
+    /// Lists an organisation whose actor is yet to start.
+    pub(crate) fn announce(&self, record: Arc<Org>) {
+        self.insert(record, None);
+    }
+
+    fn insert(&self, record: Arc<Org>, address: Option<Address<OrgMsg>>) {
+        let mut inner = self.write();
+        let old = inner.forget(&record.id);
+        let permits = old.map_or_else(|| Arc::new(Semaphore::new(self.max_accepting)), |old| old.permits);
+        inner.keys.extend(record.keys.iter().map(|key| (key.hash, record.id.clone())));
+        inner.senders.extend(record.senders.iter().map(|sender| (sender.phone_number_id.clone(), record.id.clone())));
+        inner.orgs.insert(record.id.clone(), Listing { record, address, permits });
+    }
+
+    pub(crate) fn remove(&self, id: &OrgId) {
+        self.write().forget(id);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn forget(&mut self, id: &OrgId) -> Option<Listing> {
+        let old = self.orgs.remove(id)?;
+        for key in &old.record.keys {
+            self.keys.remove(&key.hash);
+        }
+        for sender in &old.record.senders {
+            self.senders.remove(&sender.phone_number_id);
+        }
+        Some(old)
+    }
+}

@@ -1,0 +1,221 @@
+//! Accepting a message: who may send from where, has this request come before, is there room.
+
+use std::sync::Arc;
+
+use domain::audit::{By, Hash};
+use domain::intake::NewMessage;
+use domain::state::Status;
+use domain::{FieldError, Message, MessageId, State as MessageState, Timestamp};
+use ractor::ActorProcessingErr;
+use store::Unavailable;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{After, OrgMsg, State};
+
+/// A request to accept a message.
+pub(crate) struct Accept {
+    pub(crate) request: NewMessage,
+    pub(crate) by: By,
+    pub(crate) reply: Reply,
+    /// Bounds how many requests wait in the mailbox; given back when the request is answered.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
+
+/// An accepted message, durable.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Its state.
+    pub state: Arc<MessageState>,
+    /// Whether an earlier request with the same idempotency key had created it.
+    pub replayed: bool,
+}
+
+/// Why a message was not accepted. Nothing was kept of it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// There is no such organisation.
+    #[error("no such organisation")]
+    NoSuchOrg,
+    /// The request does not fit the organisation.
+    #[error("the request is invalid")]
+    Invalid(Vec<FieldError>),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// Too many messages are queued.
+    #[error("too many messages are queued")]
+    QueueFull,
+    /// Too many requests wait for the store.
+    #[error("too many requests are waiting")]
+    Overloaded,
+    /// The service is stopping, or its store is unwell.
+    #[error("the service takes no messages now")]
+    Unavailable,
+}
+
+impl From<Unavailable> for AcceptError {
+    fn from(error: Unavailable) -> Self {
+        match error {
+            Unavailable::Busy => Self::Overloaded,
+            Unavailable::Closed => Self::Unavailable,
+        }
+    }
+}
+
+/// A request on its way to be durable, and those who sent the same one meanwhile.
+pub(super) struct Pending {
+    id: MessageId,
+    fingerprint: Hash,
+    repeats: Vec<Reply>,
+}
+
+impl State {
+    pub(super) fn accept(&mut self, accept: Accept) -> Result<(), ActorProcessingErr> {
+        let Accept { request, by, reply, permit } = accept;
+        match self.admit(&request)? {
+            Admission::Fresh => self.create(request, by, reply, permit)?,
+            Admission::Pending(key) => {
+                if let Some(pending) = self.pending.get_mut(&key) {
+                    pending.repeats.push(reply);
+                }
+            }
+            Admission::Known(id) => {
+                let known = self.ledger.latest(id)?;
+                let answer = known.map(|(message, state)| Accepted { message, state, replayed: true });
+                let _ = reply.send(answer.ok_or(AcceptError::Unavailable));
+            }
+            Admission::Refused(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&self, request: &NewMessage) -> Result<Admission, ActorProcessingErr> {
+        if self.ctx.is_draining() {
+            return Ok(Admission::Refused(AcceptError::Unavailable));
+        }
+        let Some(key) = request.idempotency_key() else { return Ok(self.room()) };
+        if let Some(pending) = self.pending.get(key) {
+            return Ok(match pending.fingerprint == request.fingerprint {
+                true => Admission::Pending(key.to_owned()),
+                false => Admission::Refused(AcceptError::KeyReused),
+            });
+        }
+        Ok(match self.ctx.store.idempotency(self.record.no, key)? {
+            Some((id, fingerprint)) if fingerprint == request.fingerprint => Admission::Known(id),
+            Some(_) => Admission::Refused(AcceptError::KeyReused),
+            None => self.room(),
+        })
+    }
+
+    fn room(&self) -> Admission {
+        if self.ledger.head.count(Status::Queued) < self.ctx.settings.limits.max_queued {
+            Admission::Fresh
+        } else {
+            Admission::Refused(AcceptError::QueueFull)
+        }
+    }
+
+    fn create(
+        &mut self,
+        request: NewMessage,
+        by: By,
+        reply: Reply,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(), ActorProcessingErr> {
+        let sender = match self.choose_sender(&request) {
+            Ok(sender) => sender,
+            Err(message) => {
+                let error = FieldError { field: "from".into(), message };
+                let _ = reply.send(Err(AcceptError::Invalid(vec![error])));
+                return Ok(());
+            }
+        };
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) => slot,
+            Err(error) => {
+                let _ = reply.send(Err(error.into()));
+                return Ok(());
+            }
+        };
+        let now = self.ctx.clock.now();
+        let id = self.ctx.clock.new_message_id(now);
+        let (key, fingerprint) = (request.idempotency_key().map(str::to_owned), request.fingerprint);
+        let message = Arc::new(request.into_message(id, sender.0, sender.1, now));
+        let retry = &self.ctx.settings.policy.retry;
+        let due = first_due(&message, now.after(retry.delay(0, self.ctx.clock.roll())));
+        let state = MessageState::accepted(due, retry.max_attempts(), now);
+
+        let mut draft = self.ledger.draft(now, by);
+        let state = self.ledger.accept(&mut draft, &message, state, &fingerprint)?;
+        self.ledger.close(&mut draft)?;
+        if let Some(key) = key.clone() {
+            self.pending.insert(key, Pending { id, fingerprint, repeats: Vec::new() });
+        }
+        let after = After::Accepted { key, message: Arc::clone(&message), state: Arc::clone(&state) };
+        self.submit(slot, draft, after, move |result| {
+            let answer = result.map(|()| Accepted { message, state, replayed: false });
+            let _ = reply.send(answer.map_err(|_| AcceptError::Unavailable));
+            drop(permit);
+        });
+        Ok(())
+    }
+
+    fn choose_sender(&self, request: &NewMessage) -> Result<(domain::PhoneNumberId, domain::SenderNo), String> {
+        let sender = match (&request.from, self.record.senders.as_slice()) {
+            (Some(from), _) => {
+                let found = self.record.sender(from);
+                found.ok_or_else(|| format!("{from} is not a sender of this organisation"))?
+            }
+            (None, [only]) => only,
+            (None, []) => return Err("the organisation has no sender yet; add one first".into()),
+            (None, _) => return Err("is required: the organisation has more than one sender".into()),
+        };
+        Ok((sender.phone_number_id.clone(), sender.no))
+    }
+
+    /// A new message is durable: whoever sent the same request meanwhile is answered, too, and it may go.
+    pub(super) async fn accepted(
+        &mut self,
+        key: Option<String>,
+        message: Arc<Message>,
+        state: Arc<MessageState>,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(pending) = key.and_then(|key| self.pending.remove(&key)) {
+            debug_assert_eq!(pending.id, message.id);
+            for reply in pending.repeats {
+                let (message, state) = (Arc::clone(&message), Arc::clone(&state));
+                let _ = reply.send(Ok(Accepted { message, state, replayed: true }));
+            }
+        }
+        self.welcome(message, state).await
+    }
+}
+
+/// What is to be done with a request.
+enum Admission {
+    Fresh,
+    /// The same request is on its way, under this key.
+    Pending(String),
+    /// The same request created this message.
+    Known(MessageId),
+    Refused(AcceptError),
+}
+
+/// When a new message is first due: not before its `send_at`, and no later than it expires, to end then.
+fn first_due(message: &Message, soonest: Timestamp) -> Timestamp {
+    let due = message.send_at.map_or(soonest, |at| at.max(soonest));
+    message.expires_at.map_or(due, |at| at.min(due))
+}
+
+impl From<Accept> for OrgMsg {
+    fn from(accept: Accept) -> Self {
+        Self::Accept(Box::new(accept))
+    }
+}

@@ -1,0 +1,103 @@
+//! The desk: the latest state of every message that an actor works on or whose change is not yet durable. What is not on
+//! the desk is as the store has it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::{Message, MessageId, State};
+use ractor::ActorId;
+
+use crate::message::MessageMsg;
+use crate::vitals::Address;
+
+/// One message on the desk.
+pub(super) struct Card {
+    pub(super) message: Arc<Message>,
+    /// The latest state decided, durable or on its way to be.
+    pub(super) state: Arc<State>,
+    /// Commits of it that are on their way.
+    unwritten: u32,
+    resident: Option<Resident>,
+}
+
+/// The MessageActor of a message.
+#[derive(Clone)]
+pub(super) struct Resident {
+    pub(super) address: Address<MessageMsg>,
+    /// Tells this actor from those that it replaced.
+    pub(super) incarnation: u64,
+}
+
+/// The messages on the desk, and whose actor is whose.
+#[derive(Default)]
+pub(super) struct Desk {
+    cards: HashMap<MessageId, Card>,
+    by_actor: HashMap<ActorId, MessageId>,
+    incarnations: u64,
+}
+
+impl Desk {
+    pub(super) fn card(&self, id: MessageId) -> Option<&Card> {
+        self.cards.get(&id)
+    }
+
+    pub(super) fn resident(&self, id: MessageId) -> Option<&Resident> {
+        self.cards.get(&id)?.resident.as_ref()
+    }
+
+    pub(super) fn residents(&self) -> usize {
+        self.by_actor.len()
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&Message, &Address<MessageMsg>)> {
+        self.cards.values().filter_map(|card| Some((&*card.message, &card.resident.as_ref()?.address)))
+    }
+
+    /// A change was decided and handed to the store.
+    pub(super) fn changed(&mut self, message: &Arc<Message>, state: Arc<State>) {
+        let card = self.cards.entry(message.id).or_insert_with(|| Card {
+            message: Arc::clone(message),
+            state: Arc::clone(&state),
+            unwritten: 0,
+            resident: None,
+        });
+        card.state = state;
+        card.unwritten += 1;
+    }
+
+    /// A change is durable.
+    pub(super) fn landed(&mut self, id: MessageId) {
+        if let Some(card) = self.cards.get_mut(&id) {
+            card.unwritten = card.unwritten.saturating_sub(1);
+            self.clear(id);
+        }
+    }
+
+    /// The number for the next actor.
+    pub(super) const fn next_incarnation(&mut self) -> u64 {
+        self.incarnations += 1;
+        self.incarnations
+    }
+
+    /// A message has an actor now.
+    pub(super) fn moved_in(&mut self, message: Arc<Message>, state: Arc<State>, resident: Resident) {
+        self.by_actor.insert(resident.address.actor().get_id(), message.id);
+        let card =
+            self.cards.entry(message.id).or_insert_with(|| Card { message, state, unwritten: 0, resident: None });
+        card.resident = Some(resident);
+    }
+
+    /// An actor has ended, or is told to.
+    pub(super) fn moved_out(&mut self, actor: ActorId) -> Option<(MessageId, Resident)> {
+        let id = self.by_actor.remove(&actor)?;
+        let resident = self.cards.get_mut(&id)?.resident.take()?;
+        self.clear(id);
+        Some((id, resident))
+    }
+
+    fn clear(&mut self, id: MessageId) {
+        if self.cards.get(&id).is_some_and(|card| card.unwritten == 0 && card.resident.is_none()) {
+            self.cards.remove(&id);
+        }
+    }
+}

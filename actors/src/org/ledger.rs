@@ -1,0 +1,150 @@
+//! Turns decisions into commits: numbers the audit entries, keeps the head, and notes every change on the desk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::audit::{By, Entry, Fact, Subject};
+use domain::invariants;
+use domain::lifecycle::Move;
+use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
+use store::{Commit, Head, Store, StoreError};
+
+use super::desk::Desk;
+
+/// What an organisation's only writer must know to write on.
+pub(super) struct Ledger {
+    store: Store,
+    pub(super) org: OrgNo,
+    pub(super) head: Head,
+    pub(super) desk: Desk,
+    /// Provider ids in commits on their way: the store does not find them yet.
+    named: HashMap<ProviderId, AttemptRef>,
+}
+
+/// A commit in the making, and the messages in it.
+pub(super) struct Draft {
+    pub(super) commit: Commit,
+    pub(super) at: Timestamp,
+    pub(super) by: By,
+    pub(super) changed: Vec<MessageId>,
+    pub(super) named: Vec<ProviderId>,
+}
+
+impl Ledger {
+    /// Takes the organisation over: its epoch grows, so that an older owner can write no more.
+    pub(super) fn take_over(store: Store, org: OrgNo) -> Result<Self, StoreError> {
+        let mut head = store.head(org)?;
+        head.epoch = Epoch(head.epoch.0 + 1);
+        Ok(Self { store, org, head, desk: Desk::default(), named: HashMap::new() })
+    }
+
+    pub(super) fn draft(&self, at: Timestamp, by: By) -> Draft {
+        let commit = Commit::new(self.org, self.head.epoch);
+        Draft { commit, at, by, changed: Vec::new(), named: Vec::new() }
+    }
+
+    /// The latest state of a message, durable or not.
+    pub(super) fn latest(&self, id: MessageId) -> Result<Option<(Arc<Message>, Arc<State>)>, StoreError> {
+        if let Some(card) = self.desk.card(id) {
+            return Ok(Some((Arc::clone(&card.message), Arc::clone(&card.state))));
+        }
+        let Some(state) = self.store.state(self.org, id)? else { return Ok(None) };
+        let message = self.store.message(self.org, id)?.ok_or(StoreError::Damaged { what: "message" })?;
+        Ok(Some((Arc::new(message), Arc::new(state))))
+    }
+
+    /// The attempt that the provider gave this id to, as far as has been decided.
+    pub(super) fn named(&self, id: &ProviderId) -> Result<Option<AttemptRef>, StoreError> {
+        match self.named.get(id) {
+            Some(attempt) => Ok(Some(*attempt)),
+            None => self.store.by_provider_id(self.org, id),
+        }
+    }
+
+    /// Adds a new message.
+    pub(super) fn accept(
+        &mut self,
+        draft: &mut Draft,
+        message: &Arc<Message>,
+        mut state: State,
+        fingerprint: &domain::audit::Hash,
+    ) -> Result<Arc<State>, StoreError> {
+        state.trail.push(self.message_fact(draft, message, Fact::Created)?);
+        draft.commit.accepted(message, &state, fingerprint)?;
+        self.head.moved(None, state.phase.status());
+        Ok(self.note(draft, message, state))
+    }
+
+    /// Adds a step of a message, decided on its latest state `before`. The provider's answer, if there is one, is kept.
+    pub(super) fn apply(
+        &mut self,
+        draft: &mut Draft,
+        message: &Arc<Message>,
+        before: &State,
+        step: Move,
+        response: Option<(AttemptNo, Vec<u8>)>,
+    ) -> Result<Arc<State>, StoreError> {
+        let Move { mut next, facts, call: _ } = step;
+        for fact in facts {
+            next.trail.push(self.message_fact(draft, message, fact)?);
+        }
+        debug_assert_eq!(invariants::check_step(before, &next), Ok(()));
+        draft.commit.moved(message, before, &next)?;
+        if let Some((attempt, body)) = response {
+            draft.commit.response(message.id, attempt, body);
+        }
+        self.head.moved(Some(before.phase.status()), next.phase.status());
+        for (no, attempt) in (1..).map(AttemptNo).zip(&next.attempts) {
+            let was_named = before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
+            if let Some(provider_id) = attempt.provider_id.as_ref().filter(|_| !was_named) {
+                self.named.insert(provider_id.clone(), AttemptRef { message: message.id, attempt: no });
+                draft.named.push(provider_id.clone());
+            }
+        }
+        Ok(self.note(draft, message, next))
+    }
+
+    /// Adds an entry about the organisation.
+    pub(super) fn fact(&mut self, draft: &mut Draft, subject: Subject, fact: Fact) -> Result<Seq, StoreError> {
+        self.entry(draft, subject, fact, None)
+    }
+
+    /// Closes the commit with the head as it now is.
+    pub(super) fn close(&self, draft: &mut Draft) -> Result<(), StoreError> {
+        draft.commit.head(&self.head)
+    }
+
+    /// A commit is durable.
+    pub(super) fn landed(&mut self, changed: &[MessageId], named: &[ProviderId]) {
+        for id in changed {
+            self.desk.landed(*id);
+        }
+        for provider_id in named {
+            self.named.remove(provider_id);
+        }
+    }
+
+    fn message_fact(&mut self, draft: &mut Draft, message: &Message, fact: Fact) -> Result<Seq, StoreError> {
+        self.entry(draft, Subject::Message(message.id), fact, message.dossier.as_ref())
+    }
+
+    fn entry(
+        &mut self,
+        draft: &mut Draft,
+        subject: Subject,
+        fact: Fact,
+        dossier: Option<&Dossier>,
+    ) -> Result<Seq, StoreError> {
+        self.head.last_seq += 1;
+        let entry = Entry { at: draft.at, subject, by: draft.by.clone(), fact };
+        draft.commit.entry(self.head.last_seq, &entry, dossier)?;
+        Ok(self.head.last_seq)
+    }
+
+    fn note(&mut self, draft: &mut Draft, message: &Arc<Message>, state: State) -> Arc<State> {
+        let state = Arc::new(state);
+        self.desk.changed(message, Arc::clone(&state));
+        draft.changed.push(message.id);
+        state
+    }
+}

@@ -1,0 +1,93 @@
+//! What a person does to a message: call it back, or queue it again.
+
+use std::sync::Arc;
+
+use domain::audit::By;
+use domain::lifecycle::{Decision, Event, Ignored, decide};
+use domain::{Message, MessageId, State as MessageState};
+use ractor::ActorProcessingErr;
+use store::Unavailable;
+use tokio::sync::oneshot;
+
+use super::{After, State};
+
+/// A person's wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manual {
+    /// Call it back.
+    Cancel,
+    /// Queue it again.
+    Retry,
+}
+
+/// Why it cannot be done. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManualError {
+    /// There is no such message here.
+    #[error("no such message")]
+    NotFound,
+    /// The message is not in a state for it.
+    #[error("the message is not in a state for it")]
+    WrongState,
+    /// The service is stopping, overloaded, or its store is unwell.
+    #[error("the service takes no changes now")]
+    Unavailable,
+}
+
+impl From<Unavailable> for ManualError {
+    fn from(_: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
+pub(crate) struct ManualRequest {
+    pub(crate) id: MessageId,
+    pub(crate) wish: Manual,
+    pub(crate) by: By,
+    pub(crate) reply: oneshot::Sender<Result<(Arc<Message>, Arc<MessageState>), ManualError>>,
+}
+
+impl State {
+    pub(super) fn manual(&mut self, request: ManualRequest) -> Result<(), ActorProcessingErr> {
+        let ManualRequest { id, wish, by, reply } = request;
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) => slot,
+            Err(error) => {
+                let _ = reply.send(Err(error.into()));
+                return Ok(());
+            }
+        };
+        let Some((message, before)) = self.ledger.latest(id)? else {
+            let _ = reply.send(Err(ManualError::NotFound));
+            return Ok(());
+        };
+        let event = match wish {
+            Manual::Cancel => Event::Cancel,
+            Manual::Retry => Event::Requeue,
+        };
+        let now = self.ctx.clock.now();
+        match decide(&message, &before, &event, &self.ctx.settings.policy, now, self.ctx.clock.roll()) {
+            Decision::Move(step) => {
+                let mut draft = self.ledger.draft(now, by);
+                let after = self.ledger.apply(&mut draft, &message, &before, *step, None)?;
+                self.ledger.close(&mut draft)?;
+                self.submit(slot, draft, After::Changed, move |result| {
+                    let answer = result.map(|()| (message, after));
+                    let _ = reply.send(answer.map_err(|_| ManualError::Unavailable));
+                });
+            }
+            Decision::Ignore(
+                Ignored::NotCancellable
+                | Ignored::NotRetryable
+                | Ignored::TooEarly
+                | Ignored::Overtaken
+                | Ignored::Repeated
+                | Ignored::UnknownAttempt,
+            ) => {
+                let _ = reply.send(Err(ManualError::WrongState));
+            }
+        }
+        Ok(())
+    }
+}

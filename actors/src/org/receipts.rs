@@ -1,0 +1,174 @@
+//! Receipts: a whole webhook in one commit, each item on its own. One that nobody knows is parked until its message is.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use domain::audit::By;
+use domain::lifecycle::{Decision, Event, decide};
+use domain::receipt::Receipt;
+use domain::{AttemptRef, ProviderId, Timestamp};
+use ractor::ActorProcessingErr;
+use store::{Parked, Store, StoreError, Unavailable};
+use tokio::sync::oneshot;
+
+use super::ledger::Draft;
+use super::{After, State};
+
+pub(crate) struct Webhook {
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) reply: oneshot::Sender<Result<(), Unavailable>>,
+}
+
+/// The receipts that wait for their message.
+#[derive(Default)]
+pub(super) struct Lot {
+    parked: HashMap<ProviderId, Vec<Parked>>,
+    /// Ids in the order in which they were first parked; one that was taken since is skipped.
+    order: VecDeque<(Timestamp, ProviderId)>,
+    count: usize,
+}
+
+impl Lot {
+    pub(super) fn load(store: &Store, org: domain::OrgNo) -> Result<Self, StoreError> {
+        let mut all = store.parked(org)?;
+        all.sort_by_key(|parked| parked.at);
+        let mut lot = Self::default();
+        for parked in all {
+            lot.keep(parked);
+        }
+        Ok(lot)
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    fn keep(&mut self, parked: Parked) {
+        let id = parked.receipt.provider_id.clone();
+        let waiting = self.parked.entry(id.clone()).or_default();
+        if waiting.is_empty() {
+            self.order.push_back((parked.at, id));
+        }
+        if waiting.iter().all(|known| known.receipt.kind != parked.receipt.kind) {
+            waiting.push(parked);
+            self.count += 1;
+        }
+    }
+
+    fn take(&mut self, id: &ProviderId) -> Vec<Parked> {
+        let taken = self.parked.remove(id).unwrap_or_default();
+        self.count -= taken.len();
+        taken
+    }
+
+    /// Those of the id that has waited longest.
+    fn take_oldest(&mut self) -> Vec<Parked> {
+        let taken = self.order.pop_front().map(|(_, id)| self.take(&id));
+        taken.unwrap_or_default()
+    }
+
+    /// Those of every id that was first parked before `then`.
+    fn take_older(&mut self, then: Timestamp) -> Vec<Parked> {
+        let mut taken = Vec::new();
+        while self.order.front().is_some_and(|(at, _)| *at < then) {
+            taken.append(&mut self.take_oldest());
+        }
+        taken
+    }
+}
+
+impl State {
+    pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
+        let Webhook { receipts, reply } = webhook;
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) => slot,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
+        for receipt in receipts {
+            match self.find(&receipt)? {
+                Some(attempt) => self.receive(&mut draft, attempt, &receipt)?,
+                None => self.park(&mut draft, receipt)?,
+            }
+        }
+        self.join_parked(&mut draft)?;
+        self.ledger.close(&mut draft)?;
+        // Handed in even when nothing changed: what a repeat repeats may itself still be on its way to the disk.
+        self.submit(slot, draft, After::Changed, move |result| {
+            let _ = reply.send(result.map_err(|_| Unavailable::Closed));
+        });
+        Ok(())
+    }
+
+    /// The attempt that a receipt is about: by the text that came back with it, else by the provider's id.
+    fn find(&self, receipt: &Receipt) -> Result<Option<AttemptRef>, StoreError> {
+        if let Some(attempt) = receipt.attempt
+            && self.ledger.latest(attempt.message)?.is_some()
+        {
+            return Ok(Some(attempt));
+        }
+        self.ledger.named(&receipt.provider_id)
+    }
+
+    /// Decides one receipt. If that panics, this one is lost and the rest of its batch is not.
+    fn receive(&mut self, draft: &mut Draft, attempt: AttemptRef, receipt: &Receipt) -> Result<(), StoreError> {
+        let Some((message, before)) = self.ledger.latest(attempt.message)? else { return Ok(()) };
+        let event = Event::Receipt { attempt: attempt.attempt, receipt: Box::new(receipt.clone()) };
+        let (policy, roll) = (&self.ctx.settings.policy, self.ctx.clock.roll());
+        let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));
+        match decision {
+            Ok(Decision::Move(step)) => {
+                self.ledger.apply(draft, &message, &before, *step, None)?;
+            }
+            Ok(Decision::Ignore(_)) => {}
+            Err(_) => tracing::error!(message = %message.id, kind = %receipt.kind, "a receipt panicked; it is skipped"),
+        }
+        Ok(())
+    }
+
+    /// Applies what was parked for the ids that a draft has just named.
+    pub(super) fn join_parked(&mut self, draft: &mut Draft) -> Result<(), StoreError> {
+        for provider_id in draft.named.clone() {
+            for parked in self.lot.take(&provider_id) {
+                draft.commit.unpark(&parked);
+                if let Some(attempt) = self.ledger.named(&provider_id)? {
+                    self.receive(draft, attempt, &parked.receipt)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn park(&mut self, draft: &mut Draft, receipt: Receipt) -> Result<(), StoreError> {
+        if self.lot.len() >= self.ctx.settings.limits.max_parked {
+            for parked in self.lot.take_oldest() {
+                draft.commit.unpark(&parked);
+            }
+        }
+        let parked = Parked { receipt, at: draft.at };
+        draft.commit.park(&parked)?;
+        self.lot.keep(parked);
+        Ok(())
+    }
+
+    /// Lets receipts go that have waited too long: they are of other apps.
+    pub(super) fn clear_lot(&mut self) -> Result<(), ActorProcessingErr> {
+        let committer = self.ctx.committer.clone();
+        let Ok(slot) = committer.reserve() else { return Ok(()) };
+        let now = self.ctx.clock.now();
+        let old = self.lot.take_older(now.before(self.ctx.settings.limits.parked_for));
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut draft = self.ledger.draft(now, By::System);
+        for parked in &old {
+            draft.commit.unpark(parked);
+        }
+        self.submit(slot, draft, After::Changed, |_| ());
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! Every status × every kind of event, at least one row each: what `decide` does. Read it as the manual of a message.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+#[path = "support/given.rs"]
+mod given;
+#[path = "support/row.rs"]
+mod row;
+#[path = "support/stories.rs"]
+mod stories;
+
+use domain::audit::ReceiptEffect::{Anomaly, Applied, Kept, Overruled};
+use domain::invariants::check_step;
+use domain::lifecycle::Decision;
+use domain::lifecycle::Event::{Cancel, Expiry, Lapse, Requeue, Turn};
+use domain::lifecycle::Ignored::{NotCancellable, NotRetryable, Overtaken, Repeated, TooEarly, UnknownAttempt};
+use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient};
+use domain::state::Status::{self, Cancelled, Delivered, Failed, Queued, Read, Sending, Sent};
+
+use given::*;
+use row::{Kind, Row, Said, Then, said};
+
+/// The table, under the default settings: attempts at once, then after 1 m, 5 m, 15 m, 1 h and 6 h; what stays unknown
+/// for 10 m is sent again. `due_in` counts from the event. What a row does not mention must not happen.
+#[rustfmt::skip]
+fn table() -> Vec<Row> {
+    vec![
+        // QUEUED, a turn: begins an attempt, unless it is not yet time, or too late.
+        queued().when(Turn).to(Sending).call(1).due_in(STALE),
+        retrying().when(Turn).to(Sending).call(2).due_in(STALE),
+        scheduled_in(MINUTE).when(Turn).ignored(TooEarly),
+        scheduled_in(MINUTE).later(MINUTE).when(Turn).to(Sending).call(1).due_in(STALE),
+        expiring_in(MINUTE).later(MINUTE - 1).when(Turn).to(Sending).call(1).due_in(STALE),
+        expiring_in(MINUTE).later(MINUTE).when(Turn).to(Failed).says(Said::Failed),
+        // QUEUED, its own times.
+        queued().when(Expiry).ignored(TooEarly),
+        expiring_in(MINUTE).later(MINUTE - 1).when(Expiry).ignored(TooEarly),
+        expiring_in(MINUTE).later(MINUTE).when(Expiry).to(Failed).says(Said::Failed),
+        queued().when(Lapse).ignored(Overtaken),
+        // QUEUED, an answer: late, since the attempt was given up as unknown. An acceptance proves that it went, so no
+        // other is made.
+        queued().when(accepted(0)).ignored(UnknownAttempt),
+        queued().when(accepted(1)).ignored(UnknownAttempt),
+        resending().when(accepted(1)).to(Sent).says(Said::Accepted),
+        resending().when(refused(1, Permanent)).ignored(Overtaken),
+        resending().when(not_sent(1)).ignored(Overtaken),
+        resending().when(unknown(1)).ignored(Overtaken),
+        // QUEUED, a receipt: it proves as much.
+        resending().when(sent_receipt(0)).ignored(UnknownAttempt),
+        queued().when(sent_receipt(1)).ignored(UnknownAttempt),
+        resending().when(sent_receipt(1)).to(Sent).effect(Applied),
+        resending().when(delivered_receipt(1)).to(Delivered).effect(Applied),
+        resending().when(read_receipt(1)).to(Read).effect(Applied),
+        resending().when(failed_receipt(1, Permanent)).to(Queued).due_in(0).effect(Kept),
+        refused_by_receipt().when(failed_receipt(1, Transient)).ignored(Repeated),
+        refused_by_receipt().when(sent_receipt(1)).to(Queued).due_in(MINUTE).effect(Kept),
+        refused_by_receipt().when(delivered_receipt(1)).to(Delivered).effect(Applied),
+        // QUEUED, a person, a crash.
+        queued().when(Cancel).to(Cancelled).says(Said::Cancelled),
+        retrying().when(Cancel).to(Cancelled).says(Said::Cancelled),
+        queued().when(Requeue).ignored(NotRetryable),
+        queued().when(crash()).to(Failed).says(Said::Failed),
+
+        // SENDING, its own times. Once begun, an attempt outlives the message's expiry.
+        sending().when(Turn).ignored(Overtaken),
+        sending().when(Expiry).ignored(Overtaken),
+        expiring_in(MINUTE).on(Turn).later(MINUTE).when(Expiry).ignored(Overtaken),
+        sending().later(STALE - 1).when(Lapse).ignored(TooEarly),
+        sending().later(STALE).when(Lapse).to(Queued).due_in(0).says(Said::Resending),
+        unanswered().later(STALE).when(Lapse).to(Queued).due_in(0).says(Said::Resending),
+        holding().on(Turn).later(STALE).when(Lapse).to(Failed).says(Said::Failed),
+        last_try().later(STALE).when(Lapse).to(Failed).says(Said::Failed),
+        expiring_in(MINUTE).on(Turn).later(STALE).when(Lapse).to(Failed).says(Said::Failed),
+        // SENDING, the answer.
+        sending().when(accepted(1)).to(Sent).says(Said::Accepted),
+        last_try().when(accepted(6)).to(Sent).says(Said::Accepted),
+        sending().when(refused(1, Transient)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
+        sending().when(refused(1, Throttled)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
+        sending().when(refused(1, Blocked)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
+        sending().when(refused(1, Deferred)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
+        sending().when(refused(1, Permanent)).to(Failed).says(Said::Failed),
+        second_try().when(refused(2, Transient)).to(Queued).due_in(5 * MINUTE).says(Said::RetryScheduled),
+        last_try().when(refused(6, Transient)).to(Failed).says(Said::Failed),
+        sending().when(not_sent(1)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
+        last_try().when(not_sent(6)).to(Failed).says(Said::Failed),
+        expiring_in(9).on(Turn).when(not_sent(1)).to(Queued).due_in(9).says(Said::RetryScheduled),
+        expiring_in(9).on(Turn).later(9).when(not_sent(1)).to(Failed).says(Said::Failed),
+        sending().later(4).when(unknown(1)).to(Sending).due_in(STALE - 4).says(Said::OutcomeUnknown),
+        // SENDING, the answer to another attempt, or a second answer: only an acceptance tells something new.
+        sending().when(accepted(0)).ignored(UnknownAttempt),
+        sending().when(accepted(2)).ignored(UnknownAttempt),
+        second_try().when(accepted(1)).to(Sent).says(Said::Accepted),
+        unanswered().when(accepted(1)).to(Sent).says(Said::Accepted),
+        second_try().when(refused(1, Transient)).ignored(Overtaken),
+        second_try().when(not_sent(1)).ignored(Overtaken),
+        second_try().when(unknown(1)).ignored(Overtaken),
+        unanswered().when(unknown(1)).ignored(Overtaken),
+        unanswered().when(refused(1, Permanent)).ignored(Overtaken),
+        unanswered().when(not_sent(1)).ignored(Overtaken),
+        // SENDING, a receipt: it settles the attempt before the answer does, or in its place.
+        sending().when(sent_receipt(2)).ignored(UnknownAttempt),
+        sending().when(sent_receipt(1)).to(Sent).effect(Applied),
+        sending().when(delivered_receipt(1)).to(Delivered).effect(Applied),
+        sending().when(read_receipt(1)).to(Read).effect(Applied),
+        unanswered().when(sent_receipt(1)).to(Sent).effect(Applied),
+        sending().when(failed_receipt(1, Blocked)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
+        sending().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
+        sending().when(failed_receipt_without_code(1)).to(Failed).effect(Applied).says(Said::Failed),
+        last_try().when(failed_receipt(6, Transient)).to(Failed).effect(Applied).says(Said::Failed),
+        second_try().when(sent_receipt(1)).to(Sent).effect(Applied),
+        second_try().when(failed_receipt(1, Permanent)).to(Sending).due_in(STALE).effect(Kept),
+        // SENDING, a person, a crash.
+        sending().when(Cancel).ignored(NotCancellable),
+        sending().when(Requeue).ignored(NotRetryable),
+        sending().when(crash()).to(Failed).says(Said::Failed),
+
+        // SENT: waits for nothing but receipts.
+        sent().when(Turn).ignored(Overtaken),
+        sent().when(Expiry).ignored(Overtaken),
+        sent().when(Lapse).ignored(Overtaken),
+        sent().when(accepted(1)).ignored(Overtaken),
+        sent().when(refused(1, Permanent)).ignored(Overtaken),
+        sent().when(not_sent(1)).ignored(Overtaken),
+        sent().when(unknown(1)).ignored(Overtaken),
+        // SENT by a receipt: the answer, when it comes, only closes its attempt.
+        sending().on(sent_receipt(1)).when(accepted(1)).ignored(Overtaken),
+        first_sent().when(accepted(2)).to(Sent).says(Said::Accepted),
+        first_sent().when(refused(2, Transient)).to(Sent),
+        first_sent().when(not_sent(2)).to(Sent),
+        first_sent().when(unknown(2)).to(Sent),
+        sent().when(sent_receipt(2)).ignored(UnknownAttempt),
+        sent().when(sent_receipt(1)).to(Sent).effect(Kept),
+        sent().on(sent_receipt(1)).when(sent_receipt(1)).ignored(Repeated),
+        sent().when(delivered_receipt(1)).to(Delivered).effect(Applied),
+        sent().when(read_receipt(1)).to(Read).effect(Applied),
+        sent().when(failed_receipt(1, Transient)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
+        sent().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
+        last_try().on(accepted(6)).when(failed_receipt(6, Transient)).to(Failed).effect(Applied).says(Said::Failed),
+        // SENT by several attempts: it stays so while one of them holds; then one under way decides, else the last
+        // failure.
+        second_try().on(accepted(2)).when(failed_receipt(1, Permanent)).to(Sent).effect(Kept),
+        second_try().on(accepted(1)).when(accepted(2)).to(Sent).says(Said::Accepted),
+        first_sent().when(failed_receipt(1, Permanent)).to(Sending).due_in(STALE).effect(Applied),
+        first_sent().on(failed_receipt(1, Permanent)).when(refused(2, Permanent)).to(Failed).says(Said::Failed),
+        both_sent().when(failed_receipt(2, Permanent)).to(Sent).effect(Kept),
+        one_left().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
+        one_left().when(failed_receipt(1, Transient))
+            .to(Queued).due_in(5 * MINUTE).effect(Applied).says(Said::RetryScheduled),
+        first_sent().on(not_sent(2)).when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
+        first_sent().on(unknown(2)).when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
+        sent().when(Cancel).ignored(NotCancellable),
+        sent().when(Requeue).ignored(NotRetryable),
+        sent().when(crash()).ignored(Overtaken),
+
+        // DELIVERED: never taken back; only `read` goes further.
+        delivered().when(Turn).ignored(Overtaken),
+        delivered().when(Expiry).ignored(Overtaken),
+        delivered().when(Lapse).ignored(Overtaken),
+        delivered().when(accepted(1)).ignored(Overtaken),
+        delivered().when(refused(1, Permanent)).ignored(Overtaken),
+        delivered().when(not_sent(1)).ignored(Overtaken),
+        delivered().when(unknown(1)).ignored(Overtaken),
+        second_try().on(delivered_receipt(1)).when(accepted(2)).to(Delivered).says(Said::Accepted),
+        delivered().when(sent_receipt(1)).to(Delivered).effect(Kept),
+        delivered().when(delivered_receipt(1)).ignored(Repeated),
+        delivered().when(read_receipt(1)).to(Read).effect(Applied),
+        delivered().when(failed_receipt(1, Permanent)).to(Delivered).effect(Anomaly),
+        first_sent().on(delivered_receipt(1)).when(failed_receipt(2, Permanent)).to(Delivered).effect(Kept),
+        delivered().when(Cancel).ignored(NotCancellable),
+        delivered().when(Requeue).ignored(NotRetryable),
+        delivered().when(crash()).ignored(Overtaken),
+
+        // READ: the end.
+        read().when(Turn).ignored(Overtaken),
+        read().when(Expiry).ignored(Overtaken),
+        read().when(Lapse).ignored(Overtaken),
+        read().when(accepted(1)).ignored(Overtaken),
+        read().when(refused(1, Permanent)).ignored(Overtaken),
+        read().when(not_sent(1)).ignored(Overtaken),
+        read().when(unknown(1)).ignored(Overtaken),
+        read().when(sent_receipt(1)).to(Read).effect(Kept),
+        sent().on(read_receipt(1)).when(delivered_receipt(1)).to(Read).effect(Kept),
+        read().when(read_receipt(1)).ignored(Repeated),
+        read().when(failed_receipt(1, Permanent)).to(Read).effect(Anomaly),
+        read().when(Cancel).ignored(NotCancellable),
+        read().when(Requeue).ignored(NotRetryable),
+        read().when(crash()).ignored(Overtaken),
+
+        // FAILED: only a person or a proof that it went takes it up again.
+        failed().when(Turn).ignored(Overtaken),
+        failed().when(Expiry).ignored(Overtaken),
+        failed().when(Lapse).ignored(Overtaken),
+        failed().when(accepted(1)).to(Sent).says(Said::Accepted),
+        failed().when(refused(1, Permanent)).ignored(Overtaken),
+        failed().when(not_sent(1)).ignored(Overtaken),
+        failed().when(unknown(1)).ignored(Overtaken),
+        held().when(accepted(1)).to(Sent).says(Said::Accepted),
+        held().when(sent_receipt(1)).to(Sent).effect(Overruled),
+        held().when(failed_receipt(1, Transient)).to(Failed).effect(Kept),
+        sending().on(crash()).when(accepted(1)).to(Sent).says(Said::Accepted),
+        failed().when(sent_receipt(1)).to(Sent).effect(Overruled),
+        failed().when(delivered_receipt(1)).to(Delivered).effect(Overruled),
+        failed().when(read_receipt(1)).to(Read).effect(Overruled),
+        failed().when(failed_receipt(1, Permanent)).to(Failed).effect(Kept),
+        // FAILED by a receipt: `sent` and the acceptance came late and prove nothing; `delivered` does.
+        sending().on(failed_receipt(1, Permanent)).when(accepted(1)).ignored(Overtaken),
+        sent().on(failed_receipt(1, Permanent)).when(sent_receipt(1)).to(Failed).effect(Kept),
+        sent().on(failed_receipt(1, Permanent)).when(delivered_receipt(1)).to(Delivered).effect(Overruled),
+        failed().when(Cancel).ignored(NotCancellable),
+        failed().when(Requeue).to(Queued).due_in(0).says(Said::Requeued),
+        scheduled_in(HOUR).on(crash()).when(Requeue).to(Queued).due_in(HOUR).says(Said::Requeued),
+        expiring_in(MINUTE).later(MINUTE).on(Expiry).when(Requeue).ignored(NotRetryable),
+        failed().when(crash()).ignored(Overtaken),
+
+        // CANCELLED: before or between attempts; an answer or a receipt may still prove that one went.
+        cancelled().when(Turn).ignored(Overtaken),
+        cancelled().when(Expiry).ignored(Overtaken),
+        cancelled().when(Lapse).ignored(Overtaken),
+        queued().on(Cancel).when(accepted(1)).ignored(UnknownAttempt),
+        cancelled().when(accepted(1)).to(Sent).says(Said::Accepted),
+        cancelled().when(refused(1, Permanent)).ignored(Overtaken),
+        cancelled().when(not_sent(1)).ignored(Overtaken),
+        cancelled().when(unknown(1)).ignored(Overtaken),
+        cancelled().when(sent_receipt(1)).to(Sent).effect(Overruled),
+        cancelled().when(delivered_receipt(1)).to(Delivered).effect(Overruled),
+        cancelled().when(read_receipt(1)).to(Read).effect(Overruled),
+        cancelled().when(failed_receipt(1, Permanent)).to(Cancelled).effect(Kept),
+        cancelled().when(Cancel).ignored(NotCancellable),
+        cancelled().when(Requeue).ignored(NotRetryable),
+        cancelled().when(crash()).ignored(Overtaken),
+    ]
+}
+
+#[test]
+fn every_row_of_the_table_holds() {
+    for row in table() {
+        let line = row.line;
+        let (decision, before) = (row.given.decide(&row.event), &row.given.state);
+        let then = match decision {
+            Decision::Ignore(reason) => Then::Ignored(reason),
+            Decision::Move(step) => {
+                assert_eq!(check_step(before, &step.next), Ok(()), "line {line}");
+                let due_in = step.next.due().map(|due| due.since(row.given.now).as_secs());
+                let says = step.facts.iter().map(said).collect();
+                Then::Moves { to: step.next.phase.status(), call: step.call, due_in, says }
+            }
+        };
+        assert_eq!(then, row.then, "line {line}: {} on {:?}", before.phase.status(), Kind::of(&row.event));
+    }
+}
+
+#[test]
+fn the_table_has_a_row_for_every_status_and_every_kind_of_event() {
+    let rows: Vec<_> = table().iter().map(|row| (row.given.state.phase.status(), Kind::of(&row.event))).collect();
+    for status in Status::ALL {
+        for kind in Kind::ALL {
+            assert!(rows.contains(&(status, *kind)), "the table lacks a row for {status} on {kind:?}");
+        }
+    }
+}

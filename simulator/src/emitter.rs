@@ -1,0 +1,227 @@
+//! Sends the receipts: one task gathers all that are due into few webhook calls, and repeats a call until it is
+//! answered with 200, as Meta does.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::Timestamp;
+use domain::receipt::ReceiptKind;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use reqwest::Client;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use whatsapp::signature;
+use whatsapp::webhook::{StatusUpdate, compose};
+
+use crate::errors::describe;
+use crate::ledger::{Accepted, count};
+use crate::shared::{Control, Shared};
+
+/// The most statuses in one call, as by Meta.
+const BATCH_MAX: usize = 1000;
+/// The most calls at a time.
+const CALLS_MAX: usize = 8;
+/// What is due so soon after the first goes with it: a call per receipt would cost more than all the rest.
+const GATHER: Duration = Duration::from_millis(2);
+/// The first pause before a call is repeated; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// After so many pauses the receipts are given up.
+const GIVE_UP: Duration = Duration::from_secs(600);
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A receipt that waits for its time.
+#[derive(Debug)]
+pub(crate) struct Due {
+    /// When it is sent.
+    pub(crate) at: Instant,
+    /// Its place among those of the same time.
+    pub(crate) no: u64,
+    /// What it says.
+    pub(crate) kind: ReceiptKind,
+    /// Meta's code, if it failed.
+    pub(crate) error: Option<i64>,
+    /// When it happened.
+    pub(crate) happened: Timestamp,
+    /// Whether it carries the opaque text.
+    pub(crate) with_opaque: bool,
+    /// The recipient's digits.
+    pub(crate) recipient: Arc<str>,
+    /// The message.
+    pub(crate) message: Arc<Accepted>,
+}
+
+impl Due {
+    fn update(&self) -> StatusUpdate<'_> {
+        StatusUpdate {
+            phone_number_id: &self.message.phone_number_id,
+            provider_id: &self.message.wamid,
+            recipient: &self.recipient,
+            kind: self.kind,
+            at: self.happened,
+            opaque: self.message.opaque.as_deref().filter(|_| self.with_opaque),
+            error: self.error.map(|code| (code, describe(code).1)),
+        }
+    }
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest, so that the heap gives it first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.no).cmp(&(self.at, self.no))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
+/// The client of the webhook. Where the system has no certificates it still speaks HTTP, which is all that most tests
+/// and containers need.
+pub(crate) fn client() -> reqwest::Result<Client> {
+    // Fails only if the process has chosen its provider before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = || Client::builder().timeout(TIMEOUT).no_proxy().tcp_nodelay(true).pool_max_idle_per_host(CALLS_MAX);
+    builder().build().or_else(|error| {
+        tracing::debug!(%error, "no system certificates: webhooks over HTTPS will fail");
+        let no_roots = rustls::RootCertStore::empty();
+        let tls = rustls::ClientConfig::builder().with_root_certificates(no_roots).with_no_client_auth();
+        builder().tls_backend_preconfigured(tls).build()
+    })
+}
+
+/// Runs until it is aborted; the calls in flight end with it.
+pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
+    let mut calls = JoinSet::new();
+    let mut control = shared.control.subscribe();
+    loop {
+        let free = calls.len() < CALLS_MAX && control.borrow_and_update().receipts;
+        let next = if free { shared.next_due() } else { None };
+        tokio::select! {
+            () = until(next) => {
+                let (batch, era) = shared.take_due(Instant::now(), BATCH_MAX);
+                if !batch.is_empty() {
+                    let call = Call::new(&shared, &batch, era);
+                    calls.spawn(call.deliver(Arc::clone(&shared), client.clone()));
+                }
+            }
+            () = shared.wake.notified() => {}
+            Some(_) = calls.join_next() => {}
+            changed = control.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn until(next: Option<Instant>) {
+    match next {
+        Some(at) => sleep_until(at + GATHER).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One webhook call, repeated until it succeeds.
+struct Call {
+    body: Bytes,
+    signature: String,
+    receipts: u64,
+    era: u64,
+}
+
+impl Call {
+    fn new(shared: &Shared, batch: &[Due], era: u64) -> Self {
+        let updates: Vec<StatusUpdate<'_>> = batch.iter().map(Due::update).collect();
+        let body = Bytes::from(compose(&updates));
+        let signature = signature::sign(&shared.app_secret, &body);
+        Self { body, signature, receipts: count(batch.len()), era }
+    }
+
+    async fn deliver(self, shared: Arc<Shared>, client: Client) {
+        let mut control = shared.control.subscribe();
+        let mut pause = PAUSE;
+        let mut waited = Duration::ZERO;
+        loop {
+            let Control { webhook, receipts, era } = control.borrow_and_update().clone();
+            if era != self.era {
+                return;
+            }
+            let Some(url) = webhook else { break };
+            if !receipts {
+                if control.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            if self.post(&client, &url).await {
+                shared.count_in(self.era, |stats| {
+                    stats.webhooks_delivered += 1;
+                    stats.receipts_sent += self.receipts;
+                    stats.receipts_waiting = stats.receipts_waiting.saturating_sub(self.receipts);
+                });
+                return;
+            }
+            shared.count_in(self.era, |stats| stats.webhooks_failed += 1);
+            if waited >= GIVE_UP {
+                break;
+            }
+            if !rest(pause, &mut control).await {
+                return;
+            }
+            waited += pause;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        tracing::debug!(receipts = self.receipts, "receipts given up");
+        shared.count_in(self.era, |stats| {
+            stats.receipts_given_up += self.receipts;
+            stats.receipts_waiting = stats.receipts_waiting.saturating_sub(self.receipts);
+        });
+    }
+
+    /// Whether the webhook took the receipts.
+    async fn post(&self, client: &Client, url: &str) -> bool {
+        let request = client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(signature::HEADER, &self.signature)
+            .body(self.body.clone());
+        match request.send().await {
+            Ok(answer) if answer.status() == StatusCode::OK => {
+                // Read to its end, so that the connection can be used again.
+                let _ = answer.bytes().await;
+                true
+            }
+            Ok(answer) => {
+                tracing::debug!(status = answer.status().as_u16(), "the webhook refused");
+                false
+            }
+            Err(error) => {
+                // Without the address: it may hold a token.
+                tracing::debug!(error = %error.without_url(), "the webhook cannot be reached");
+                false
+            }
+        }
+    }
+}
+
+/// Waits before a repetition, less if the webhook changes or there is a reset. `false`: the simulator is gone.
+async fn rest(pause: Duration, control: &mut watch::Receiver<Control>) -> bool {
+    tokio::select! {
+        () = sleep(pause) => true,
+        changed = control.changed() => changed.is_ok(),
+    }
+}

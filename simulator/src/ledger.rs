@@ -1,0 +1,96 @@
+//! What the simulator accepted, and what it counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::Timestamp;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A message that the simulator accepted.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    /// Its place among all accepted messages, from 1.
+    pub seq: u64,
+    /// When it was accepted.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: Timestamp,
+    /// The sender that it was posted to.
+    pub phone_number_id: String,
+    /// The recipient as the request wrote it.
+    pub to: String,
+    /// The request's `biz_opaque_callback_data`.
+    pub opaque: Option<String>,
+    /// The id that the message was given.
+    pub wamid: String,
+    /// The whole request.
+    pub body: Box<RawValue>,
+}
+
+/// What happened since the start or the last reset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Requests to send a message.
+    pub requests: u64,
+    /// Messages accepted, whatever the caller was told.
+    pub accepted: u64,
+    /// Requests answered with Meta's error envelope, by code.
+    pub refused: BTreeMap<i64, u64>,
+    /// Connections closed without an answer.
+    pub dropped: u64,
+    /// Answers that were not JSON or had no envelope.
+    pub garbled: u64,
+    /// Webhook calls answered with 200.
+    pub webhooks_delivered: u64,
+    /// Webhook calls answered otherwise or not at all; they are repeated.
+    pub webhooks_failed: u64,
+    /// Receipts in webhook calls answered with 200.
+    pub receipts_sent: u64,
+    /// Receipts that are planned or being sent.
+    pub receipts_waiting: u64,
+    /// Receipts given up: no webhook was set, or it never answered with 200.
+    pub receipts_given_up: u64,
+}
+
+/// The accepted messages in order, and the counts.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    messages: Vec<Arc<Accepted>>,
+    /// The counts.
+    pub(crate) stats: Stats,
+}
+
+impl Ledger {
+    /// The number of the next message.
+    pub(crate) fn next_seq(&self) -> u64 {
+        count(self.messages.len()).saturating_add(1)
+    }
+
+    /// Takes a message, which must carry the next number.
+    pub(crate) fn push(&mut self, message: &Arc<Accepted>) {
+        self.messages.push(Arc::clone(message));
+        self.stats.accepted += 1;
+    }
+
+    /// The messages after number `after`, at most `limit`. They are shared, so the copy is small.
+    pub(crate) fn messages(&self, after: u64, limit: usize) -> Vec<Arc<Accepted>> {
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        self.messages.iter().skip(skip).take(limit).cloned().collect()
+    }
+
+    /// Counts an answer with an error code.
+    pub(crate) fn refused(&mut self, code: i64) {
+        *self.stats.refused.entry(code).or_default() += 1;
+    }
+}
+
+/// A length as a count.
+pub(crate) fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(at)
+}

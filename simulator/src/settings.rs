@@ -1,0 +1,38 @@
+//! What a simulator is started with.
+
+use std::time::Duration;
+
+use domain::org::Secret;
+
+use crate::faults::Faults;
+
+/// How the simulated Cloud API behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long an answer takes. Half of it goes by before a message is accepted and half after, so that a client which
+    /// dies while it waits may or may not have sent the message.
+    pub latency: Duration,
+    /// The time between the answer and `sent`, `sent` and `delivered`, `delivered` and `read`.
+    pub receipt_delay: Duration,
+    /// What every random decision comes from.
+    pub seed: u64,
+    /// The key of the webhooks' signatures. With an empty one, as by default, they are not signed.
+    pub app_secret: Secret,
+    /// Where receipts go; `None`: nowhere, as for an app without a subscription.
+    pub webhook: Option<String>,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            receipt_delay: Duration::from_millis(10),
+            seed: 0,
+            app_secret: Secret::default(),
+            webhook: None,
+            faults: Faults::default(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The handle of a running simulator.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use crate::faults::Faults;
+use crate::ledger::{Accepted, Stats};
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::{emitter, server};
+
+/// A running simulator. Dropping it stops the server, its connections and the receipts.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    tasks: [AbortHandle; 2],
+}
+
+/// Why a simulator cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listener has no address.
+    #[error("the simulator's listener has no address")]
+    Listener(#[source] io::Error),
+    /// The client that calls the webhook cannot be made.
+    #[error("the simulator cannot make a client for the webhook")]
+    Client(#[source] reqwest::Error),
+    /// The webhook is no address that can be called.
+    #[error("the webhook must be an http or https URL")]
+    Webhook,
+}
+
+impl Simulator {
+    /// Serves on `listener` from now on.
+    pub async fn start(listener: TcpListener, settings: Settings) -> Result<Self, StartError> {
+        let addr = listener.local_addr().map_err(StartError::Listener)?;
+        let callable = |url: &String| {
+            reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        };
+        if !settings.webhook.as_ref().is_none_or(callable) {
+            return Err(StartError::Webhook);
+        }
+        let client = emitter::client().map_err(StartError::Client)?;
+        let shared = Arc::new(Shared::new(settings));
+        let emitter = tokio::spawn(emitter::run(Arc::clone(&shared), client)).abort_handle();
+        let server = tokio::spawn(server::run(listener, Arc::clone(&shared))).abort_handle();
+        Ok(Self { shared, addr, tasks: [server, emitter] })
+    }
+
+    /// Where it listens.
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What stands in for `https://graph.facebook.com`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Receipts go here from now on, those that are being repeated too. `None`: receipts that are due are given up.
+    pub fn set_webhook(&self, url: Option<String>) {
+        self.shared.control.send_modify(|control| control.webhook = url.map(Arc::from));
+    }
+
+    /// Replaces the faults; counts and rates begin anew, the dice go on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.shared.set_faults(faults);
+    }
+
+    /// `false` holds receipts back, `true` releases them. A webhook call that is under way is not stopped.
+    pub fn set_receipts(&self, on: bool) {
+        self.shared.control.send_modify(|control| control.receipts = on);
+    }
+
+    /// The accepted messages, in order.
+    pub fn messages(&self) -> Vec<Accepted> {
+        self.shared.messages(0, usize::MAX).iter().map(|message| Accepted::clone(message)).collect()
+    }
+
+    /// The counts.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Forgets messages, counts and receipts not yet sent. The faults stay, and they and the dice begin anew; webhook
+    /// and held receipts stay as they are.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Receipts: what can be wrong with them, and that they are repeated until they are taken.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use simulator::Settings;
+
+use crate::support::{ADA, BOB, Rig, Webhook, nowhere, secret, text, until};
+
+#[tokio::test]
+async fn a_message_may_fail_by_receipt() {
+    let webhook = Webhook::new().await;
+    let rig =
+        Rig::with_webhook(&webhook, json!([{"to": ADA, "fault": {"kind": "receiptError", "code": 131_026}}])).await;
+    let (failing, good) = (rig.sent(ADA, "1").await, rig.sent(BOB, "2").await);
+    rig.until("receipts", |stats| stats.receipts_sent == 4).await;
+    assert_eq!(webhook.words(&failing), ["failed"]);
+    assert_eq!(webhook.words(&good).len(), 3);
+    let statuses = webhook.statuses();
+    let failed = statuses.iter().find(|status| status["status"] == "failed").unwrap();
+    assert_eq!(failed["errors"][0]["code"], 131_026);
+    assert_eq!(failed["biz_opaque_callback_data"], "1");
+}
+
+#[tokio::test]
+async fn receipts_may_be_doubled_lost_cut_short_or_without_the_opaque_text() {
+    let webhook = Webhook::new().await;
+    let rig = Rig::with_webhook(
+        &webhook,
+        json!([
+            {"count": 1, "fault": {"kind": "receipts", "double": true}},
+            {"count": 1, "fault": {"kind": "receipts", "lose": true}},
+            {"count": 1, "fault": {"kind": "receipts", "upTo": "delivered", "noOpaque": true}},
+        ]),
+    )
+    .await;
+    let doubled = rig.sent(ADA, "1").await;
+    let lost = rig.sent(ADA, "2").await;
+    let short = rig.sent(ADA, "3").await;
+    rig.until("receipts", |stats| stats.receipts_sent == 8 && stats.receipts_waiting == 0).await;
+    assert_eq!(webhook.words(&doubled), ["delivered", "delivered", "read", "read", "sent", "sent"]);
+    assert!(webhook.words(&lost).is_empty());
+    assert_eq!(webhook.words(&short), ["delivered", "sent"]);
+    let statuses = webhook.statuses();
+    assert!(
+        statuses.iter().filter(|status| status["id"] == *short).all(|s| s.get("biz_opaque_callback_data").is_none())
+    );
+}
+
+#[tokio::test]
+async fn receipt_rules_are_not_used_up_by_messages_that_are_refused() {
+    let webhook = Webhook::new().await;
+    let rules = json!([
+        {"count": 1, "fault": {"kind": "receipts", "lose": true}},
+        {"count": 1, "fault": {"kind": "error", "code": 131_000}},
+    ]);
+    let rig = Rig::with_webhook(&webhook, rules).await;
+    assert_eq!(rig.statuses(ADA, 3).await, [500, 200, 200]);
+    rig.until("receipts", |stats| stats.receipts_sent == 3 && stats.receipts_waiting == 0).await;
+    let kept = rig.simulator.messages();
+    assert_eq!((webhook.words(&kept[0].wamid).len(), webhook.words(&kept[1].wamid).len()), (0, 3));
+}
+
+#[tokio::test]
+async fn receipts_may_be_late() {
+    let webhook = Webhook::new().await;
+    let rig = Rig::with_webhook(&webhook, json!([{"to": ADA, "fault": {"kind": "receipts", "lateMs": 300}}])).await;
+    let before = Instant::now();
+    let (late, usual) = (rig.sent(ADA, "1").await, rig.sent(BOB, "2").await);
+    until("the usual receipts", || webhook.words(&usual).len() == 3).await;
+    until("the late receipts", || webhook.words(&late).len() == 3).await;
+    assert!(before.elapsed() >= Duration::from_millis(300));
+    assert_eq!(webhook.statuses()[0]["id"], usual);
+}
+
+#[tokio::test]
+async fn receipts_may_come_in_a_wrong_order() {
+    let webhook = Webhook::new().await;
+    let settings = Settings {
+        webhook: Some(webhook.url.clone()),
+        app_secret: secret(),
+        // All at once: one call brings them, so that only the simulator decides their order.
+        receipt_delay: Duration::ZERO,
+        faults: crate::support::faults(&json!([{"fault": {"kind": "receipts", "shuffle": true}}])),
+        ..Settings::default()
+    };
+    let rig = Rig::new(settings).await;
+    let wamid = rig.sent(ADA, "1").await;
+    until("three receipts", || webhook.words(&wamid).len() == 3).await;
+    assert_ne!(webhook.words_in_order(&wamid), ["sent", "delivered", "read"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_answered_with_200_is_repeated_unchanged() {
+    let webhook = Webhook::new().await;
+    webhook.will_answer([503, 201]);
+    let rig = Rig::with_webhook(&webhook, json!([{"fault": {"kind": "receipts", "upTo": "sent"}}])).await;
+    let wamid = rig.sent(ADA, "1").await;
+    rig.until("the receipt", |stats| stats.receipts_sent == 1).await;
+    assert_eq!(webhook.words(&wamid), ["sent", "sent", "sent"]);
+    let calls = webhook.calls();
+    assert!(calls.iter().all(|(headers, body)| {
+        (&headers[whatsapp::signature::HEADER], body) == (&calls[0].0[whatsapp::signature::HEADER], &calls[0].1)
+    }));
+    let stats = rig.simulator.stats();
+    assert_eq!((stats.webhooks_failed, stats.webhooks_delivered, stats.receipts_waiting), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn receipts_find_a_webhook_that_has_moved() {
+    let webhook = Webhook::new().await;
+    let gone = Some(nowhere().await);
+    let rig = Rig::new(Settings { webhook: gone, app_secret: secret(), ..Settings::default() }).await;
+    let wamid = rig.sent(ADA, "1").await;
+    rig.until("a failed call", |stats| stats.webhooks_failed > 0).await;
+    rig.simulator.set_webhook(Some(webhook.url.clone()));
+    until("three receipts", || webhook.words(&wamid).len() == 3).await;
+}
+
+#[tokio::test]
+async fn receipts_are_held_back_and_released() {
+    let webhook = Webhook::new().await;
+    let rig = Rig::with_webhook(&webhook, json!([{"to": BOB, "fault": {"kind": "receipts", "lateMs": 50}}])).await;
+    rig.simulator.set_receipts(false);
+    let held = rig.sent(ADA, "1").await;
+    // When the later ones are due, the earlier ones would have gone.
+    rig.sent(BOB, "2").await;
+    let due = Instant::now() + Duration::from_millis(100);
+    until("all to be due", || Instant::now() > due).await;
+    assert_eq!((webhook.calls().len(), rig.simulator.stats().receipts_waiting), (0, 6));
+    rig.simulator.set_receipts(true);
+    until("three receipts", || webhook.words(&held).len() == 3).await;
+}
+
+#[tokio::test]
+async fn what_is_due_together_goes_in_few_calls_of_at_most_a_thousand() {
+    let webhook = Webhook::new().await;
+    let rig = Rig::with_webhook(&webhook, json!([])).await;
+    rig.simulator.set_receipts(false);
+    for i in 0..400 {
+        rig.sent(ADA, &format!("{i}")).await;
+    }
+    let due = Instant::now() + Duration::from_millis(40);
+    until("all to be due", || Instant::now() > due).await;
+    rig.simulator.set_receipts(true);
+    rig.until("all receipts", |stats| stats.receipts_sent == 1200).await;
+    assert_eq!(webhook.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn without_a_webhook_receipts_are_given_up() {
+    let rig = Rig::new(Settings::default()).await;
+    rig.send(&text(ADA, "1")).await;
+    rig.until("three given up", |stats| stats.receipts_given_up == 3 && stats.receipts_waiting == 0).await;
+}

@@ -1,0 +1,89 @@
+//! Reads Meta's error object, however oddly it is written.
+
+use domain::outcome::ProviderError;
+use serde_json::Value;
+
+use crate::classify::{Origin, Signal, classify};
+
+/// Longer texts than this say nothing more.
+const MESSAGE_MAX: usize = 500;
+
+/// The error object `error`: that of an answer's `error`, or an item of a webhook's `errors`. `None` if it has no code;
+/// then it is not Meta's.
+pub(crate) fn read(error: &Value, http_status: Option<u16>, origin: Origin) -> Option<ProviderError> {
+    let code = integer(error.get("code")?)?;
+    let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    // The data can be an object with details, or the details themselves.
+    let details = error.get("error_data").and_then(|data| data.get("details").unwrap_or(data).as_str());
+    let details = details.filter(|details| !details.is_empty());
+    let message = text("message").or_else(|| text("title"));
+    let verdict = classify(&Signal {
+        code,
+        subcode: error.get("error_subcode").and_then(integer),
+        details: &[message, details].map(Option::unwrap_or_default).join("\n"),
+        http_status,
+        origin,
+    });
+    let message = details.or(message).unwrap_or("Meta gave no text with this code.");
+    Some(ProviderError { code, message: message.chars().take(MESSAGE_MAX).collect(), verdict })
+}
+
+/// A whole number, also where it is written as a string.
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::outcome::{Class, Scope};
+    use serde_json::json;
+
+    fn answer(error: Value) -> Option<ProviderError> {
+        read(&error, Some(400), Origin::Answer)
+    }
+
+    #[test]
+    fn details_win_over_the_message_and_the_message_over_the_title() {
+        let all = json!({"code": 131026, "title": "T", "message": "M", "error_data": {"details": "D"}});
+        assert_eq!(answer(all).unwrap().message, "D");
+        assert_eq!(answer(json!({"code": 131026, "title": "T", "message": "M"})).unwrap().message, "M");
+        assert_eq!(answer(json!({"code": 131026, "title": "T"})).unwrap().message, "T");
+        assert_eq!(answer(json!({"code": 131026})).unwrap().message, "Meta gave no text with this code.");
+    }
+
+    #[test]
+    fn error_data_of_any_shape_is_borne() {
+        for (data, message) in [
+            (json!("told as a string"), "told as a string"),
+            (json!({"messaging_product": "whatsapp"}), "M"),
+            (json!({"details": {"odd": true}}), "M"),
+            (json!({"details": ""}), "M"),
+            (json!(["x"]), "M"),
+            (json!(null), "M"),
+        ] {
+            assert_eq!(answer(json!({"code": 100, "message": "M", "error_data": data})).unwrap().message, message);
+        }
+    }
+
+    #[test]
+    fn codes_may_be_written_as_strings() {
+        let error =
+            answer(json!({"code": "100", "error_subcode": "33", "message": "Unsupported post request."})).unwrap();
+        assert_eq!((error.code, error.verdict.class, error.verdict.scope), (100, Class::Blocked, Scope::Number));
+    }
+
+    #[test]
+    fn what_has_no_code_is_not_metas() {
+        for error in [json!({"message": "M"}), json!({"code": null}), json!({"code": "E_FAIL"}), json!("x"), json!([1])]
+        {
+            assert!(answer(error).is_none());
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let error = answer(json!({"code": 100, "message": "ü".repeat(2000)})).unwrap();
+        assert_eq!(error.message, "ü".repeat(MESSAGE_MAX));
+    }
+}

@@ -1,0 +1,204 @@
+//! Reads Meta's webhooks: every item by itself, so that a bad one never spoils the rest.
+
+mod compose;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use domain::receipt::{Receipt, ReceiptKind};
+use domain::{PhoneNumberId, ProviderId, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::classify::Origin;
+use crate::envelope;
+
+pub use compose::{StatusUpdate, compose};
+
+/// What one webhook tells.
+#[derive(Debug)]
+pub struct Notification {
+    /// Its changes, of all entries, in order. One webhook may tell of several senders.
+    pub changes: Vec<Change>,
+}
+
+/// What it tells of one sender.
+#[derive(Default)]
+pub struct Change {
+    /// The sender; `None` for fields that concern none, and for what could not be read.
+    pub phone_number_id: Option<PhoneNumberId>,
+    /// What became of messages that were sent.
+    pub receipts: Vec<Receipt>,
+    /// What recipients wrote, as Meta's `messages` items.
+    pub inbound: Vec<Value>,
+    /// How many items could not be read.
+    pub skipped: usize,
+}
+
+impl fmt::Debug for Change {
+    /// Counts only: the items hold phone numbers and texts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (receipts, inbound) = (self.receipts.len(), self.inbound.len());
+        write!(
+            f,
+            "Change({:?}: {receipts} receipts, {inbound} inbound, {} skipped)",
+            self.phone_number_id, self.skipped
+        )
+    }
+}
+
+/// Why a body is not a webhook of Meta's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAWebhook {
+    /// Not JSON, or not an object.
+    #[error("the body must be a JSON object")]
+    NotAnObject,
+    /// Without the kind of thing that it is about.
+    #[error("\"object\" must be a string")]
+    NoObject,
+    /// Without its list of entries.
+    #[error("\"entry\" must be an array")]
+    NoEntry,
+}
+
+// Lists of items are taken apart into raw texts first and each text is read by itself: that isolates bad items, and no
+// tree of values is built for the statuses, of which one body may hold a thousand.
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    entry: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    changes: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct RawChange<'a> {
+    #[serde(borrow)]
+    field: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Option<ChangeValue<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct ChangeValue<'a> {
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+    #[serde(borrow)]
+    statuses: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    messages: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    phone_number_id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Status<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    biz_opaque_callback_data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pricing: Option<&'a RawValue>,
+}
+
+/// Reads a webhook's body, whose signature was verified before. `now` stands in for a status without a time.
+pub fn parse(raw: &[u8], now: Timestamp) -> Result<Notification, NotAWebhook> {
+    let text = std::str::from_utf8(raw).map_err(|_| NotAWebhook::NotAnObject)?;
+    let envelope: Envelope<'_> = object(text.trim_ascii()).ok_or(NotAWebhook::NotAnObject)?;
+    let _kind: Cow<'_, str> = envelope.object.and_then(whole).ok_or(NotAWebhook::NoObject)?;
+    let entries: Vec<&RawValue> = envelope.entry.and_then(whole).ok_or(NotAWebhook::NoEntry)?;
+    let mut changes = Vec::new();
+    for entry in entries {
+        match object::<Entry<'_>>(entry.get()) {
+            Some(entry) => changes.extend(entry.changes.into_iter().flatten().map(|change| read_change(change, now))),
+            None => changes.push(Change { skipped: 1, ..Change::default() }),
+        }
+    }
+    Ok(Notification { changes })
+}
+
+fn read_change(raw: &RawValue, now: Timestamp) -> Change {
+    let Some(RawChange { field, value }) = object(raw.get()) else {
+        return Change { skipped: 1, ..Change::default() };
+    };
+    let value = value.unwrap_or_default();
+    let phone_number_id = value.metadata.and_then(|metadata| plain(metadata.phone_number_id?).parse().ok());
+    let mut change = Change { phone_number_id, ..Change::default() };
+    // Others, such as `calls`, have items of the same names with another meaning.
+    if field == "messages" {
+        for status in value.statuses.into_iter().flatten() {
+            match object(status.get()).and_then(|status| receipt(&status, now)) {
+                Some(receipt) => change.receipts.push(receipt),
+                None => change.skipped += 1,
+            }
+        }
+        for message in value.messages.into_iter().flatten() {
+            match object(message.get()) {
+                Some(message) => change.inbound.push(Value::Object(message)),
+                None => change.skipped += 1,
+            }
+        }
+    }
+    change
+}
+
+/// `None` if it lacks an id, or tells a status that we do not know.
+fn receipt(status: &Status<'_>, now: Timestamp) -> Option<Receipt> {
+    let kind = match status.status.as_ref() {
+        "sent" => ReceiptKind::Sent,
+        "delivered" => ReceiptKind::Delivered,
+        "read" | "played" => ReceiptKind::Read,
+        "failed" => ReceiptKind::Failed,
+        _ => return None,
+    };
+    if status.id.is_empty() {
+        return None;
+    }
+    let errors = status.errors.filter(|_| kind == ReceiptKind::Failed);
+    let errors: Option<Vec<Value>> = errors.and_then(whole);
+    Some(Receipt {
+        provider_id: ProviderId::new(&status.id),
+        // Other apps of the account put other texts there, or none.
+        attempt: status.biz_opaque_callback_data.and_then(|text| plain(text).parse().ok()),
+        kind,
+        at: status.timestamp.and_then(|at| plain(at).parse().ok()).map_or(now, Timestamp::from_secs),
+        error: errors.and_then(|errors| envelope::read(errors.first()?, None, Origin::Receipt)),
+        pricing: status.pricing.map(|pricing| pricing.get().as_bytes().into()),
+    })
+}
+
+/// Reads an object. Serde would also take an array for a struct, field by field.
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten()
+}
+
+/// Reads a value if it is all of the right type.
+fn whole<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A number, or a string of characters that JSON never escapes, as plain text: Meta writes times and ids both ways.
+fn plain(raw: &RawValue) -> &str {
+    raw.get().trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Webhooks as they come, good and bad.
+
+use super::*;
+use domain::outcome::{Class, Scope, Verdict};
+use domain::{AttemptNo, AttemptRef, MessageId};
+use serde_json::json;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const AT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+fn update(kind: ReceiptKind) -> StatusUpdate<'static> {
+    StatusUpdate {
+        phone_number_id: "1066",
+        provider_id: "wamid.A",
+        recipient: "4915112345678",
+        kind,
+        at: AT,
+        opaque: None,
+        error: None,
+    }
+}
+
+/// A webhook of one change with these `statuses`.
+fn with_statuses(statuses: &Value) -> Value {
+    json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": {
+        "messaging_product": "whatsapp", "metadata": {"display_phone_number": "1555", "phone_number_id": "1066"},
+        "statuses": statuses}}]}]})
+}
+
+fn read(webhook: &Value) -> Vec<Change> {
+    parse(&serde_json::to_vec(webhook).unwrap(), NOW).unwrap().changes
+}
+
+/// The change of a webhook that has one.
+fn read_one(webhook: &Value) -> Change {
+    let mut changes = read(webhook);
+    assert_eq!(changes.len(), 1);
+    changes.remove(0)
+}
+
+#[test]
+fn what_is_composed_is_read_back() {
+    let attempt = AttemptRef { message: MessageId::from_bytes([7; 16]), attempt: AttemptNo(2) };
+    let opaque = attempt.to_string();
+    let updates = [
+        StatusUpdate { opaque: Some(&opaque), ..update(ReceiptKind::Sent) },
+        StatusUpdate { phone_number_id: "2077", ..update(ReceiptKind::Delivered) },
+        StatusUpdate { provider_id: "wamid.B", ..update(ReceiptKind::Read) },
+        StatusUpdate { error: Some((131_049, "Not delivered")), ..update(ReceiptKind::Failed) },
+    ];
+    let changes = parse(&compose(&updates), NOW).unwrap().changes;
+    let numbers: Vec<_> = changes.iter().map(|change| change.phone_number_id.clone().unwrap().to_string()).collect();
+    assert_eq!(numbers, ["1066", "2077"]);
+    assert!(changes.iter().all(|change| change.skipped == 0 && change.inbound.is_empty()));
+    let [sent, read, failed] = changes[0].receipts.as_slice() else { panic!("{:?}", changes[0]) };
+    let delivered = &changes[1].receipts[0];
+    assert_eq!((sent.kind, sent.attempt, sent.at), (ReceiptKind::Sent, Some(attempt), AT));
+    assert_eq!((delivered.kind, delivered.attempt), (ReceiptKind::Delivered, None));
+    assert_eq!((read.kind, read.provider_id.as_str()), (ReceiptKind::Read, "wamid.B"));
+    let error = failed.error.as_ref().unwrap();
+    assert_eq!((error.code, error.message.as_str()), (131_049, "Not delivered"));
+    assert_eq!(error.verdict, Verdict { class: Class::Deferred, scope: Scope::Marketing });
+    for (receipt, priced) in [(sent, true), (delivered, true), (read, false), (failed, false)] {
+        assert_eq!(receipt.pricing.is_some(), priced, "{}", receipt.kind);
+    }
+    let pricing: Value = serde_json::from_slice(sent.pricing.as_ref().unwrap()).unwrap();
+    assert_eq!(pricing["pricing_model"], "PMP");
+}
+
+#[test]
+fn no_updates_compose_to_a_webhook_without_changes() {
+    assert!(parse(&compose(&[]), NOW).unwrap().changes.is_empty());
+}
+
+#[test]
+fn one_bad_status_among_a_thousand_spoils_nothing_else() {
+    let good = json!({"id": "wamid.A", "status": "sent", "timestamp": "1767225600", "recipient_id": "49"});
+    for bad in [
+        json!(null),
+        json!("sent"),
+        json!(["wamid.A", "sent"]),
+        json!({}),
+        json!({"status": "sent"}),
+        json!({"id": "", "status": "sent"}),
+        json!({"id": 7, "status": "sent"}),
+        json!({"id": "wamid.A"}),
+        json!({"id": "wamid.A", "status": null}),
+        json!({"id": "wamid.A", "status": "warning"}),
+    ] {
+        let mut statuses = vec![good.clone(); 1000];
+        statuses[500] = bad.clone();
+        let change = read_one(&with_statuses(&json!(statuses)));
+        assert_eq!((change.receipts.len(), change.skipped), (999, 1), "{bad}");
+    }
+}
+
+#[test]
+fn a_status_is_read_however_oddly_its_lesser_fields_are_written() {
+    for (odd, at) in [
+        (json!({"timestamp": 1_767_225_600}), AT),
+        (json!({"timestamp": "1767225600"}), AT),
+        (json!({}), NOW),
+        (json!({"timestamp": "soon"}), NOW),
+        (json!({"timestamp": null, "biz_opaque_callback_data": null, "pricing": null, "errors": null}), NOW),
+        (json!({"timestamp": -1}), NOW),
+        (json!({"timestamp": {}, "biz_opaque_callback_data": 7, "errors": "x", "conversation": {"id": 1}}), NOW),
+        (json!({"biz_opaque_callback_data": "of another app", "recipient_id": [], "errors": [], "new_field": {}}), NOW),
+        (json!({"errors": [{"no": "code"}]}), NOW),
+        (json!({"errors": ["x"]}), NOW),
+    ] {
+        let mut status = json!({"id": "wamid.A/B", "status": "failed"});
+        status.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
+        let change = read_one(&with_statuses(&json!([status])));
+        assert_eq!(change.skipped, 0, "{odd}");
+        let receipt = &change.receipts[0];
+        assert_eq!((receipt.at, receipt.attempt, receipt.error.is_none()), (at, None, true), "{odd}");
+    }
+}
+
+#[test]
+fn played_counts_as_read_and_errors_count_for_failed_only() {
+    let errors = json!([{"code": 131026, "title": "Message undeliverable"}]);
+    let change = read_one(&with_statuses(&json!([
+        {"id": "wamid.A", "status": "played"},
+        {"id": "wamid.A", "status": "sent", "errors": errors},
+        {"id": "wamid.A", "status": "failed", "errors": errors},
+    ])));
+    let seen: Vec<_> = change.receipts.iter().map(|receipt| (receipt.kind, receipt.error.is_some())).collect();
+    assert_eq!(seen, [(ReceiptKind::Read, false), (ReceiptKind::Sent, false), (ReceiptKind::Failed, true)]);
+}
+
+#[test]
+fn an_escaped_id_is_the_same_id() {
+    let escaped = serde_json::to_string(&with_statuses(&json!([{"id": "wamid.A/B", "status": "sent"}])))
+        .unwrap()
+        .replace("wamid.A/B", r"wam\u0069d.A\/B");
+    let notification = parse(escaped.as_bytes(), NOW).unwrap();
+    assert_eq!(notification.changes[0].receipts[0].provider_id.as_str(), "wamid.A/B");
+}
+
+#[test]
+fn inbound_messages_are_handed_on_as_they_came() {
+    let text = json!({"from": "4915112345678", "id": "wamid.I", "timestamp": "1767225600", "type": "text",
+        "text": {"body": "Grüße 👋"}});
+    let mut webhook = with_statuses(&json!(null));
+    webhook["entry"][0]["changes"][0]["value"]["messages"] = json!([text, "bad", null]);
+    let change = read_one(&webhook);
+    assert_eq!((change.inbound, change.skipped), (vec![text], 2));
+    assert_eq!(change.phone_number_id.unwrap().as_str(), "1066");
+}
+
+#[test]
+fn every_entry_and_change_is_read_whatever_stands_beside_it() {
+    let good = with_statuses(&json!([{"id": "wamid.A", "status": "sent"}]))["entry"][0].clone();
+    let change = good["changes"][0].clone();
+    let webhook = json!({"object": "whatsapp_business_account", "entry": [
+        good, null, [], {"id": "2"}, {"id": "2", "changes": null}, {"id": "2", "changes": {}},
+        {"id": "2", "changes": [change, 7, {"field": 7}, {"field": "messages", "value": "x"}, {"field": "messages"}]},
+        good]});
+    let changes = read(&webhook);
+    assert_eq!(changes.iter().map(|change| change.receipts.len()).sum::<usize>(), 3);
+    assert_eq!(changes.iter().map(|change| change.skipped).sum::<usize>(), 6);
+}
+
+#[test]
+fn changes_of_other_fields_have_no_receipts() {
+    let mut webhook = with_statuses(&json!([{"id": "wamid.A", "status": "sent"}]));
+    webhook["entry"][0]["changes"][0]["field"] = json!("calls");
+    let change = read_one(&webhook);
+    assert_eq!((change.receipts.len(), change.skipped), (0, 0));
+    assert_eq!(change.phone_number_id.unwrap().as_str(), "1066");
+    webhook["entry"][0]["changes"][0] = json!({"field": "account_update", "value": {"event": "ACCOUNT_DELETED"}});
+    assert!(read_one(&webhook).phone_number_id.is_none());
+}
+
+#[test]
+fn what_is_no_webhook_is_refused_with_the_missing_part() {
+    for (body, reason) in [
+        ("", NotAWebhook::NotAnObject),
+        ("null", NotAWebhook::NotAnObject),
+        ("[\"whatsapp_business_account\",[]]", NotAWebhook::NotAnObject),
+        ("{\"object\":\"x\",\"entry\":[]", NotAWebhook::NotAnObject),
+        ("{\"object\":\"x\",\"entry\":[]} more", NotAWebhook::NotAnObject),
+        ("{\"entry\":[]}", NotAWebhook::NoObject),
+        ("{\"object\":7,\"entry\":[]}", NotAWebhook::NoObject),
+        ("{\"object\":\"x\"}", NotAWebhook::NoEntry),
+        ("{\"object\":\"x\",\"entry\":{}}", NotAWebhook::NoEntry),
+    ] {
+        assert_eq!(parse(body.as_bytes(), NOW).unwrap_err(), reason, "{body}");
+    }
+    assert_eq!(parse(b"{\"object\":\"\xff\"}", NOW).unwrap_err(), NotAWebhook::NotAnObject);
+    assert!(parse(b" {\"object\":\"x\",\"entry\":[]}\n", NOW).unwrap().changes.is_empty());
+}
+
+#[test]
+fn deep_nesting_neither_crashes_nor_spoils_the_rest() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(parse(deep.as_bytes(), NOW).unwrap_err(), NotAWebhook::NotAnObject);
+    let webhook = serde_json::to_string(&with_statuses(&json!([
+        {"id": "wamid.A", "status": "failed", "errors": "DEEP"}, {"id": "wamid.B", "status": "sent"}, "DEEP"])))
+    .unwrap()
+    .replace("\"DEEP\"", &deep);
+    let change = parse(webhook.as_bytes(), NOW).unwrap().changes.remove(0);
+    assert_eq!((change.receipts.len(), change.skipped), (2, 1));
+    assert!(change.receipts[0].error.is_none());
+}
