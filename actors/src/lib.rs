@@ -32,10 +32,10 @@ mod vitals;
 
 pub use clock::Clock;
 pub use directory::{Directory, Identity};
-pub use org::OrgChange;
 pub use org::accept::{AcceptError, Accepted};
 pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};
+pub use org::{OrgChange, Snapshot};
 pub use outbox::{Outbox, StartError};
 pub use settings::{Limits, Settings};
 pub use supervisor::ChangeError;

@@ -33,6 +33,7 @@ use crate::vitals::{Address, Vitals};
 use accept::{Accept, Pending};
 use change::ChangeRequest;
 pub use change::OrgChange;
+pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
 use manual::ManualRequest;
 use receipts::Lot;
@@ -332,7 +333,7 @@ impl State {
     }
 
     /// Tells the actors of messages of a change that they did not propose; what is due and has none is returned.
-    fn follow(&self, changed: &[MessageId]) -> Vec<(Arc<Message>, Arc<MessageState>)> {
+    fn follow(&self, changed: &[MessageId]) -> Vec<Snapshot> {
         let mut due = Vec::new();
         for card in changed.iter().filter_map(|id| self.ledger.desk.card(*id)) {
             match self.ledger.desk.resident(card.message.id) {

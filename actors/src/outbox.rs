@@ -7,7 +7,7 @@ use domain::audit::By;
 use domain::intake::NewMessage;
 use domain::org::Org;
 use domain::receipt::Receipt;
-use domain::{Message, MessageId, OrgId, State as MessageState};
+use domain::{MessageId, OrgId};
 use ractor::Actor;
 use store::{Committer, Store, StoreError, Unavailable};
 use tokio::sync::{oneshot, watch};
@@ -19,7 +19,7 @@ use crate::directory::Directory;
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
 use crate::org::manual::{Manual, ManualError, ManualRequest};
-use crate::org::{OrgChange, OrgMsg, Webhook};
+use crate::org::{OrgChange, OrgMsg, Snapshot, Webhook};
 use crate::settings::Settings;
 use crate::supervisor::{self, ChangeError, RootMsg, RootSupervisor};
 use crate::tree::{Node, TreeQuery};
@@ -65,13 +65,7 @@ impl Outbox {
     }
 
     /// Calls a message back or queues it again; returns once that is durable.
-    pub async fn manual(
-        &self,
-        org: &OrgId,
-        id: MessageId,
-        wish: Manual,
-        by: By,
-    ) -> Result<(Arc<Message>, Arc<MessageState>), ManualError> {
+    pub async fn manual(&self, org: &OrgId, id: MessageId, wish: Manual, by: By) -> Result<Snapshot, ManualError> {
         let address = self.ctx.directory.address(org).ok_or(ManualError::Unavailable)?;
         let (reply, answer) = oneshot::channel();
         address.send(OrgMsg::Manual(ManualRequest { id, wish, by, reply }));

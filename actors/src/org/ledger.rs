@@ -21,6 +21,9 @@ pub(super) struct Ledger {
     named: HashMap<ProviderId, AttemptRef>,
 }
 
+/// A message and its state at one time.
+pub type Snapshot = (Arc<Message>, Arc<State>);
+
 /// A commit in the making, and the messages in it.
 pub(super) struct Draft {
     pub(super) commit: Commit,
@@ -44,7 +47,7 @@ impl Ledger {
     }
 
     /// The latest state of a message, durable or not.
-    pub(super) fn latest(&self, id: MessageId) -> Result<Option<(Arc<Message>, Arc<State>)>, StoreError> {
+    pub(super) fn latest(&self, id: MessageId) -> Result<Option<Snapshot>, StoreError> {
         if let Some(card) = self.desk.card(id) {
             return Ok(Some((Arc::clone(&card.message), Arc::clone(&card.state))));
         }

@@ -1,14 +1,13 @@
 //! What a person does to a message: call it back, or queue it again.
 
-use std::sync::Arc;
-
+use domain::MessageId;
 use domain::audit::By;
 use domain::lifecycle::{Decision, Event, Ignored, decide};
-use domain::{Message, MessageId, State as MessageState};
 use ractor::ActorProcessingErr;
 use store::Unavailable;
 use tokio::sync::oneshot;
 
+use super::ledger::Snapshot;
 use super::{After, State};
 
 /// A person's wish.
@@ -44,7 +43,7 @@ pub(crate) struct ManualRequest {
     pub(crate) id: MessageId,
     pub(crate) wish: Manual,
     pub(crate) by: By,
-    pub(crate) reply: oneshot::Sender<Result<(Arc<Message>, Arc<MessageState>), ManualError>>,
+    pub(crate) reply: oneshot::Sender<Result<Snapshot, ManualError>>,
 }
 
 impl State {
