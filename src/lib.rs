@@ -1,1 +1,15 @@
-//! placeholder
+//! twotick: a durable, multi-tenant outbox for WhatsApp.
+//!
+//! This package is the outside of it: configuration, HTTP and commands. What carries the messages is in `actors`; what
+//! may happen to one is in `domain`. ARCHITECTURE.md is the map.
+
+pub mod cli;
+pub mod config;
+mod demo;
+mod http;
+mod logging;
+mod service;
+mod simulate;
+
+pub use config::Config;
+pub use service::{Service, ServiceError};

@@ -253,8 +253,12 @@ fn the_audit_trail_reads_back_by_entity_action_and_dossier(store: &Store) {
     };
     assert_eq!(seqs(AuditFilter::default(), None), (vec![3, 2], Some(2)));
     assert_eq!(seqs(AuditFilter::default(), Some(2)), (vec![1], None));
-    assert_eq!(seqs(AuditFilter { message: Some(message.id), ..Default::default() }, None), (vec![3, 1], None));
+    assert_eq!(
+        seqs(AuditFilter { subject: Some(Subject::Message(message.id)), ..Default::default() }, None),
+        (vec![3, 1], None)
+    );
     assert_eq!(seqs(AuditFilter { action: Some(Action::Created), ..Default::default() }, None), (vec![1], None));
+    assert_eq!(seqs(AuditFilter { subject: Some(Subject::Organisation), ..Default::default() }, None), (vec![2], None));
     let page = store.activities(org, "0", None, 1).unwrap();
     assert_eq!((page.items[0].0, page.next), (3, Some(3)));
     assert_eq!(store.activities(org, "0", page.next, 1).unwrap().items[0].0, 1);

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use domain::audit::{Action, Entry};
+use domain::audit::{Action, Entry, Subject};
 use domain::state::Status;
 use domain::{Message, MessageId, OrgNo, Seq, State};
 
@@ -28,8 +28,8 @@ pub struct MessageFilter {
 /// Which audit entries to list.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Only about this message.
-    pub message: Option<MessageId>,
+    /// Only about this.
+    pub subject: Option<Subject>,
     /// Only of this action.
     pub action: Option<Action>,
 }
@@ -116,7 +116,7 @@ impl Store {
         before: Option<Seq>,
         limit: usize,
     ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
-        if let Some(id) = filter.message {
+        if let Some(Subject::Message(id)) = filter.subject {
             let trail = self.state(org, id)?.map(|state| state.trail).unwrap_or_default();
             let seqs = trail.into_iter().rev().filter(|seq| before.is_none_or(|before| *seq < before));
             return self.entries(org, seqs, filter.action, limit);
@@ -133,7 +133,10 @@ impl Store {
             let Some(seq) = keys::seq_at_end(key) else { return ControlFlow::Continue(()) };
             next = Some(seq);
             match decode::<Entry>("audit entry", bytes) {
-                Ok(entry) if filter.action.is_none_or(|action| entry.fact.action() == action) => {
+                Ok(entry)
+                    if filter.action.is_none_or(|action| entry.fact.action() == action)
+                        && filter.subject.as_ref().is_none_or(|subject| *subject == entry.subject) =>
+                {
                     items.push((seq, entry));
                 }
                 Ok(_) => {}

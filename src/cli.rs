@@ -1,0 +1,170 @@
+//! The commands and their exit codes: 0 clean stop, 1 failure at run time, 2 unusable arguments or configuration.
+
+#![expect(clippy::print_stdout, reason = "commands speak on standard output")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::config::Config;
+use crate::service::Service;
+use crate::{demo, logging, simulate};
+
+/// A durable, multi-tenant outbox for WhatsApp.
+#[derive(Parser)]
+#[command(name = "twotick", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(Serve),
+    /// Watch messages go from accepted to read, against a simulated WhatsApp. Needs nothing else.
+    Demo(demo::Demo),
+    /// Run a simulated WhatsApp Cloud API alone.
+    Simulate(simulate::Simulate),
+    /// Print the configuration in force, with secrets masked.
+    CheckConfig {
+        /// The configuration file; without it `config.toml` here, if there is one.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Serve {
+    /// The configuration file; without it `config.toml` here, if there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The data folder, in place of `store.path`.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Address and port to listen on, in place of `http.listen`; port 0 picks a free one.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
+
+/// Why a command ended badly.
+pub(crate) enum Failure {
+    /// Arguments or configuration cannot be used.
+    Usage(String),
+    /// It failed at run time.
+    Runtime(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Runtime(error.into())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    // clap itself ends with 2 on wrong arguments and 0 on --help and --version.
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => run(serve.run()),
+        Command::Demo(demo) => run(demo.run()),
+        Command::Simulate(simulate) => run(simulate.run()),
+        Command::CheckConfig { config } => check_config(config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(reason)) => {
+            eprintln!("twotick: {reason}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Runtime(error)) => {
+            eprintln!("twotick: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Runtime::new()?;
+    let result = runtime.block_on(command);
+    // A blocking read that is still going on must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
+    Config::load(config.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
+    let config = load(config)?;
+    print!("{}", config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?);
+    Ok(())
+}
+
+impl Serve {
+    async fn run(self) -> Result<(), Failure> {
+        let mut config = load(self.config)?;
+        if let Some(data) = self.data {
+            config.store.path = data;
+        }
+        if let Some(listen) = self.listen {
+            config.http.listen = listen;
+        }
+        logging::start(&config.log);
+        // Listened for from here on: a signal during a long start must stop it, too.
+        let mut signals = Signals::new()?;
+        let service = tokio::select! {
+            service = Service::start(&config) => service?,
+            () = signals.next() => return Ok(()),
+        };
+        println!("listening on http://{}", service.addr());
+        let mut health = service.health();
+        let outcome = tokio::select! {
+            () = signals.next() => {
+                tracing::info!("stopping: no new work is taken, calls in flight are finished");
+                Ok(())
+            }
+            error = unwell(&mut health) => Err(anyhow::anyhow!("the store is unwell: {error}; nothing acknowledged is lost, start again once it is repaired").into()),
+        };
+        tokio::select! {
+            () = service.stop() => {}
+            () = signals.next() => tracing::warn!("a second signal: ending at once; nothing is lost"),
+        }
+        outcome
+    }
+}
+
+async fn unwell(health: &mut tokio::sync::watch::Receiver<Option<store::StoreError>>) -> store::StoreError {
+    loop {
+        if let Some(error) = health.borrow_and_update().clone() {
+            return error;
+        }
+        if health.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Returns when one comes.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

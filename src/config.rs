@@ -1,0 +1,322 @@
+//! The configuration: the compiled-in `config.toml`, then a file, then the environment; checked completely before use.
+
+mod declared;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actors::{Limits, Settings};
+use bytesize::ByteSize;
+use domain::OnUnknown;
+use domain::lifecycle::Policy;
+use domain::retry::RetryPolicy;
+use figment::Figment;
+use figment::error::Kind;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+
+pub use declared::DeclaredOrg;
+pub use secret::SecretRef;
+
+const DEFAULTS: &str = include_str!("../config.toml");
+const ENV_PREFIX: &str = "TWOTICK__";
+/// Read from the working directory when no file is named.
+const DEFAULT_FILE: &str = "config.toml";
+
+/// The whole configuration, as written in `config.toml`, which documents each key.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct Config {
+    pub http: Http,
+    pub admin: Admin,
+    pub store: Store,
+    pub outbound: Outbound,
+    pub whatsapp: WhatsApp,
+    pub log: Log,
+    #[serde(default)]
+    pub orgs: Vec<DeclaredOrg>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub max_body: ByteSize,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct Admin {
+    pub key: SecretRef,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct Store {
+    pub path: PathBuf,
+    pub cache: ByteSize,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct Outbound {
+    pub enabled: bool,
+    pub retry_delays: Vec<Delay>,
+    pub retry_jitter: f64,
+    #[serde(with = "humantime_serde")]
+    pub stale_after: Duration,
+    pub on_unknown: UnknownPolicy,
+    pub max_resident: usize,
+    #[serde(with = "humantime_serde")]
+    pub passivate_after: Duration,
+    pub max_queued: u64,
+    #[serde(with = "humantime_serde")]
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct WhatsApp {
+    pub base_url: String,
+    pub api_version: String,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    pub messages_per_second: u32,
+    pub max_concurrent: usize,
+    #[serde(with = "humantime_serde")]
+    pub pair_interval: Duration,
+    pub pair_burst: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// A duration in a list.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Delay(#[serde(with = "humantime_serde")] Duration);
+
+/// What to do with a send whose outcome stays unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownPolicy {
+    /// Send again.
+    Resend,
+    /// Leave it to a person.
+    Hold,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A configuration that cannot be used: which key, where, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// The compiled-in defaults alone.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        Figment::from(Toml::string(DEFAULTS)).extract().map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// Defaults, then `file` (or `config.toml` here, if there is one), then the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let here = Path::new(DEFAULT_FILE);
+        let file = file.or_else(|| here.exists().then_some(here));
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+            let syntax = text.parse::<toml::Table>();
+            syntax.map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        let place = |key: &str| file.and_then(|path| line_of(path, key)).map(|place| format!(" ({place})"));
+        let at = |key: &str, reason: &str| ConfigError(format!("{key}{reason}{}", place(key).unwrap_or_default()));
+        let figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
+        let config: Self = figment.extract().map_err(|error| {
+            let mut key = error.path.join(".");
+            let reason = match &error.kind {
+                Kind::UnknownField(name, known) => {
+                    key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                    format!(": is not a known key; known here are {}", known.join(", "))
+                }
+                other => format!(": {other}"),
+            };
+            if error.metadata.as_ref().is_some_and(|source| source.name.contains("environment")) {
+                let name = key.to_uppercase().replace('.', "__");
+                return ConfigError(format!("{key}{reason} (environment variable {ENV_PREFIX}{name})"));
+            }
+            at(&key, &reason)
+        })?;
+        config.check().map_err(|(key, reason)| at(key, &format!(" {reason}")))?;
+        Ok(config)
+    }
+
+    /// What types cannot say.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let Self { http, outbound, whatsapp, log, .. } = self;
+        let rules: [(bool, &'static str, &str); 12] = [
+            (http.max_body.as_u64() >= 1024, "http.max_body", "must be at least 1KiB"),
+            (
+                !outbound.retry_delays.is_empty(),
+                "outbound.retry_delays",
+                "must have at least one delay, such as \"0s\"",
+            ),
+            (outbound.retry_delays.len() <= 100, "outbound.retry_delays", "must have at most 100 delays"),
+            ((0.0..=1.0).contains(&outbound.retry_jitter), "outbound.retry_jitter", "must be from 0.0 to 1.0"),
+            (!outbound.stale_after.is_zero(), "outbound.stale_after", "must be longer than zero"),
+            (
+                outbound.stale_after > whatsapp.request_timeout,
+                "outbound.stale_after",
+                "must be longer than whatsapp.request_timeout",
+            ),
+            (outbound.max_resident > 0, "outbound.max_resident", "must be at least 1"),
+            (outbound.max_queued > 0, "outbound.max_queued", "must be at least 1"),
+            (whatsapp.messages_per_second > 0, "whatsapp.messages_per_second", "must be at least 1"),
+            (whatsapp.max_concurrent > 0, "whatsapp.max_concurrent", "must be at least 1"),
+            (!whatsapp.request_timeout.is_zero(), "whatsapp.request_timeout", "must be longer than zero"),
+            (
+                log.level.parse::<tracing_subscriber::filter::Targets>().is_ok(),
+                "log.level",
+                "must be a level such as \"info\", or targets such as \"info,actors=debug\"",
+            ),
+        ];
+        if let Some((_, key, reason)) = rules.into_iter().find(|(holds, ..)| !holds) {
+            return Err((key, reason.to_owned()));
+        }
+        for (i, org) in self.orgs.iter().enumerate() {
+            org.resolve().map_err(|error| ("orgs", format!("[{i}] ({}): {error}", org.id)))?;
+        }
+        let again =
+            |i: usize| self.orgs.iter().take(i).any(|before| self.orgs.get(i).is_some_and(|org| org.id == before.id));
+        match (0..self.orgs.len()).find(|i| again(*i)) {
+            Some(i) => Err(("orgs", format!("[{i}] has the id of an organisation above it"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The runtime's settings.
+    pub fn settings(&self) -> Settings {
+        let Self { outbound, whatsapp, .. } = self;
+        Settings {
+            enabled: outbound.enabled,
+            policy: Policy {
+                retry: RetryPolicy {
+                    delays: outbound.retry_delays.iter().map(|delay| delay.0).collect(),
+                    jitter: outbound.retry_jitter,
+                },
+                stale_after: outbound.stale_after,
+                on_unknown: match outbound.on_unknown {
+                    UnknownPolicy::Resend => OnUnknown::Resend,
+                    UnknownPolicy::Hold => OnUnknown::Hold,
+                },
+            },
+            passivate_after: outbound.passivate_after,
+            messages_per_second: whatsapp.messages_per_second,
+            max_concurrent: whatsapp.max_concurrent,
+            limits: Limits {
+                max_resident: outbound.max_resident,
+                max_queued: outbound.max_queued,
+                ..Limits::default()
+            },
+        }
+    }
+
+    /// The configuration in force as TOML, with secrets masked.
+    pub fn to_masked_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string_pretty(self).map_err(|error| ConfigError(error.to_string()))
+    }
+}
+
+/// Where a key stands in the file, for people: `FILE, line N`. The last part of `key` is looked for below the header of
+/// its section.
+fn line_of(path: &Path, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (section, name) = (key.split('.').next()?, key.rsplit('.').next()?);
+    let is_header = |line: &str| line.trim_start_matches('[').starts_with(section) && line.starts_with('[');
+    let is_key = |line: &str| {
+        let rest = line.trim_start().strip_prefix(name);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ']'])) || (name == section && is_header(line))
+    };
+    let skipped = text.lines().position(is_header)?;
+    let line = text.lines().skip(skipped).position(is_key)? + skipped;
+    Some(format!("{}, line {}", path.display(), line + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(toml: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        let error = Config::load(Some(file.path())).unwrap_err().to_string();
+        error.replace(&file.path().display().to_string(), "FILE")
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_defaults_of_the_runtime() {
+        let config = Config::defaults().unwrap();
+        assert!(config.check().is_ok());
+        let (shipped, built_in) = (config.settings(), Settings::default());
+        assert_eq!(format!("{shipped:?}"), format!("{built_in:?}"));
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_line_and_reason() {
+        let cases = [
+            (
+                "[outbound]\nenabled = true\nretry_delay = []\n",
+                "outbound.retry_delay: is not a known key",
+                "FILE, line 3",
+            ),
+            ("[outbound]\nstale_after = \"soon\"\n", "outbound.stale_after: ", "FILE, line 2"),
+            ("\n[outbound]\nretry_delays = []\n", "outbound.retry_delays must have at least one delay", "FILE, line 3"),
+            ("[whatsapp]\nmax_concurrent = 0\n", "whatsapp.max_concurrent must be at least 1", "FILE, line 2"),
+            ("[http]\nlisten = \n", "FILE", "line 2"),
+            ("[tls]\n", "tls: is not a known key", "FILE, line 1"),
+            ("[[orgs]]\nid = \"a b\"\nsenders = []\n", "orgs [0] (a b): ", "FILE, line 1"),
+        ];
+        for (toml, reason, place) in cases {
+            let error = error(toml);
+            assert!(error.contains(reason) && error.contains(place), "{toml}\n{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_when_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let toml = "[admin]\nkey = \"hush-hush\"\n[[orgs]]\nid = \"acme\"\napi_keys = [\"quiet-one\"]\n[[orgs.senders]]\n\
+            phone_number_id = \"1\"\naccess_token = \"tok\"\napp_secret = \"sec\"\nverify_token = \"ver\"\n";
+        std::fs::write(file.path(), toml).unwrap();
+        let shown = Config::load(Some(file.path())).unwrap().to_masked_toml().unwrap();
+        assert!(shown.contains("phone_number_id = \"1\"") && shown.contains("retry_delays"), "{shown}");
+        for secret in ["hush", "quiet", "tok\"", "sec\"", "ver\""] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+    }
+}

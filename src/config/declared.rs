@@ -1,0 +1,98 @@
+//! Organisations declared in the configuration file: the same as in the admin API, in snake_case.
+
+use actors::{DECLARED, Directory, OrgChange};
+use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
+use domain::{OrgId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretRef;
+
+/// One `[[orgs]]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is documented in config.toml")]
+pub struct DeclaredOrg {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
+    #[serde(default)]
+    pub api_keys: Vec<SecretRef>,
+    #[serde(default)]
+    pub senders: Vec<DeclaredSender>,
+}
+
+/// One `[[orgs.senders]]`; its keys are documented in `config.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredSender {
+    pub phone_number_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waba_id: Option<String>,
+    pub access_token: SecretRef,
+    pub app_secret: SecretRef,
+    pub verify_token: SecretRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_per_second: Option<u32>,
+}
+
+impl DeclaredOrg {
+    /// The organisation with its secrets, as a change to make at start; or what is wrong with it.
+    pub fn resolve(&self) -> Result<(OrgId, OrgChange), String> {
+        let id = self.id.parse().map_err(|error| format!("id {error}"))?;
+        let consent = match self.consent.as_deref() {
+            None => None,
+            Some(word) => {
+                let known = ConsentPolicy::WORDS.into_iter().find(|(known, _)| *known == word);
+                Some(known.ok_or("consent must be one of default, required, off")?.1)
+            }
+        };
+        let senders = self.senders.iter().map(DeclaredSender::resolve).collect::<Result<_, _>>()?;
+        let keys = (1..).zip(&self.api_keys).map(|(n, key)| declared_key(n, key)).collect::<Result<_, _>>()?;
+        let put = PutOrg { name: self.name.clone(), consent, senders };
+        Ok((id, OrgChange::Declare(put, keys)))
+    }
+}
+
+impl DeclaredSender {
+    fn resolve(&self) -> Result<PutSender, String> {
+        let secret = |name: &str, from: &SecretRef| {
+            let text = from.resolve().map_err(|error| format!("{name}: {error}"))?;
+            text.parse::<Secret>().map(Some).map_err(|error| format!("{name} {error}"))
+        };
+        if self.messages_per_second == Some(0) {
+            return Err("messages_per_second must be at least 1".into());
+        }
+        Ok(PutSender {
+            phone_number_id: self.phone_number_id.parse().map_err(|error| format!("phone_number_id {error}"))?,
+            waba_id: self.waba_id.clone(),
+            access_token: secret("access_token", &self.access_token)?,
+            app_secret: secret("app_secret", &self.app_secret)?,
+            verify_token: secret("verify_token", &self.verify_token)?,
+            messages_per_second: self.messages_per_second,
+        })
+    }
+}
+
+/// A declared key is as strong as its operator made it: a shorter one could be guessed.
+const KEY_ADVISED: usize = 16;
+
+fn declared_key(n: usize, key: &SecretRef) -> Result<ApiKey, String> {
+    let text = key.resolve().map_err(|error| format!("api_keys[{}]: {error}", n - 1))?;
+    if text.is_empty() {
+        return Err(format!("api_keys[{}] must not be empty", n - 1));
+    }
+    if text.len() < KEY_ADVISED {
+        tracing::warn!(key = n, "a declared API key has fewer than {KEY_ADVISED} characters: it could be guessed");
+    }
+    Ok(ApiKey {
+        id: format!("{DECLARED}{n}"),
+        name: format!("{DECLARED}{n}"),
+        hash: Directory::hash(&text),
+        scopes: KeyScope::ALL.to_vec(),
+        // The same at every start, so that a declaration that did not change is not written again.
+        created_at: Timestamp::EPOCH,
+        expires_at: None,
+    })
+}

@@ -1,0 +1,137 @@
+//! Messages: post, get, list, retry, cancel, count.
+
+use actors::{Manual, ManualError};
+use domain::audit::By;
+use domain::intake::NewMessage;
+use domain::message::Recipient;
+use domain::state::Status;
+use domain::{AttemptNo, MessageId};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+use store::search::MessageFilter;
+
+use super::auth::Caller;
+use super::problem::Problem;
+use super::request::Request;
+use super::{Answer, App, views};
+
+const PAGE_MAX: usize = 200;
+/// Beyond so many messages a page by number would read too much; the cursor has no such limit.
+const PAGED_MAX: usize = 100_000;
+
+/// A message's id, or that there is no such message.
+pub(super) fn id(text: &str) -> Result<MessageId, Problem> {
+    text.parse().map_err(|_| Problem::not_found("message"))
+}
+
+pub(super) async fn post(app: &App, request: &Request, caller: Caller) -> Answer {
+    let body = request.json()?;
+    let key = request.header("idempotency-key");
+    let new = NewMessage::parse(&body, key, app.outbox.clock().now()).map_err(Problem::invalid)?;
+    let accepted = app.outbox.accept(&caller.org.id, new, caller.by).await?;
+    let view = views::message(&caller.org.id, &accepted.message, &accepted.state);
+    let status = if accepted.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let mut response = views::json(status, &view)?;
+    if accepted.replayed {
+        response.headers_mut().insert("idempotent-replay", HeaderValue::from_static("true"));
+    }
+    let location = format!("/api/v1/outbound/messages/{}", accepted.message.id);
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(super) fn get(app: &App, caller: Caller, text: &str) -> Answer {
+    let (store, no, id) = (app.outbox.store(), caller.org.no, id(text)?);
+    let (Some(state), Some(message)) = (store.state(no, id)?, store.message(no, id)?) else {
+        return Err(Problem::not_found("message"));
+    };
+    views::json(StatusCode::OK, &views::message(&caller.org.id, &message, &state))
+}
+
+pub(super) fn attempts(app: &App, caller: Caller, text: &str) -> Answer {
+    let (store, no, id) = (app.outbox.store(), caller.org.no, id(text)?);
+    let state = store.state(no, id)?.ok_or_else(|| Problem::not_found("message"))?;
+    let responses = store.responses(no, id)?;
+    let response = |no| responses.iter().find(|(known, _)| *known == no).map(|(_, body)| body.as_slice());
+    let attempts = (1..).map(AttemptNo).zip(&state.attempts);
+    let list: Vec<_> = attempts.map(|(no, attempt)| views::attempt(no, attempt, response(no))).collect();
+    views::json(StatusCode::OK, &list)
+}
+
+fn filter(request: &Request) -> Result<MessageFilter, Problem> {
+    let recipient = |text: &str| text.parse::<Recipient>().ok().map(|to| to.as_str().to_owned());
+    Ok(MessageFilter {
+        dossier: request.param("dossierId").map(str::to_owned),
+        // A '+' in a query means a blank: the number may come with either.
+        to: request.parsed("to", "must be a phone number in E.164", |text| recipient(&text.replace(' ', "+")))?,
+        status: request.parsed("status", "must be a status such as QUEUED or READ", Status::parse)?,
+    })
+}
+
+pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
+    request.only(&["dossierId", "status", "to", "limit", "cursor"])?;
+    let filter = filter(request)?;
+    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
+    let before = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let page = blocking(move || store.messages(no, &filter, before, limit)).await?;
+    let items: Vec<_> =
+        page.items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
+    let next = page.next.map(|id| id.to_string());
+    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": next}))
+}
+
+pub(super) async fn pages(app: &App, request: &Request, caller: Caller) -> Answer {
+    request.only(&["dossierId", "status", "to", "page", "size"])?;
+    let filter = filter(request)?;
+    let size = request.number("size", 20, 1, PAGE_MAX)?;
+    let page = request.number("page", 0, 0, PAGED_MAX / size)?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let (items, total) = blocking(move || store.messages_by_page(no, &filter, page, size)).await?;
+    let content: Vec<_> = items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
+    let pages = total.div_ceil(u64::try_from(size).unwrap_or(1));
+    let body = json!({"content": content, "page": page, "size": size, "totalElements": total, "totalPages": pages});
+    views::json(StatusCode::OK, &body)
+}
+
+pub(super) async fn retry(app: &App, caller: Caller, text: &str) -> Answer {
+    let wrong = ("NOT_RETRYABLE", "only a FAILED message that has not expired can be queued again");
+    manual(app, caller.org.id.clone(), text, Manual::Retry, caller.by, wrong).await
+}
+
+pub(super) async fn cancel(app: &App, caller: Caller, text: &str) -> Answer {
+    let wrong = ("NOT_CANCELLABLE", "only a QUEUED message can be called back");
+    manual(app, caller.org.id.clone(), text, Manual::Cancel, caller.by, wrong).await
+}
+
+async fn manual(
+    app: &App,
+    org: domain::OrgId,
+    text: &str,
+    wish: Manual,
+    by: By,
+    (code, detail): (&'static str, &str),
+) -> Answer {
+    match app.outbox.manual(&org, id(text)?, wish, by).await {
+        Ok((message, state)) => views::json(StatusCode::OK, &views::message(&org, &message, &state)),
+        Err(ManualError::WrongState) => Err(Problem::new(StatusCode::CONFLICT, code, detail)),
+        Err(error @ (ManualError::NotFound | ManualError::Unavailable)) => Err(error.into()),
+    }
+}
+
+pub(super) fn stats(app: &App, caller: Caller) -> Answer {
+    let head = app.outbox.store().head(caller.org.no)?;
+    let counts: Map<String, Value> =
+        Status::ALL.into_iter().map(|status| (status.as_str().to_owned(), head.count(status).into())).collect();
+    views::json(StatusCode::OK, &counts)
+}
+
+/// Runs a read that may take long where it holds up nobody.
+pub(super) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, store::StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?.map_err(Problem::from)
+}

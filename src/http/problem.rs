@@ -1,0 +1,157 @@
+//! Problems, as RFC 9457 `application/problem+json`: the only place that maps errors to status and code.
+
+use actors::{AcceptError, ChangeError, ManualError};
+use domain::FieldError;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+use store::{StoreError, Unavailable};
+
+/// A request that was not done, and why.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// Stable, for programs.
+    code: &'static str,
+    /// For people.
+    detail: String,
+    errors: Vec<FieldError>,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), errors: Vec::new(), header: None }
+    }
+
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", detail)
+    }
+
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = "these fields are not valid; nothing was changed";
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID", detail) }
+    }
+
+    pub(crate) fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.to_owned(), message: message.into() }])
+    }
+
+    pub(crate) fn unauthorized(detail: &str) -> Self {
+        let header = Some((WWW_AUTHENTICATE, "Bearer"));
+        Self { header, ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail) }
+    }
+
+    pub(crate) fn forbidden(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail)
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is no such {what}"))
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NO_SUCH_PATH", "there is nothing at this path")
+    }
+
+    pub(crate) fn method_not_allowed(methods: &'static str) -> Self {
+        let detail = format!("this path knows {methods}");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail);
+        Self { header: Some((ALLOW, methods)), ..problem }
+    }
+
+    pub(crate) fn too_large(max: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", format!("the body may have at most {max} bytes"))
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::later(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail, "5")
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong here; it is in the log")
+    }
+
+    fn later(status: StatusCode, code: &'static str, detail: impl Into<String>, seconds: &'static str) -> Self {
+        Self { header: Some((RETRY_AFTER, seconds)), ..Self::new(status, code, detail) }
+    }
+
+    pub(crate) fn into_response(self) -> Response<Vec<u8>> {
+        let Self { status, code, detail, errors, header } = self;
+        let title = status.canonical_reason().unwrap_or("Error");
+        let mut body = json!({
+            "type": format!("urn:twotick:problem:{}", code.to_lowercase().replace('_', "-")),
+            "title": title, "status": status.as_u16(), "detail": detail, "code": code,
+        });
+        if !errors.is_empty()
+            && let Some(body) = body.as_object_mut()
+        {
+            body.insert("errors".into(), json!(errors));
+        }
+        let mut response = Response::new(body.to_string().into_bytes());
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::NoSuchOrg => Self::not_found("organisation"),
+            AcceptError::Invalid(errors) => Self::invalid(errors),
+            AcceptError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "IDEMPOTENCY_KEY_REUSED",
+                "this idempotency key was used for a request with another body; use a new key, or send the same body",
+            ),
+            AcceptError::QueueFull => Self::later(
+                StatusCode::TOO_MANY_REQUESTS,
+                "QUEUE_FULL",
+                "the organisation has as many messages queued as outbound.max_queued allows",
+                "60",
+            ),
+            AcceptError::Overloaded => {
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests are waiting", "1")
+            }
+            AcceptError::Unavailable => Self::unavailable("the service takes no messages now"),
+        }
+    }
+}
+
+impl From<ManualError> for Problem {
+    fn from(error: ManualError) -> Self {
+        match error {
+            ManualError::NotFound => Self::not_found("message"),
+            ManualError::WrongState => Self::new(StatusCode::CONFLICT, "WRONG_STATE", error.to_string()),
+            ManualError::Unavailable => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Invalid(errors) => Self::invalid(errors),
+            ChangeError::NotFound => Self::not_found("organisation or key"),
+            ChangeError::SenderTaken(_) => Self::new(StatusCode::CONFLICT, "SENDER_TAKEN", error.to_string()),
+            ChangeError::Unavailable => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a read failed");
+        Self::internal()
+    }
+}

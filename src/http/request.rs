@@ -1,0 +1,117 @@
+//! A request as handlers see it: read whole, within its limit, with its query parsed.
+
+use bytes::{Buf, Bytes};
+use domain::FieldError;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+
+/// Names below which the first letters of a query are decoded.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    path: Vec<String>,
+    query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// Reads the body, up to `max` bytes.
+    pub(crate) async fn read<B: Buf>(
+        method: Method,
+        path: &str,
+        query: String,
+        headers: HeaderMap,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+        max: usize,
+    ) -> Result<Self, Problem> {
+        let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > max) {
+            return Err(Problem::too_large(max));
+        }
+        let mut whole = Vec::with_capacity(announced.unwrap_or(0));
+        let mut body = std::pin::pin!(body);
+        while let Some(part) = body.next().await {
+            let mut part = part.map_err(|_| Problem::malformed("the body was cut off"))?;
+            if whole.len() + part.remaining() > max {
+                return Err(Problem::too_large(max));
+            }
+            while part.has_remaining() {
+                let chunk = part.chunk();
+                whole.extend_from_slice(chunk);
+                let read = chunk.len();
+                part.advance(read);
+            }
+        }
+        let path = path.split('/').skip(1).map(decode).collect();
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let query = pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect();
+        Ok(Self { method, path, query, headers, body: Bytes::from(whole) })
+    }
+
+    pub(crate) fn segments(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A query parameter; an empty one counts as absent.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A query parameter that must be a whole number within `min..=max`.
+    pub(crate) fn number(&self, name: &str, default: usize, min: usize, max: usize) -> Result<usize, Problem> {
+        let Some(text) = self.param(name) else { return Ok(default) };
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| Problem::invalid_field(name, format!("must be a whole number from {min} to {max}")))
+    }
+
+    /// A query parameter that `parse` must understand.
+    pub(crate) fn parsed<T>(
+        &self,
+        name: &str,
+        rule: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.param(name) else { return Ok(None) };
+        parse(text).map(Some).ok_or_else(|| Problem::invalid_field(name, rule))
+    }
+
+    /// Refuses parameters that the call does not know: a misspelt filter must not list everything.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.query.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        let message = format!("is not a known parameter; known are {}", known.join(", "));
+        let errors: Vec<_> =
+            unknown.map(|(name, _)| FieldError { field: name.clone(), message: message.clone() }).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
+    }
+
+    /// The body as a JSON object.
+    pub(crate) fn json(&self) -> Result<Map<String, Value>, Problem> {
+        let kind = self.header("content-type").map(|kind| kind.split(';').next().unwrap_or("").trim().to_lowercase());
+        if kind.as_deref().is_some_and(|kind| kind != "application/json" && !kind.ends_with("+json")) {
+            let detail = "send the body as application/json";
+            return Err(Problem::new(http::StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail));
+        }
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                Err(Problem::malformed("the body must be a JSON object"))
+            }
+            // serde_json says what and where, and quotes nothing of the body.
+            Err(error) => Err(Problem::malformed(format!("the body is not JSON: {error}"))),
+        }
+    }
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,56 @@
+//! What happened: the timeline of a message, the activity of a dossier, the audit trail.
+
+use domain::Seq;
+use domain::audit::{Action, Subject};
+use http::StatusCode;
+use serde_json::json;
+use store::StoreError;
+use store::search::AuditFilter;
+
+use super::auth::Caller;
+use super::messages::{blocking, id};
+use super::problem::Problem;
+use super::request::Request;
+use super::{Answer, App, views};
+
+const PAGE_MAX: usize = 200;
+
+pub(super) fn timeline(app: &App, caller: Caller, text: &str) -> Answer {
+    let (store, no) = (app.outbox.store(), caller.org.no);
+    let state = store.state(no, id(text)?)?.ok_or_else(|| Problem::not_found("message"))?;
+    let entry = |seq: &Seq| store.entry(no, *seq)?.ok_or(StoreError::Damaged { what: "audit trail" });
+    let entries = state.trail.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    views::json(StatusCode::OK, &entries.iter().map(views::activity).collect::<Vec<_>>())
+}
+
+fn page(request: &Request) -> Result<(usize, Option<Seq>), Problem> {
+    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
+    let before = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
+    Ok((limit, before))
+}
+
+pub(super) async fn activities(app: &App, request: &Request, caller: Caller) -> Answer {
+    request.only(&["dossierId", "limit", "cursor"])?;
+    let dossier = request.param("dossierId").ok_or_else(|| Problem::invalid_field("dossierId", "is required"))?;
+    let (limit, before) = page(request)?;
+    let (store, no, dossier) = (app.outbox.store().clone(), caller.org.no, dossier.to_owned());
+    let page = blocking(move || store.activities(no, &dossier, before, limit)).await?;
+    let items: Vec<_> = page.items.iter().map(|(_, entry)| views::activity(entry)).collect();
+    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
+}
+
+pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answer {
+    request.only(&["entityId", "action", "limit", "cursor"])?;
+    let action = request.parsed("action", "must be an action such as CREATED or SENT", Action::parse)?;
+    let (limit, before) = page(request)?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let subject = request.param("entityId").map(|text| match text.parse() {
+        Ok(id) => Subject::Message(id),
+        Err(_) if text == caller.org.id.as_str() => Subject::Organisation,
+        Err(_) => Subject::ApiKey(text.to_owned()),
+    });
+    let filter = AuditFilter { subject, action };
+    let page = blocking(move || store.audit(no, &filter, before, limit)).await?;
+    let items: Vec<_> = page.items.iter().map(|(seq, entry)| views::event(&caller.org.id, *seq, entry)).collect();
+    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
+}

@@ -1,0 +1,264 @@
+//! How things look from outside: camelCase, RFC 3339 times, absent values as null.
+
+use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
+use domain::message::Category;
+use domain::org::{ApiKey, Org, Sender};
+use domain::receipt::Receipt;
+use domain::state::Failure;
+use domain::{Attempt, AttemptNo, Dossier, Message, OnUnknown, OrgId, Priority, Seq, State, Timestamp};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Answer;
+use super::problem::Problem;
+
+/// A JSON response.
+pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
+    let bytes = serde_json::to_vec(body).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        Problem::internal()
+    })?;
+    let mut response = Response::new(bytes);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// A message as returned.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MessageView<'a> {
+    id: String,
+    org_id: &'a str,
+    status: &'static str,
+    dossier_id: Value,
+    channel: &'static str,
+    from: &'a str,
+    to: &'a str,
+    template_code: Option<&'a str>,
+    payload_json: Option<&'a RawValue>,
+    subject: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
+    send_at: Option<String>,
+    expires_at: Option<String>,
+    priority: &'static str,
+    category: &'static str,
+    on_unknown: Option<&'static str>,
+    provider_message_id: Option<&'a str>,
+    attempt_count: u16,
+    max_attempts: u16,
+    error_code: Option<&'a str>,
+    error_message: Option<&'a str>,
+    next_retry_at: Option<String>,
+    created_at: String,
+    updated_at: String,
+    sent_at: Option<String>,
+    delivered_at: Option<String>,
+    read_at: Option<String>,
+}
+
+fn time(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+fn code(failure: Option<&Failure>) -> Option<&str> {
+    failure.map(|failure| failure.code.as_str())
+}
+
+fn text(failure: Option<&Failure>) -> Option<&str> {
+    failure.map(|failure| failure.message.as_str())
+}
+
+pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State) -> MessageView<'a> {
+    let failure = state.failure.as_ref();
+    MessageView {
+        id: message.id.to_string(),
+        org_id: org.as_str(),
+        status: state.phase.status().as_str(),
+        dossier_id: message.dossier.as_ref().map_or(Value::Null, dossier),
+        channel: "WHATSAPP",
+        from: message.from.as_str(),
+        to: message.to.as_str(),
+        template_code: message.template_code.as_deref(),
+        payload_json: serde_json::from_slice(&message.payload).ok(),
+        subject: message.subject.as_deref(),
+        idempotency_key: message.idempotency_key.as_deref(),
+        send_at: time(message.send_at),
+        expires_at: time(message.expires_at),
+        priority: match message.priority {
+            Priority::High => "HIGH",
+            Priority::Normal => "NORMAL",
+            Priority::Low => "LOW",
+        },
+        category: match message.category {
+            Category::Transactional => "TRANSACTIONAL",
+            Category::Marketing => "MARKETING",
+        },
+        on_unknown: message.on_unknown.map(|policy| match policy {
+            OnUnknown::Resend => "RESEND",
+            OnUnknown::Hold => "HOLD",
+        }),
+        provider_message_id: state.provider_id().map(|id| id.as_str()),
+        attempt_count: state.attempt_count(),
+        max_attempts: state.max_attempts,
+        error_code: code(failure),
+        error_message: text(failure),
+        next_retry_at: time(state.next_retry_at()),
+        created_at: message.created_at.to_string(),
+        updated_at: state.updated_at.to_string(),
+        sent_at: time(state.sent_at),
+        delivered_at: time(state.delivered_at),
+        read_at: time(state.read_at),
+    }
+}
+
+/// A dossier's name as it was given.
+fn dossier(dossier: &Dossier) -> Value {
+    match dossier {
+        Dossier::Text(text) => Value::String(text.clone()),
+        Dossier::Number(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+    }
+}
+
+/// An attempt; `response` is the provider's answer, as JSON where it is JSON.
+pub(crate) fn attempt(no: AttemptNo, attempt: &Attempt, response: Option<&[u8]>) -> Value {
+    let response = response.map(|body| {
+        serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
+    });
+    json!({
+        "attemptNo": no.0,
+        "status": attempt.status.as_str(),
+        "errorCode": code(attempt.failure.as_ref()),
+        "errorMessage": text(attempt.failure.as_ref()),
+        "providerResponse": response,
+        "nextRetryAt": time(attempt.next_retry_at),
+        "startedAt": attempt.started_at.to_string(),
+        "finishedAt": time(attempt.finished_at),
+    })
+}
+
+/// An audit event.
+pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
+    let (kind, id) = match &entry.subject {
+        Subject::Message(id) => ("MESSAGE", id.to_string()),
+        Subject::Organisation => ("ORGANISATION", org.to_string()),
+        Subject::ApiKey(id) => ("API_KEY", id.clone()),
+    };
+    json!({
+        "seq": seq,
+        "at": entry.at.to_string(),
+        "entityType": kind,
+        "entityId": id,
+        "action": entry.fact.action().as_str(),
+        "actor": actor(&entry.by),
+        "details": details(&entry.fact),
+    })
+}
+
+/// A step on a timeline. On a dossier's, it names its message.
+pub(crate) fn activity(entry: &Entry) -> Value {
+    let mut details = details(&entry.fact);
+    if let (Subject::Message(id), Some(details)) = (&entry.subject, details.as_object_mut()) {
+        details.insert("messageId".into(), id.to_string().into());
+    }
+    json!({"type": entry.fact.activity(), "at": entry.at.to_string(), "details": details})
+}
+
+fn actor(by: &By) -> String {
+    match by {
+        By::System => "system".into(),
+        By::ApiKey(name) => format!("api-key:{name}"),
+        By::Admin => "admin".into(),
+        By::WhatsApp => "whatsapp".into(),
+        By::Config => "config".into(),
+    }
+}
+
+fn details(fact: &Fact) -> Value {
+    match fact {
+        Fact::Created => json!({"status": "QUEUED"}),
+        Fact::Accepted { attempt, provider_id } => {
+            json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": provider_id.as_str()})
+        }
+        Fact::RetryScheduled { attempt, failure, due } => json!({
+            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
+            "nextRetryAt": due.to_string(),
+        }),
+        Fact::OutcomeUnknown { attempt, failure, settle_by } => json!({
+            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
+            "settleBy": settle_by.to_string(),
+        }),
+        Fact::Resending { attempt } => {
+            json!({"status": "QUEUED", "attempt": attempt.0, "errorCode": "OUTCOME_UNKNOWN"})
+        }
+        Fact::Failed { attempt, failure } => json!({
+            "status": "FAILED", "attempt": attempt.map(|no| no.0), "errorCode": failure.code,
+            "errorMessage": failure.message,
+        }),
+        Fact::Receipt { attempt, receipt, effect } => receipt_details(*attempt, receipt, *effect),
+        Fact::Cancelled => json!({"status": "CANCELLED"}),
+        Fact::Requeued => json!({"status": "QUEUED"}),
+        Fact::OrgPut | Fact::KeyCreated | Fact::KeyRevoked | Fact::OrgDeleted => {
+            json!({"change": fact.activity()})
+        }
+    }
+}
+
+fn receipt_details(attempt: AttemptNo, receipt: &Receipt, effect: ReceiptEffect) -> Value {
+    let error = receipt.error.as_ref();
+    json!({
+        "status": receipt.kind.as_str().to_uppercase(),
+        "attempt": attempt.0,
+        "providerMessageId": receipt.provider_id.as_str(),
+        "reportedAt": receipt.at.to_string(),
+        "effect": match effect {
+            ReceiptEffect::Applied => "APPLIED",
+            ReceiptEffect::Kept => "KEPT",
+            ReceiptEffect::Anomaly => "ANOMALY",
+            ReceiptEffect::Overruled => "OVERRULED",
+        },
+        "errorCode": error.map(|error| error.code.to_string()),
+        "errorMessage": error.map(|error| error.message.as_str()),
+        "pricing": receipt.pricing.as_ref().and_then(|json| serde_json::from_slice::<Value>(json).ok()),
+    })
+}
+
+/// An organisation as returned: what is secret only shows as set.
+pub(crate) fn org(org: &Org) -> Value {
+    json!({
+        "id": org.id.as_str(),
+        "name": org.name,
+        "consent": org.consent.as_str(),
+        "senders": org.senders.iter().map(sender).collect::<Vec<_>>(),
+        "keys": org.keys.iter().map(key).collect::<Vec<_>>(),
+        "createdAt": org.created_at.to_string(),
+        "updatedAt": org.updated_at.to_string(),
+    })
+}
+
+fn sender(sender: &Sender) -> Value {
+    json!({
+        "phoneNumberId": sender.phone_number_id.as_str(),
+        "wabaId": sender.waba_id,
+        "accessToken": "set",
+        "appSecret": "set",
+        "verifyToken": "set",
+        "messagesPerSecond": sender.messages_per_second,
+        "state": "ACTIVE",
+        "pausedReason": null,
+        "pausedSince": null,
+    })
+}
+
+pub(crate) fn key(key: &ApiKey) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+        "createdAt": key.created_at.to_string(),
+        "expiresAt": time(key.expires_at),
+    })
+}

@@ -1,0 +1,173 @@
+//! The whole service: opens the store, starts the actors, declares the configured organisations, listens.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use actors::{ChangeError, Clock, Outbox};
+use domain::audit::By;
+use domain::org::Secret;
+use store::{Committer, DataFolder, SledBackend, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use whatsapp::CloudApi;
+use whatsapp::cloud_api;
+
+use crate::config::Config;
+use crate::http;
+
+/// A running service.
+pub struct Service {
+    addr: SocketAddr,
+    outbox: Outbox,
+    http: http::Running,
+    grace: Duration,
+    admin_key: Secret,
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] store::folder::FolderError),
+    /// The store in it cannot be opened.
+    #[error("{0}; restore the folder from a backup, or start with an empty one")]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The admin key cannot be read or made.
+    #[error("the admin key: {0}")]
+    AdminKey(String),
+    /// The client for the Cloud API cannot be made.
+    #[error("whatsapp: {0}")]
+    CloudApi(#[from] cloud_api::BuildError),
+    /// The runtime did not start.
+    #[error(transparent)]
+    Runtime(#[from] actors::StartError),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// A declared organisation cannot be used.
+    #[error("organisation {id} in the configuration: {reason}")]
+    Declared {
+        /// Which.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Service {
+    /// Starts the service.
+    pub async fn start(config: &Config) -> Result<Self, ServiceError> {
+        let folder = DataFolder::open(&config.store.path)?;
+        let admin_key = admin_key(config, folder.path()).map_err(ServiceError::AdminKey)?;
+        // Bound before the store is opened, so that a taken port is found out at once.
+        let addr = config.http.listen;
+        let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
+        let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
+        let cache = config.store.cache.as_u64();
+        let backend = tokio::task::spawn_blocking(move || SledBackend::open(folder, cache)).await;
+        let backend = backend.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
+        let store = Store::new(Arc::new(backend));
+        let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
+        let provider = CloudApi::new(cloud_api::Settings {
+            base_url: config.whatsapp.base_url.clone(),
+            api_version: config.whatsapp.api_version.clone(),
+            request_timeout: config.whatsapp.request_timeout,
+        })?;
+        let outbox = Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?;
+        for org in &config.orgs {
+            let declared = |reason: String| ServiceError::Declared { id: org.id.clone(), reason };
+            let (id, change) = org.resolve().map_err(declared)?;
+            outbox.put_org(id, change, By::Config).await.map_err(|error| declared(explain(&error)))?;
+        }
+        let max_body = usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX);
+        let http = http::serve(listener, outbox.clone(), admin_key.clone(), max_body);
+        let organisations = outbox.directory().orgs().len();
+        tracing::info!(%addr, organisations, "ready");
+        Ok(Self { addr, outbox, http, grace: config.outbound.shutdown_grace, admin_key })
+    }
+
+    /// Where it listens.
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The admin key in force.
+    pub const fn admin_key(&self) -> &Secret {
+        &self.admin_key
+    }
+
+    /// Turns to the error that made the store unwell, if that happens: the service must then be stopped.
+    pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
+        self.outbox.health()
+    }
+
+    /// Accepts nothing more, gives calls in flight `shutdown_grace`, records, and ends.
+    pub async fn stop(self) {
+        self.outbox.drain();
+        let left = self.outbox.stop(self.grace).await;
+        self.http.stop().await;
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "calls were still in flight; their messages are settled by receipt or by policy after the next start"
+            );
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn explain(error: &ChangeError) -> String {
+    match error {
+        ChangeError::Invalid(errors) => {
+            let list: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+            list.join("; ")
+        }
+        ChangeError::NotFound | ChangeError::SenderTaken(_) | ChangeError::Unavailable => error.to_string(),
+    }
+}
+
+const ADMIN_KEY_FILE: &str = "admin.key";
+
+/// The configured admin key, else the one in the data folder, else a new one, kept there.
+fn admin_key(config: &Config, folder: &Path) -> Result<Secret, String> {
+    if !config.admin.key.is_empty() {
+        let text = config.admin.key.resolve()?;
+        return text.parse().map_err(|error| format!("admin.key {error}"));
+    }
+    let path = folder.join(ADMIN_KEY_FILE);
+    let show = |error: io::Error| format!("{}: {error}", path.display());
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => {
+            text.trim().parse().map_err(|error| format!("{} {error}", path.display()))
+        }
+        // An empty file is left by a first start that was cut off.
+        Ok(_) => make_admin_key(&path).map_err(show),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_admin_key(&path).map_err(show),
+        Err(error) => Err(show(error)),
+    }
+}
+
+fn make_admin_key(path: &Path) -> io::Result<Secret> {
+    let key = http::keys::new_key("ttadmin");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    io::Write::write_all(&mut file, format!("{key}\n").as_bytes())?;
+    file.sync_all()?;
+    tracing::info!(path = %path.display(), "an admin key was made");
+    key.parse().map_err(io::Error::other)
+}
