@@ -1,0 +1,22 @@
+//! The runtime as a whole under a paused clock: what a client, Meta and an operator see of it. The store is in memory
+//! and the provider answers by script, so hours pass in milliseconds and nothing depends on timing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod audit;
+mod crashes;
+mod intake;
+mod limits;
+mod manual;
+mod orgs;
+mod provider;
+mod receipts;
+mod restarts;
+mod sending;
+mod support;

@@ -1,0 +1,173 @@
+//! Receipts: by attempt, by provider id, early, in masses.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::audit::Fact;
+use domain::receipt::ReceiptKind::{Delivered, Failed, Read, Sent};
+use domain::{AttemptStatus, Phase, ProviderId, Status};
+use serde_json::json;
+use whatsapp::classify::Origin;
+
+use crate::provider::{Say, error, wamid};
+use crate::support::{HOUR, MINUTE, SECOND, World, attempt, pass, receipt};
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_names_the_attempt_settles_a_lost_answer() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.provider.next(&[Say::Unknown]);
+    let id = world.post(&acme, json!({})).await;
+    pass(SECOND).await;
+    let named = attempt(id, 1);
+    world.receive(&acme, vec![receipt(Delivered, wamid(named), Some(named))]).await;
+    let state = world.state(&acme, id);
+    assert_eq!(state.phase, Phase::Delivered);
+    assert_eq!(state.attempts[0].status, AttemptStatus::Accepted);
+    pass(24 * HOUR).await;
+    assert_eq!(world.provider.count(), 1);
+    // The provider's id is known now: a receipt that has nothing else finds it.
+    world.receive(&acme, vec![receipt(Read, wamid(named), None)]).await;
+    assert_eq!(world.status(&acme, id), Status::Read);
+    world.nobody_left(&acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_comes_while_the_call_is_under_way_is_applied_and_the_answer_is_still_recorded() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.provider.always(Say::Accept, 10 * SECOND);
+    let id = world.post(&acme, json!({})).await;
+    pass(SECOND).await;
+    let named = attempt(id, 1);
+    world.receive(&acme, vec![receipt(Sent, wamid(named), Some(named))]).await;
+    assert_eq!(world.status(&acme, id), Status::Sent);
+    pass(MINUTE).await;
+    assert_eq!(world.state(&acme, id).provider_id(), Some(&wamid(named)));
+    assert_eq!(world.provider.count(), 1);
+    world.nobody_left(&acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_by_provider_id_only_is_applied() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let id = world.post(&acme, json!({})).await;
+    world.until(&acme, id, Status::Sent, SECOND).await;
+    world.receive(&acme, vec![receipt(Read, wamid(attempt(id, 1)), None)]).await;
+    assert_eq!(world.status(&acme, id), Status::Read);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_beats_our_record_of_the_send_is_parked_and_joined() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.provider.always(Say::Accept, 5 * SECOND);
+    let id = world.post(&acme, json!({})).await;
+    pass(SECOND).await;
+    world.receive(&acme, vec![receipt(Delivered, wamid(attempt(id, 1)), None)]).await;
+    assert_eq!(world.status(&acme, id), Status::Sending);
+    assert_eq!(world.counter(&acme, "parkedReceipts"), 1);
+    assert_eq!(world.store.parked(world.org_no(&acme)).unwrap().len(), 1);
+    world.until(&acme, id, Status::Delivered, 10 * SECOND).await;
+    world.nobody_left(&acme).await;
+    assert_eq!(world.counter(&acme, "parkedReceipts"), 0);
+    assert_eq!(world.store.parked(world.org_no(&acme)).unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_beats_our_record_of_the_send_is_tried_again() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.provider.always(Say::Accept, 5 * SECOND);
+    let id = world.post(&acme, json!({})).await;
+    pass(SECOND).await;
+    let mut failed = receipt(Failed, wamid(attempt(id, 1)), None);
+    failed.error = Some(error(131000, Origin::Receipt));
+    world.receive(&acme, vec![failed]).await;
+    world.until(&acme, id, Status::Queued, 10 * SECOND).await;
+    world.until(&acme, id, Status::Sent, 2 * MINUTE).await;
+    assert_eq!(world.provider.calls()[1].at, 65 * SECOND);
+    world.nobody_left(&acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_comes_minutes_later_is_tried_again() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let id = world.post(&acme, json!({})).await;
+    world.until(&acme, id, Status::Sent, SECOND).await;
+    world.nobody_left(&acme).await;
+    pass(5 * MINUTE).await;
+    let mut failed = receipt(Failed, wamid(attempt(id, 1)), None);
+    failed.error = Some(error(131000, Origin::Receipt));
+    world.receive(&acme, vec![failed]).await;
+    assert_eq!(world.status(&acme, id), Status::Queued);
+    world.until(&acme, id, Status::Sent, 2 * MINUTE).await;
+    assert_eq!(world.provider.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_receipts_are_one_commit() {
+    let world = World::with(|settings| settings.messages_per_second = 1000).await;
+    let acme = world.acme().await;
+    let ids = world.post_many(&acme, 500, json!({})).await;
+    world.all_until(&acme, &ids, Status::Sent, 2 * SECOND).await;
+    // The audit trail has been sealed: no block comes between.
+    pass(10 * SECOND).await;
+    let before = world.committer.stats().batches.load(Ordering::Relaxed);
+    let all = ids.iter().flat_map(|id| [Delivered, Read].map(|kind| receipt(kind, wamid(attempt(*id, 1)), None)));
+    world.receive(&acme, all.collect()).await;
+    assert_eq!(world.committer.stats().batches.load(Ordering::Relaxed) - before, 1);
+    assert!(ids.iter().all(|id| world.status(&acme, *id) == Status::Read));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_receipt_changes_nothing() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let id = world.post(&acme, json!({})).await;
+    world.until(&acme, id, Status::Sent, SECOND).await;
+    let delivered = receipt(Delivered, wamid(attempt(id, 1)), None);
+    world.receive(&acme, vec![delivered.clone(), delivered.clone()]).await;
+    world.receive(&acme, vec![delivered]).await;
+    let (no, state) = (world.org_no(&acme), world.state(&acme, id));
+    let facts = state.trail.iter().map(|seq| world.store.entry(no, *seq).unwrap().unwrap().fact);
+    assert_eq!(facts.filter(|fact| matches!(fact, Fact::Receipt { .. })).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_of_other_apps_are_kept_for_a_while_and_never_beyond_the_limit() {
+    let mut world = World::with(|settings| settings.limits.max_parked = 10).await;
+    let acme = world.acme().await;
+    for n in 0..25 {
+        // Some are claimed meanwhile, which must not make room in the books only.
+        let id = ProviderId::new(&format!("theirs-{n}"));
+        world.receive(&acme, vec![receipt(Sent, id.clone(), None), receipt(Read, id, None)]).await;
+        assert!(world.counter(&acme, "parkedReceipts") <= 10);
+        pass(SECOND).await;
+    }
+    let no = world.org_no(&acme);
+    assert_eq!(world.store.parked(no).unwrap().len(), 10);
+    world.restart().await;
+    assert_eq!(world.counter(&acme, "parkedReceipts"), 10);
+    pass(world.settings.limits.parked_for + 2 * MINUTE).await;
+    assert_eq!((world.counter(&acme, "parkedReceipts"), world.store.parked(no).unwrap().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_that_were_claimed_leave_no_trace_that_lets_the_limit_slip() {
+    let world = World::with(|settings| settings.limits.max_parked = 3).await;
+    let acme = world.acme().await;
+    world.provider.always(Say::Accept, SECOND);
+    for _ in 0..10 {
+        let id = world.post(&acme, json!({})).await;
+        pass(Duration::from_millis(100)).await;
+        world.receive(&acme, vec![receipt(Delivered, wamid(attempt(id, 1)), None)]).await;
+        world.until(&acme, id, Status::Delivered, 2 * SECOND).await;
+    }
+    for n in 0..20 {
+        world.receive(&acme, vec![receipt(Sent, ProviderId::new(&format!("theirs-{n}")), None)]).await;
+        assert!(world.counter(&acme, "parkedReceipts") <= 3);
+    }
+}

@@ -1,0 +1,234 @@
+//! The harness: an outbox over a store in memory, started and started again while one clock goes on.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::{AcceptError, Accepted, ChangeError, Clock, Node, OrgChange, Outbox, Settings, TreeQuery};
+use domain::audit::By;
+use domain::intake::NewMessage;
+use domain::org::{Org, PutOrg};
+use domain::receipt::{Receipt, ReceiptKind};
+use domain::{AttemptNo, AttemptRef, MessageId, OrgId, OrgNo, ProviderId, State, Status, Timestamp};
+use serde_json::{Value, json};
+use store::backend::{Backend, Order, Write};
+use store::{Committer, MemoryBackend, Store};
+use tokio::time::Instant;
+use whatsapp::Provider;
+
+use crate::provider::Script;
+
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// One outbox and all around it.
+pub(crate) struct World {
+    pub(crate) began: Instant,
+    pub(crate) settings: Settings,
+    pub(crate) backend: MemoryBackend,
+    pub(crate) store: Store,
+    pub(crate) committer: Committer,
+    pub(crate) provider: Arc<Script>,
+    pub(crate) outbox: Outbox,
+}
+
+/// The defaults without jitter, so that times can be foretold.
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.policy.retry.jitter = 0.0;
+    settings
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings();
+        change(&mut settings);
+        Self::over(MemoryBackend::new(), settings).await
+    }
+
+    pub(crate) async fn over(backend: MemoryBackend, settings: Settings) -> Self {
+        let began = Instant::now();
+        let store = Store::new(Arc::new(backend.clone()));
+        let provider = Arc::new(Script::new(store.clone(), began));
+        let (committer, outbox) = start(&settings, &store, &provider, began).await;
+        Self { began, settings, backend, store, committer, provider, outbox }
+    }
+
+    /// Ends this life without waiting for anything, and begins the next over the same store.
+    pub(crate) async fn restart(&mut self) {
+        self.outbox.stop(Duration::ZERO).await;
+        self.next_life().await;
+    }
+
+    /// A crash: the next life begins with what was in the store at this moment; what this life still does is lost.
+    pub(crate) async fn crash(&mut self) {
+        self.backend = copy(&self.backend);
+        self.outbox.stop(Duration::ZERO).await;
+        self.next_life().await;
+    }
+
+    async fn next_life(&mut self) {
+        self.backend.fail_writes(false);
+        self.store = Store::new(Arc::new(self.backend.clone()));
+        self.provider.look_into(self.store.clone());
+        (self.committer, self.outbox) = start(&self.settings, &self.store, &self.provider, self.began).await;
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The time `after` the test's beginning, as clients write it.
+    pub(crate) fn time(after: Duration) -> String {
+        START.after(after).to_string()
+    }
+
+    pub(crate) async fn put(&self, id: &str, senders: Value) -> Result<Arc<Org>, ChangeError> {
+        let put = PutOrg::parse(json!({ "senders": senders }).as_object().unwrap()).unwrap();
+        self.outbox.put_org(org_id(id), OrgChange::Put(put), By::Admin).await
+    }
+
+    /// An organisation `acme` with one sender.
+    pub(crate) async fn acme(&self) -> OrgId {
+        self.put("acme", json!([sender("1001")])).await.unwrap();
+        org_id("acme")
+    }
+
+    pub(crate) async fn try_post(&self, org: &OrgId, extra: Value) -> Result<Accepted, AcceptError> {
+        let mut body = json!({"to": "+4915112345678", "payloadJson": {"type": "text", "text": {"body": "hi"}}});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let request = NewMessage::parse(body.as_object().unwrap(), None, self.outbox.clock().now()).unwrap();
+        self.outbox.accept(org, request, By::ApiKey("test".into())).await
+    }
+
+    pub(crate) async fn post(&self, org: &OrgId, extra: Value) -> MessageId {
+        self.try_post(org, extra).await.unwrap().message.id
+    }
+
+    pub(crate) async fn post_many(&self, org: &OrgId, count: usize, extra: Value) -> Vec<MessageId> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(self.post(org, extra.clone()).await);
+        }
+        ids
+    }
+
+    pub(crate) fn org_no(&self, org: &OrgId) -> OrgNo {
+        self.outbox.directory().org(org).unwrap().no
+    }
+
+    pub(crate) fn state(&self, org: &OrgId, id: MessageId) -> State {
+        self.store.state(self.org_no(org), id).unwrap().unwrap()
+    }
+
+    pub(crate) fn status(&self, org: &OrgId, id: MessageId) -> Status {
+        self.state(org, id).phase.status()
+    }
+
+    /// The message's state once its status is `wanted`, at the latest `within` from now.
+    pub(crate) async fn until(&self, org: &OrgId, id: MessageId, wanted: Status, within: Duration) -> State {
+        let look = || Some(self.state(org, id)).filter(|state| state.phase.status() == wanted);
+        eventually(&format!("{wanted}"), within, look).await
+    }
+
+    pub(crate) async fn all_until(&self, org: &OrgId, ids: &[MessageId], wanted: Status, within: Duration) {
+        let done = || ids.iter().all(|id| self.status(org, *id) == wanted).then_some(());
+        eventually(&format!("all {wanted}"), within, done).await;
+    }
+
+    pub(crate) fn tree(&self) -> Node {
+        self.outbox.tree(&TreeQuery { limit: 10_000, ..TreeQuery::default() })
+    }
+
+    fn org_node(&self, org: &OrgId) -> Node {
+        let tree = self.tree();
+        tree.children.into_iter().find(|node| node.id == org.as_str()).unwrap()
+    }
+
+    pub(crate) fn counter(&self, org: &OrgId, name: &str) -> u64 {
+        self.org_node(org).counters[name].as_u64().unwrap()
+    }
+
+    /// The messages that have an actor now.
+    pub(crate) fn actors(&self, org: &OrgId) -> Vec<String> {
+        self.org_node(org).children.into_iter().filter(|node| node.kind == "message").map(|node| node.id).collect()
+    }
+
+    /// No message of the organisation has an actor, or will soon have none.
+    pub(crate) async fn nobody_left(&self, org: &OrgId) {
+        eventually("no message actor", SECOND, || self.actors(org).is_empty().then_some(())).await;
+        assert_eq!(self.counter(org, "resident"), 0);
+    }
+
+    pub(crate) async fn receive(&self, org: &OrgId, receipts: Vec<Receipt>) {
+        self.outbox.webhook(org, receipts).await.unwrap();
+    }
+}
+
+async fn start(settings: &Settings, store: &Store, provider: &Arc<Script>, began: Instant) -> (Committer, Outbox) {
+    let committer = Committer::inline(store);
+    let clock = Clock::following_tokio(START.after(began.elapsed()));
+    let provider: Arc<dyn Provider> = Arc::<Script>::clone(provider);
+    let outbox = Outbox::start(settings.clone(), store.clone(), committer.clone(), provider, clock).await.unwrap();
+    (committer, outbox)
+}
+
+/// Every key of a backend, in a new one.
+pub(crate) fn copy(backend: &MemoryBackend) -> MemoryBackend {
+    let mut all = Vec::new();
+    backend
+        .scan(&[0]..&[u8::MAX], Order::Ascending, &mut |key, value| {
+            all.push(Write::Put(key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let copy = MemoryBackend::new();
+    copy.apply(all).unwrap();
+    copy
+}
+
+pub(crate) fn org_id(id: &str) -> OrgId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn sender(id: &str) -> Value {
+    json!({"phoneNumberId": id, "accessToken": format!("token-{id}"), "appSecret": "s", "verifyToken": "v"})
+}
+
+pub(crate) fn sender_at(id: &str, messages_per_second: u32) -> Value {
+    let mut sender = sender(id);
+    sender["messagesPerSecond"] = json!(messages_per_second);
+    sender
+}
+
+pub(crate) const fn attempt(message: MessageId, no: u16) -> AttemptRef {
+    AttemptRef { message, attempt: AttemptNo(no) }
+}
+
+pub(crate) fn receipt(kind: ReceiptKind, provider_id: ProviderId, attempt: Option<AttemptRef>) -> Receipt {
+    Receipt { provider_id, attempt, kind, at: START, error: None, pricing: None }
+}
+
+/// Waits, in virtual time, until `look` sees something.
+pub(crate) async fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + within;
+    let step = (within / 5000).max(Duration::from_millis(1));
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() <= until, "not seen within {within:?}: {what}");
+        tokio::time::sleep(step).await;
+    }
+}
+
+/// Lets virtual time pass.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
