@@ -14,7 +14,7 @@ use whatsapp::Answer;
 
 use crate::context::Context;
 use crate::provider::ProviderMsg;
-use crate::turn::{Flight, Turn};
+use crate::turn::{Call, Flight, Turn};
 use crate::vitals::{Address, Vitals};
 
 /// How long to wait before proposing again when the commit queue was full.
@@ -36,15 +36,15 @@ pub(crate) enum MessageMsg {
     Changed(Arc<MessageState>),
     /// Its call came back.
     Settled { attempt: AttemptNo, answer: Box<Answer>, flight: Flight },
-    /// Its sender's ProviderActor was started again, and knows of no one waiting.
-    Provider(Address<ProviderMsg>),
+    /// Its sender's ProviderActor was started again, and knows of no one waiting; or there is none any more.
+    Provider(Option<Address<ProviderMsg>>),
 }
 
 /// What a MessageActor tells its OrgActor.
 pub(crate) enum ToOrg {
     /// Make this step durable.
     Propose(Box<Proposal>),
-    /// There is nothing to do until its due time, if any.
+    /// There is nothing to do until its due time, if any: it may go.
     Idle { id: MessageId, incarnation: u64, version: u32 },
 }
 
@@ -66,7 +66,8 @@ pub(crate) struct MessageActor;
 pub(crate) struct Args {
     pub(crate) ctx: Arc<Context>,
     pub(crate) org: DerivedActorRef<ToOrg>,
-    pub(crate) provider: Address<ProviderMsg>,
+    /// `None` while the organisation does not have its number.
+    pub(crate) provider: Option<Address<ProviderMsg>>,
     pub(crate) message: Arc<Message>,
     pub(crate) state: Arc<MessageState>,
     pub(crate) incarnation: u64,
@@ -123,7 +124,7 @@ impl Actor for MessageActor {
             MessageMsg::Busy => state.arm(state.args.ctx.clock.now().after(BUSY_PAUSE)),
             MessageMsg::Changed(latest) => state.changed(latest),
             MessageMsg::Settled { attempt, answer, flight } => state.settled(attempt, *answer, flight),
-            MessageMsg::Provider(provider) => state.provider_restarted(provider),
+            MessageMsg::Provider(provider) => state.provider_changed(provider),
         }
         state.args.vitals.end();
         Ok(())
@@ -164,7 +165,7 @@ impl State {
             Phase::Queued { due } if due <= now && self.args.message.is_expired(now) => {
                 self.propose(Event::Expiry, None, None, None);
             }
-            Phase::Queued { due } if due <= now => {
+            Phase::Queued { due } if due <= now && self.args.provider.is_some() => {
                 self.stage = Stage::Asking;
                 self.ask();
                 if let Some(at) = self.args.message.expires_at {
@@ -172,20 +173,27 @@ impl State {
                 }
             }
             Phase::Sending { due } if due <= now => self.propose(Event::Lapse, None, None, None),
-            Phase::Queued { due } | Phase::Sending { due } => {
-                if due.since(now) > self.args.ctx.settings.passivate_after {
-                    self.idle();
-                } else {
-                    self.arm(due);
-                }
+            Phase::Queued { due } | Phase::Sending { due } if due > now => {
+                self.arm(due);
+                self.idle();
             }
+            // Its number has gone. When it comes back, the due index has kept the message's place.
+            Phase::Queued { .. } | Phase::Sending { .. } => self.idle(),
             Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => self.idle(),
         }
     }
 
     fn ask(&self) {
         let Args { provider, message, .. } = &self.args;
-        provider.send(ProviderMsg::Ask { id: message.id, priority: message.priority, reply: self.me.clone() });
+        if let Some(provider) = provider {
+            provider.send(ProviderMsg::Ask { id: message.id, priority: message.priority, reply: self.me.clone() });
+        }
+    }
+
+    fn withdraw(&self) {
+        if let Some(provider) = &self.args.provider {
+            provider.send(ProviderMsg::Withdraw { id: self.args.message.id });
+        }
     }
 
     fn idle(&self) {
@@ -200,7 +208,6 @@ impl State {
 
     fn arm(&mut self, at: Timestamp) {
         self.disarm();
-        self.timer_no += 1;
         let (me, no) = (self.me.clone(), self.timer_no);
         let wait = at.since(self.args.ctx.clock.now());
         let sleeper = tokio::spawn(async move {
@@ -211,6 +218,8 @@ impl State {
     }
 
     fn disarm(&mut self) {
+        // It may be on its way already.
+        self.timer_no += 1;
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
@@ -224,7 +233,7 @@ impl State {
             Stage::Resting => self.plan(),
             Stage::Asking => {
                 // Its turn did not come before it expired.
-                self.args.provider.send(ProviderMsg::Withdraw { id: self.args.message.id });
+                self.withdraw();
                 self.plan();
             }
             // The store was busy: the same again.
@@ -283,9 +292,12 @@ impl State {
         let Args { message, state, provider, .. } = &self.args;
         let Some(attempt) = state.latest() else { return Ok(()) };
         let body = whatsapp::request::body(message, AttemptRef { message: message.id, attempt })?;
-        let reply = self.me.clone();
-        provider.send(ProviderMsg::Call { turn, flight, attempt, body: Bytes::from(body), reply });
         self.stage = Stage::Calling;
+        // Dropped where nobody can make it, it comes back as not sent.
+        let call = Call::new(turn, flight, attempt, self.me.clone());
+        if let Some(provider) = provider {
+            provider.send(ProviderMsg::Call { call, body: Bytes::from(body) });
+        }
         Ok(())
     }
 
@@ -307,7 +319,7 @@ impl State {
             Stage::Calling => self.args.state = latest,
             Stage::Resting | Stage::Asking => {
                 if matches!(self.stage, Stage::Asking) {
-                    self.args.provider.send(ProviderMsg::Withdraw { id: self.args.message.id });
+                    self.withdraw();
                 }
                 self.disarm();
                 self.args.state = latest;
@@ -324,10 +336,17 @@ impl State {
         self.propose(Event::Settled { attempt, outcome: answer.outcome }, None, Some(flight), response);
     }
 
-    fn provider_restarted(&mut self, provider: Address<ProviderMsg>) {
+    fn provider_changed(&mut self, provider: Option<Address<ProviderMsg>>) {
         self.args.provider = provider;
         if matches!(self.stage, Stage::Asking) {
-            self.ask();
+            self.disarm();
+            self.plan();
         }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.disarm();
     }
 }

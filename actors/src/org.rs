@@ -10,7 +10,7 @@ pub(crate) mod manual;
 mod receipts;
 mod residents;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ pub(crate) struct State {
     audit: Option<Child<AuditMsg>>,
     /// When `Wake` comes.
     alarm: Option<(Timestamp, AbortHandle)>,
-    /// Whether messages that are due wait for room: new ones then go behind them.
-    is_crowded: bool,
+    /// Senders with messages that are due and wait for room: new ones then go behind them.
+    crowded: HashSet<SenderNo>,
 }
 
 /// A child that is started again when it crashes.
@@ -180,7 +180,7 @@ impl Actor for OrgActor {
             message_crashes: HashMap::new(),
             audit: None,
             alarm: None,
-            is_crowded: false,
+            crowded: HashSet::new(),
         })
     }
 

@@ -1,18 +1,18 @@
 //! ProviderActor: one per phone number. Gives turns within the number's rate and concurrency, and makes the calls.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::org::Sender;
 use domain::throttle::TokenBucket;
-use domain::{AttemptNo, MessageId, Priority};
+use domain::{MessageId, Priority};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use whatsapp::SendRequest;
 
 use crate::context::Context;
 use crate::message::MessageMsg;
-use crate::turn::{Flight, Turn};
+use crate::turn::{Call, Turn};
 use crate::vitals::{Address, Vitals};
 
 /// Mail to a ProviderActor.
@@ -22,7 +22,7 @@ pub(crate) enum ProviderMsg {
     /// It no longer would.
     Withdraw { id: MessageId },
     /// Make this call, with the turn that was given for it.
-    Call { turn: Turn, flight: Flight, attempt: AttemptNo, body: Bytes, reply: Address<MessageMsg> },
+    Call { call: Call, body: Bytes },
     /// A turn is over.
     Back { spent: bool },
     /// There may be a token now.
@@ -30,6 +30,9 @@ pub(crate) enum ProviderMsg {
     /// The sender's settings changed.
     Configure(Box<Sender>),
 }
+
+/// A place in the queue: the lane, then the order of asking.
+type Place = (Priority, u64);
 
 pub(crate) struct ProviderActor;
 
@@ -43,9 +46,11 @@ pub(crate) struct State {
     ctx: Arc<Context>,
     sender: Sender,
     me: Address<ProviderMsg>,
-    /// Who waits, by priority. Bounded by the organisation's `max_resident`: only resident messages ask.
-    lanes: [VecDeque<(MessageId, Address<MessageMsg>)>; 3],
-    waiting: HashSet<MessageId>,
+    /// Who waits, in order. Bounded by the organisation's `max_resident`: only resident messages ask.
+    queue: BTreeMap<Place, (MessageId, Address<MessageMsg>)>,
+    /// Where in the queue a message waits.
+    places: HashMap<MessageId, Place>,
+    asked: u64,
     bucket: TokenBucket,
     /// Turns given and not yet back.
     out: usize,
@@ -66,8 +71,9 @@ impl Actor for ProviderActor {
             ctx,
             sender,
             me,
-            lanes: Default::default(),
-            waiting: HashSet::new(),
+            queue: BTreeMap::new(),
+            places: HashMap::new(),
+            asked: 0,
             bucket,
             out: 0,
             refill_armed: false,
@@ -84,7 +90,7 @@ impl Actor for ProviderActor {
         match mail {
             ProviderMsg::Ask { id, priority, reply } => state.ask(id, priority, reply),
             ProviderMsg::Withdraw { id } => state.withdraw(id),
-            ProviderMsg::Call { turn, flight, attempt, body, reply } => state.call(turn, flight, attempt, body, reply),
+            ProviderMsg::Call { call, body } => state.call(call, body),
             ProviderMsg::Back { spent } => state.back(spent),
             ProviderMsg::Refilled => state.refill_armed = false,
             ProviderMsg::Configure(sender) => state.configure(*sender),
@@ -125,32 +131,30 @@ impl ProviderMsg {
 
 impl State {
     fn ask(&mut self, id: MessageId, priority: Priority, reply: Address<MessageMsg>) {
-        if self.waiting.insert(id) {
-            let [high, normal, low] = &mut self.lanes;
-            let lane = match priority {
-                Priority::High => high,
-                Priority::Normal => normal,
-                Priority::Low => low,
-            };
-            lane.push_back((id, reply));
+        self.asked += 1;
+        // Who asks again keeps its place: the actor that asked before may have been replaced.
+        let place = *self.places.entry(id).or_insert((priority, self.asked));
+        self.queue.insert(place, (id, reply));
+    }
+
+    fn withdraw(&mut self, id: MessageId) {
+        if let Some(place) = self.places.remove(&id) {
+            self.queue.remove(&place);
         }
     }
 
-    /// Forgets it in `waiting` only: its place in the lane is skipped when it comes up.
-    fn withdraw(&mut self, id: MessageId) {
-        self.waiting.remove(&id);
-    }
-
-    fn call(&mut self, mut turn: Turn, flight: Flight, attempt: AttemptNo, body: Bytes, reply: Address<MessageMsg>) {
-        turn.spend();
+    fn call(&self, mut call: Call, body: Bytes) {
+        call.begin();
         let request =
             SendRequest { from: self.sender.phone_number_id.clone(), token: self.sender.access_token.clone(), body };
-        let call = self.ctx.provider.send(request);
+        let answer = self.ctx.provider.send(request);
+        // By then the message's policy decides: no call may outlast that and meet the one that follows it.
+        let answer = tokio::time::timeout(self.ctx.settings.policy.stale_after, answer);
         // Not tied to this actor: if it crashes, the answer still reaches its message.
         tokio::spawn(async move {
-            let answer = call.await;
-            drop(turn);
-            reply.send(MessageMsg::Settled { attempt, answer: Box::new(answer), flight });
+            if let Ok(answer) = answer.await {
+                call.answer(answer);
+            }
         });
     }
 
@@ -172,11 +176,7 @@ impl State {
     /// Gives turns while there are messages, slots and tokens.
     fn grant(&mut self) {
         while self.out < self.ctx.settings.max_concurrent && self.ctx.may_send() {
-            let Some(lane) = self.lanes.iter_mut().find(|lane| !lane.is_empty()) else { return };
-            if lane.front().is_some_and(|(id, _)| !self.waiting.contains(id)) {
-                lane.pop_front();
-                continue;
-            }
+            let Some(first) = self.queue.first_entry() else { return };
             if let Err(wait) = self.bucket.take(self.ctx.clock.uptime()) {
                 if !self.refill_armed {
                     self.refill_armed = true;
@@ -188,11 +188,10 @@ impl State {
                 }
                 return;
             }
-            if let Some((id, reply)) = lane.pop_front() {
-                self.waiting.remove(&id);
-                self.out += 1;
-                reply.send(MessageMsg::Turn(Turn::new(self.me.clone()), self.ctx.flights.take_off()));
-            }
+            let (id, reply) = first.remove();
+            self.places.remove(&id);
+            self.out += 1;
+            reply.send(MessageMsg::Turn(Turn::new(self.me.clone()), self.ctx.flights.take_off()));
         }
     }
 
@@ -201,7 +200,7 @@ impl State {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
         let per_second = self.bucket.rate() as u64;
         self.me.vitals().show(vec![
-            ("queued", count(self.waiting.len())),
+            ("queued", count(self.queue.len())),
             ("inFlight", count(self.out)),
             ("perSecond", per_second),
         ]);

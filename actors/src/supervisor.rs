@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::By;
-use domain::org::{Org, PutOrg};
+use domain::org::Org;
 use domain::{Epoch, FieldError, OrgId, OrgNo, PhoneNumberId};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use store::{Commit, Unavailable};
@@ -167,22 +167,27 @@ impl State {
     /// Checks what only the root can: that the put is valid and takes no other organisation's number. A new organisation
     /// comes back as its first, empty record.
     fn place(&mut self, id: &OrgId, change: &OrgChange) -> Result<Option<Arc<Org>>, ChangeError> {
-        let senders = match change {
-            OrgChange::Put(PutOrg { senders, .. }) | OrgChange::Declare(PutOrg { senders, .. }, _) => senders,
+        let put = match change {
+            OrgChange::Put(put) | OrgChange::Declare(put, _) => put,
             OrgChange::AddKey(_) | OrgChange::RevokeKey(_) | OrgChange::Delete => return Ok(None),
         };
-        let numbers = || senders.iter().map(|sender| sender.phone_number_id.clone());
-        if let Some(taken) = numbers().find(|number| self.claims.get(number).is_some_and(|owner| owner != id)) {
-            return Err(ChangeError::SenderTaken(taken));
+        let now = self.ctx.clock.now();
+        // Durable ones count as well as claims: a put that claimed otherwise may have failed.
+        let is_taken = |number: &&PhoneNumberId| {
+            self.claims.get(number).is_some_and(|owner| owner != id)
+                || self.ctx.directory.owner(number).is_some_and(|owner| owner.id != *id)
+        };
+        if let Some(taken) = put.senders.iter().map(|sender| &sender.phone_number_id).find(is_taken) {
+            return Err(ChangeError::SenderTaken(taken.clone()));
         }
-        let is_new = !self.orgs.contains_key(id);
-        let new = is_new.then(|| Arc::new(Org::new(id.clone(), OrgNo(self.next_no), self.ctx.clock.now())));
-        if let (Some(record), OrgChange::Put(put) | OrgChange::Declare(put, _)) = (&new, change) {
-            record.apply(put, self.ctx.clock.now()).map_err(ChangeError::Invalid)?;
+        let empty = || Arc::new(Org::new(id.clone(), OrgNo(self.next_no), now));
+        self.ctx.directory.org(id).unwrap_or_else(empty).apply(put, now).map_err(ChangeError::Invalid)?;
+        let new = (!self.orgs.contains_key(id)).then(empty);
+        if new.is_some() {
             self.next_no += 1;
         }
         self.claims.retain(|_, owner| owner != id);
-        self.claims.extend(numbers().map(|number| (number, id.clone())));
+        self.claims.extend(put.senders.iter().map(|sender| (sender.phone_number_id.clone(), id.clone())));
         Ok(new)
     }
 
@@ -195,6 +200,7 @@ impl State {
             crashes: Crashes::default(),
         });
         self.vitals.adopt(&child.vitals);
+        child.vitals.disown_all();
         let args = org::Args {
             ctx: Arc::clone(&self.ctx),
             root: self.me.clone(),
@@ -244,10 +250,13 @@ impl State {
                 QUARANTINE
             }
         };
-        let (me, id) = (self.me.clone(), id.clone());
+        let (ctx, me, id) = (Arc::clone(&self.ctx), self.me.clone(), id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            me.send(RootMsg::Restart(id));
+            let no = ctx.directory.org(&id).map(|record| record.no);
+            if match no { Some(no) => all_landed(&ctx, no).await, None => true } {
+                me.send(RootMsg::Restart(id));
+            }
         });
     }
 
@@ -292,6 +301,28 @@ impl State {
             ("commitsWaiting", count(self.ctx.committer.waiting())),
         ]);
     }
+}
+
+/// Waits until all that an ended OrgActor handed in is written: the next one must not begin with less than that. Says
+/// whether it may begin: not with a store that is unwell or closing.
+async fn all_landed(ctx: &Context, no: OrgNo) -> bool {
+    let (done, landed) = oneshot::channel();
+    let last = Commit::new(no, Epoch::default());
+    loop {
+        match ctx.committer.reserve() {
+            Ok(slot) => {
+                // Refused for its epoch, but answered in its turn.
+                slot.submit(last, move |_| {
+                    let _ = done.send(());
+                });
+                break;
+            }
+            Err(Unavailable::Closed) => return false,
+            Err(Unavailable::Busy) => {}
+        }
+        tokio::time::sleep(ORG_BUDGET.delay).await;
+    }
+    landed.await.is_ok()
 }
 
 async fn purge(ctx: &Context, record: &Org) -> Result<(), ActorProcessingErr> {

@@ -1,11 +1,15 @@
-//! The right to make one call, and the count of calls under way. Both are given back when dropped, so that no crash and
-//! no early return can leak them.
+//! The right to make one call, the count of calls under way, and the promise of an answer. All are kept by their drop, so
+//! that no crash and no early return can leak them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use domain::outcome::Outcome;
+use domain::{AttemptNo, Failure};
 use tokio::sync::Notify;
+use whatsapp::Answer;
 
+use crate::message::MessageMsg;
 use crate::provider::ProviderMsg;
 use crate::vitals::Address;
 
@@ -72,5 +76,53 @@ impl Drop for Flight {
         if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.landed.notify_waiters();
         }
+    }
+}
+
+/// One call that a message waits for. Dropped without an answer, it says what is known: that nothing was sent, if the
+/// call had not begun, else that its outcome is lost.
+pub(crate) struct Call {
+    attempt: AttemptNo,
+    reply: Address<MessageMsg>,
+    /// Whether the provider may have been called.
+    has_begun: bool,
+    /// Until it is answered.
+    open: Option<(Turn, Flight)>,
+}
+
+impl Call {
+    pub(crate) const fn new(turn: Turn, flight: Flight, attempt: AttemptNo, reply: Address<MessageMsg>) -> Self {
+        Self { attempt, reply, has_begun: false, open: Some((turn, flight)) }
+    }
+
+    /// The provider is being called: the token is gone.
+    pub(crate) const fn begin(&mut self) {
+        self.has_begun = true;
+        if let Some((turn, _)) = &mut self.open {
+            turn.spend();
+        }
+    }
+
+    /// The call came back.
+    pub(crate) fn answer(mut self, answer: Answer) {
+        self.settle(answer);
+    }
+
+    fn settle(&mut self, answer: Answer) {
+        if let Some((turn, flight)) = self.open.take() {
+            drop(turn);
+            self.reply.send(MessageMsg::Settled { attempt: self.attempt, answer: Box::new(answer), flight });
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let outcome = if self.has_begun {
+            Outcome::Unknown(Failure::new("NO_ANSWER", "the call ended without an answer"))
+        } else {
+            Outcome::NotSent(Failure::new("NOT_CALLED", "the call could not be made"))
+        };
+        self.settle(Answer { outcome, response: None, retry_after: None });
     }
 }

@@ -84,6 +84,11 @@ impl Vitals {
         locked(&self.children).remove(&child.place());
     }
 
+    /// Its children ended with it.
+    pub(crate) fn disown_all(&self) {
+        locked(&self.children).clear();
+    }
+
     fn place(&self) -> (Order, String) {
         (u8::from(self.kind == Kind::Message), format!("{}:{}", self.kind.as_str(), self.id))
     }

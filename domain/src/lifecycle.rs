@@ -281,9 +281,11 @@ impl Step<'_> {
     }
 
     /// Each time is the earliest that fits what came, so that the order in which receipts come makes no difference.
-    /// Meta's times are whole seconds: one that seems to lie before the attempt is taken as its start.
+    /// Meta's times are whole seconds, rounded down: within that second our own clock knows better, and no time lies
+    /// before the attempt's start.
     fn note_times(&mut self, no: AttemptNo, at: Timestamp, reached: Phase) {
         let started = self.next.attempt(no).map_or(at, |attempt| attempt.started_at);
+        let at = if self.now.since(at) < Duration::from_secs(1) { self.now } else { at };
         let at = at.max(started);
         let earliest = |time: &mut Option<Timestamp>| *time = Some(time.map_or(at, |known| known.min(at)));
         earliest(&mut self.next.sent_at);

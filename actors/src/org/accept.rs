@@ -70,7 +70,7 @@ impl From<Unavailable> for AcceptError {
 pub(super) struct Pending {
     id: MessageId,
     fingerprint: Hash,
-    repeats: Vec<Reply>,
+    repeats: Vec<(Reply, OwnedSemaphorePermit)>,
 }
 
 impl State {
@@ -80,7 +80,7 @@ impl State {
             Admission::Fresh => self.create(request, by, reply, permit)?,
             Admission::Pending(key) => {
                 if let Some(pending) = self.pending.get_mut(&key) {
-                    pending.repeats.push(reply);
+                    pending.repeats.push((reply, permit));
                 }
             }
             Admission::Known(id) => {
@@ -189,7 +189,7 @@ impl State {
     ) -> Result<(), ActorProcessingErr> {
         if let Some(pending) = key.and_then(|key| self.pending.remove(&key)) {
             debug_assert_eq!(pending.id, message.id);
-            for reply in pending.repeats {
+            for (reply, _permit) in pending.repeats {
                 let (message, state) = (Arc::clone(&message), Arc::clone(&state));
                 let _ = reply.send(Ok(Accepted { message, state, replayed: true }));
             }

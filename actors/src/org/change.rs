@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use domain::audit::{By, Fact, Subject};
+use domain::Message;
 use domain::org::{ApiKey, Org, PutOrg};
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
 use super::{After, State};
+use crate::message::MessageMsg;
 use crate::provider::ProviderMsg;
 use crate::supervisor::{ChangeError, RootMsg};
 
@@ -111,7 +113,7 @@ impl State {
         })
     }
 
-    /// A change of the record is durable: the senders' actors follow it.
+    /// A change of the record is durable: the senders' actors and those who wait for them follow it.
     pub(super) async fn recorded(&mut self) -> Result<(), ActorProcessingErr> {
         if self.record.deleted_at.is_some() {
             self.root.send(RootMsg::Deleted(self.record.id.clone()));
@@ -129,6 +131,10 @@ impl State {
                 false
             }
         });
+        let has_gone = |message: &Message| record.senders.iter().all(|sender| sender.no != message.sender);
+        for (_, resident) in self.ledger.desk.addresses().filter(|(message, _)| has_gone(message)) {
+            resident.send(MessageMsg::Provider(None));
+        }
         self.fill().await
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::{Message, MessageId, State};
-use ractor::ActorId;
+use domain::{AttemptStatus, Message, MessageId, Phase, SenderNo, State, Timestamp};
+use ractor::{ActorCell, ActorId};
 
 use crate::message::MessageMsg;
 use crate::vitals::Address;
@@ -33,6 +33,8 @@ pub(super) struct Resident {
 pub(super) struct Desk {
     cards: HashMap<MessageId, Card>,
     by_actor: HashMap<ActorId, MessageId>,
+    /// How many actors each sender has.
+    by_sender: HashMap<SenderNo, usize>,
     incarnations: u64,
 }
 
@@ -49,8 +51,21 @@ impl Desk {
         self.by_actor.len()
     }
 
+    pub(super) fn residents_of(&self, sender: SenderNo) -> usize {
+        self.by_sender.get(&sender).copied().unwrap_or_default()
+    }
+
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&Message, &Address<MessageMsg>)> {
         self.cards.values().filter_map(|card| Some((&*card.message, &card.resident.as_ref()?.address)))
+    }
+
+    /// Actors that only wait for their message's time, and when that is.
+    pub(super) fn waiting(&self, now: Timestamp) -> Vec<(ActorCell, Timestamp)> {
+        let waits = |card: &Card| {
+            let due = due_after_rest(&card.state).filter(|due| card.unwritten == 0 && *due > now)?;
+            Some((card.resident.as_ref()?.address.actor().get_cell(), due))
+        };
+        self.cards.values().filter_map(waits).collect()
     }
 
     /// A change was decided and handed to the store.
@@ -82,6 +97,7 @@ impl Desk {
     /// A message has an actor now.
     pub(super) fn moved_in(&mut self, message: Arc<Message>, state: Arc<State>, resident: Resident) {
         self.by_actor.insert(resident.address.actor().get_id(), message.id);
+        *self.by_sender.entry(message.sender).or_default() += 1;
         let card =
             self.cards.entry(message.id).or_insert_with(|| Card { message, state, unwritten: 0, resident: None });
         card.resident = Some(resident);
@@ -90,7 +106,11 @@ impl Desk {
     /// An actor has ended, or is told to.
     pub(super) fn moved_out(&mut self, actor: ActorId) -> Option<(MessageId, Resident)> {
         let id = self.by_actor.remove(&actor)?;
-        let resident = self.cards.get_mut(&id)?.resident.take()?;
+        let card = self.cards.get_mut(&id)?;
+        let resident = card.resident.take()?;
+        if let Some(count) = self.by_sender.get_mut(&card.message.sender) {
+            *count = count.saturating_sub(1);
+        }
         self.clear(id);
         Some((id, resident))
     }
@@ -99,5 +119,17 @@ impl Desk {
         if self.cards.get(&id).is_some_and(|card| card.unwritten == 0 && card.resident.is_none()) {
             self.cards.remove(&id);
         }
+    }
+}
+
+/// When a message is due that has no call under way.
+fn due_after_rest(state: &State) -> Option<Timestamp> {
+    match state.phase {
+        Phase::Queued { due } => Some(due),
+        Phase::Sending { due } => {
+            let is_back = state.attempts.last().is_some_and(|attempt| attempt.status == AttemptStatus::Unknown);
+            Some(due).filter(|_| is_back)
+        }
+        Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => None,
     }
 }

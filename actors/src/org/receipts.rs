@@ -1,6 +1,6 @@
 //! Receipts: a whole webhook in one commit, each item on its own. One that nobody knows is parked until its message is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::audit::By;
@@ -23,8 +23,8 @@ pub(crate) struct Webhook {
 #[derive(Default)]
 pub(super) struct Lot {
     parked: HashMap<ProviderId, Vec<Parked>>,
-    /// Ids in the order in which they were first parked; one that was taken since is skipped.
-    order: VecDeque<(Timestamp, ProviderId)>,
+    /// Ids in the order in which they were first parked.
+    order: BTreeSet<(Timestamp, ProviderId)>,
     count: usize,
 }
 
@@ -47,7 +47,7 @@ impl Lot {
         let id = parked.receipt.provider_id.clone();
         let waiting = self.parked.entry(id.clone()).or_default();
         if waiting.is_empty() {
-            self.order.push_back((parked.at, id));
+            self.order.insert((parked.at, id));
         }
         if waiting.iter().all(|known| known.receipt.kind != parked.receipt.kind) {
             waiting.push(parked);
@@ -58,19 +58,22 @@ impl Lot {
     fn take(&mut self, id: &ProviderId) -> Vec<Parked> {
         let taken = self.parked.remove(id).unwrap_or_default();
         self.count -= taken.len();
+        if let Some(first) = taken.first() {
+            self.order.remove(&(first.at, id.clone()));
+        }
         taken
     }
 
     /// Those of the id that has waited longest.
     fn take_oldest(&mut self) -> Vec<Parked> {
-        let taken = self.order.pop_front().map(|(_, id)| self.take(&id));
+        let taken = self.order.pop_first().map(|(_, id)| self.take(&id));
         taken.unwrap_or_default()
     }
 
     /// Those of every id that was first parked before `then`.
     fn take_older(&mut self, then: Timestamp) -> Vec<Parked> {
         let mut taken = Vec::new();
-        while self.order.front().is_some_and(|(at, _)| *at < then) {
+        while self.order.first().is_some_and(|(at, _)| *at < then) {
             taken.append(&mut self.take_oldest());
         }
         taken
@@ -144,7 +147,7 @@ impl State {
     }
 
     fn park(&mut self, draft: &mut Draft, receipt: Receipt) -> Result<(), StoreError> {
-        if self.lot.len() >= self.ctx.settings.limits.max_parked {
+        while self.lot.len() > 0 && self.lot.len() >= self.ctx.settings.limits.max_parked {
             for parked in self.lot.take_oldest() {
                 draft.commit.unpark(&parked);
             }

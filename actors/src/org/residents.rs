@@ -35,16 +35,37 @@ impl State {
         let Some(due) = state.due() else { return Ok(()) };
         if due > now {
             self.wake_at(due);
-        } else if !self.ctx.settings.enabled || self.is_crowded || self.is_full() {
-            self.is_crowded = true;
+        } else if !self.ctx.settings.enabled
+            || self.crowded.contains(&message.sender)
+            || (self.free_for(message.sender) == 0 && !self.make_room())
+        {
+            self.crowded.insert(message.sender);
         } else if self.ledger.desk.resident(message.id).is_none() {
             self.spawn_message(message, state).await?;
         }
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
-        self.ledger.desk.residents() >= self.ctx.settings.limits.max_resident
+    /// A sender's part of the room: a slow number with a long backlog must not keep out the messages of others.
+    fn share(&self) -> usize {
+        (self.ctx.settings.limits.max_resident / self.record.senders.len().max(1)).max(1)
+    }
+
+    /// How many more messages of a sender may move in.
+    fn free_for(&self, sender: SenderNo) -> usize {
+        let free = self.ctx.settings.limits.max_resident.saturating_sub(self.ledger.desk.residents());
+        free.min(self.share().saturating_sub(self.ledger.desk.residents_of(sender)))
+    }
+
+    /// Lets those go who only wait for their time, because others are due; says whether there were any.
+    fn make_room(&mut self) -> bool {
+        let waiting = self.ledger.desk.waiting(self.ctx.clock.now());
+        for (actor, due) in &waiting {
+            actor.stop(None);
+            self.moved_out(actor);
+            self.wake_at(*due);
+        }
+        !waiting.is_empty()
     }
 
     /// Moves in what is due, as far as there is room, and sets the alarm for what is due next.
@@ -52,8 +73,16 @@ impl State {
         if !self.ctx.settings.enabled || self.ctx.is_draining() {
             return Ok(());
         }
+        self.fill_room().await?;
+        if !self.crowded.is_empty() && self.make_room() {
+            self.fill_room().await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_room(&mut self) -> Result<(), ActorProcessingErr> {
         let now = self.ctx.clock.now();
-        self.is_crowded = false;
+        self.crowded.clear();
         let settle = (1..self.record.next_sender).map(|no| (SenderNo(no), Lane::Settle));
         let lanes = [Lane::High, Lane::Normal, Lane::Low];
         let send = lanes.into_iter().flat_map(|lane| self.record.senders.iter().map(move |sender| (sender.no, lane)));
@@ -78,7 +107,7 @@ impl State {
         lane: Lane,
         now: Timestamp,
     ) -> Result<(Vec<MessageId>, Option<Timestamp>), ActorProcessingErr> {
-        let room = self.ctx.settings.limits.max_resident.saturating_sub(self.ledger.desk.residents());
+        let room = self.free_for(sender);
         let (mut found, mut next, mut is_crowded) = (Vec::new(), None, false);
         self.ctx.store.due(self.record.no, sender, lane, &mut |DueEntry { at, id }| {
             // What is on the desk may have moved on from what the index says, or is being worked on.
@@ -96,7 +125,9 @@ impl State {
             found.push(id);
             ControlFlow::Continue(())
         })?;
-        self.is_crowded |= is_crowded;
+        if is_crowded {
+            self.crowded.insert(sender);
+        }
         Ok((found, next))
     }
 
@@ -121,7 +152,7 @@ impl State {
         message: Arc<Message>,
         state: Arc<MessageState>,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(provider) = self.provider(message.sender).await? else { return Ok(()) };
+        let provider = self.provider(message.sender).await?;
         let vitals = Vitals::new(Kind::Message, message.id.to_string(), self.ctx.clock.now());
         let incarnation = self.ledger.desk.next_incarnation();
         let args = message::Args {
@@ -197,14 +228,19 @@ impl State {
             return Ok(());
         };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
-        let after = self.ledger.apply(&mut draft, &message, &before, step, response)?;
+        let mut after = self.ledger.apply(&mut draft, &message, &before, step, response)?;
         self.join_parked(&mut draft)?;
+        if let Some(card) = self.ledger.desk.card(id) {
+            // Parked receipts may have moved it on.
+            after = Arc::clone(&card.state);
+        }
         self.ledger.close(&mut draft)?;
         self.submit(slot, draft, After::Proposed { to: address, state: after }, |_| ());
         Ok(())
     }
 
-    /// A MessageActor has nothing to do. It goes, unless something has just come up for it.
+    /// A MessageActor has nothing to do. It goes, unless something has just come up for it, or soon will and nobody needs
+    /// the room.
     pub(super) async fn idle(
         &mut self,
         id: MessageId,
@@ -212,12 +248,17 @@ impl State {
         version: u32,
     ) -> Result<(), ActorProcessingErr> {
         let Some(card) = self.ledger.desk.card(id) else { return Ok(()) };
-        let latest = Arc::clone(&card.state);
+        let (latest, sender) = (Arc::clone(&card.state), card.message.sender);
         let Some(resident) = self.ledger.desk.resident(id).filter(|resident| resident.incarnation == incarnation)
         else {
             return Ok(());
         };
         if latest.version != version {
+            return Ok(());
+        }
+        let wait = latest.due().map(|due| due.since(self.ctx.clock.now()));
+        let is_short = wait.is_some_and(|wait| !wait.is_zero() && wait <= self.ctx.settings.passivate_after);
+        if is_short && !self.crowded.contains(&sender) && self.free_for(sender) > 0 {
             return Ok(());
         }
         let actor = resident.address.actor().clone();
@@ -234,8 +275,9 @@ impl State {
 
     /// Moves the next in once a good part of the room is free: each look at the due index passes those who are in.
     async fn refill(&mut self) -> Result<(), ActorProcessingErr> {
-        let max = self.ctx.settings.limits.max_resident;
-        if self.is_crowded && self.ledger.desk.residents() <= max - max / 4 {
+        let (desk, share) = (&self.ledger.desk, self.share());
+        let has_room = desk.residents() + share / 4 <= self.ctx.settings.limits.max_resident;
+        if has_room && self.crowded.iter().any(|sender| desk.residents_of(*sender) + share / 4 <= share) {
             return self.fill().await;
         }
         Ok(())
@@ -283,7 +325,7 @@ impl State {
         if let Some(address) = self.provider(no).await? {
             for (message, resident) in self.ledger.desk.addresses() {
                 if message.sender == no {
-                    resident.send(MessageMsg::Provider(address.clone()));
+                    resident.send(MessageMsg::Provider(Some(address.clone())));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use domain::audit::{Block, By, Fact, Hash, Subject};
 use domain::receipt::ReceiptKind::{Delivered, Read};
-use domain::{OrgNo, Status};
+use domain::{OrgNo, ProviderId, Status};
 use serde_json::json;
 
 use crate::provider::{Say, wamid};
@@ -38,8 +38,9 @@ async fn every_entry_is_sealed_and_the_chain_holds_across_restarts_and_crashes()
     for life in 0..4 {
         let ids = world.post_many(&acme, 200, json!({"dossierId": life})).await;
         world.all_until(&acme, &ids, Status::Sent, 2 * MINUTE).await;
-        let read = |id| [Delivered, Read].map(|kind| receipt(kind, wamid(attempt(id, 1)), None));
-        world.receive(&acme, ids.iter().flat_map(|id| read(*id)).collect()).await;
+        let named = ids.iter().map(|id| world.state(&acme, *id).provider_id().unwrap().clone());
+        let read = |id: ProviderId| [Delivered, Read].map(|kind| receipt(kind, id.clone(), None));
+        world.receive(&acme, named.flat_map(read).collect()).await;
         if life % 2 == 0 {
             world.crash().await;
         } else {

@@ -103,3 +103,21 @@ async fn a_crowd_that_is_refused_again_and_again_is_still_tried_on_time() {
     assert!(world.elapsed() < 7 * HOUR + 21 * MINUTE + 10 * SECOND, "{:?}", world.elapsed());
     world.nobody_left(&acme).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_number_with_a_long_backlog_does_not_keep_out_the_messages_of_another() {
+    let mut world = World::with(|settings| settings.limits.max_resident = 10).await;
+    world.put("acme", json!([sender_at("1001", 1), sender_at("1002", 100)])).await.unwrap();
+    let acme = org_id("acme");
+    let slow = world.post_many(&acme, 100, json!({"from": "1001"})).await;
+    let fast = world.post_many(&acme, 50, json!({"from": "1002"})).await;
+    world.all_until(&acme, &fast, Status::Sent, 2 * SECOND).await;
+    let urgent = world.post(&acme, json!({"from": "1001", "priority": "HIGH"})).await;
+    world.until(&acme, urgent, Status::Sent, 4 * SECOND).await;
+    world.restart().await;
+    let fast = world.post_many(&acme, 50, json!({"from": "1002"})).await;
+    world.all_until(&acme, &fast, Status::Sent, 2 * SECOND).await;
+    assert!(world.actors(&acme).len() <= 10);
+    world.all_until(&acme, &slow, Status::Sent, 3 * MINUTE).await;
+    world.nobody_left(&acme).await;
+}

@@ -40,7 +40,7 @@ async fn after_a_restart_every_message_goes_on_where_it_was() {
     world.all_until(&acme, &blockers, Status::Sent, MINUTE).await;
     world.until(&acme, timed, Status::Sent, HOUR).await;
     assert_eq!(world.elapsed().as_secs(), 3600);
-    assert_eq!(world.provider.count(), 11);
+    assert_eq!(world.provider.count(), 12);
 }
 
 #[tokio::test(start_paused = true)]
