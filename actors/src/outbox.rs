@@ -136,7 +136,10 @@ impl Outbox {
     /// the next start; returns how many sends that leaves open.
     pub async fn stop(&self, grace: Duration) -> usize {
         self.drain();
-        let _ = tokio::time::timeout(grace, self.ctx.flights.all_landed()).await;
+        // With a store that is unwell there is nothing to wait for: no outcome can be recorded.
+        if self.ctx.committer.health().borrow().is_none() {
+            let _ = tokio::time::timeout(grace, self.ctx.flights.all_landed()).await;
+        }
         let left = self.ctx.flights.under_way();
         let committer = self.ctx.committer.clone();
         let _ = tokio::task::spawn_blocking(move || committer.stop()).await;

@@ -44,7 +44,7 @@ impl Default for Settings {
 /// How much may be held at once, and what happens beyond it.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// MessageActors of one organisation; further messages wait in the due index.
+    /// MessageActors of one organisation, shared out evenly among its senders; further messages wait in the due index.
     pub max_resident: usize,
     /// Messages QUEUED in one organisation; beyond it a request is answered 429.
     pub max_queued: u64,

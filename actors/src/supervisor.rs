@@ -253,8 +253,11 @@ impl State {
         let (ctx, me, id) = (Arc::clone(&self.ctx), self.me.clone(), id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            let no = ctx.directory.org(&id).map(|record| record.no);
-            if match no { Some(no) => all_landed(&ctx, no).await, None => true } {
+            let may_start = match ctx.directory.org(&id) {
+                Some(record) => all_landed(&ctx, record.no).await,
+                None => true,
+            };
+            if may_start {
                 me.send(RootMsg::Restart(id));
             }
         });

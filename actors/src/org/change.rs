@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::audit::{By, Fact, Subject};
 use domain::Message;
+use domain::audit::{By, Fact, Subject};
 use domain::org::{ApiKey, Org, PutOrg};
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;

@@ -119,6 +119,8 @@ async fn an_answer_that_cannot_be_recorded_does_not_become_a_second_send_before_
     world.until(&acme, id, Status::Sending, SECOND).await;
     world.backend.fail_writes(true);
     pass(MINUTE).await;
+    assert_eq!(world.outbox.stop(HOUR).await, 1, "it does not wait for what cannot be recorded");
+    assert_eq!(world.elapsed().as_secs(), 60);
     world.restart().await;
     pass(8 * MINUTE).await;
     assert_eq!((world.status(&acme, id), world.provider.count()), (Status::Sending, 1));

@@ -20,3 +20,4 @@ mod receipts;
 mod restarts;
 mod sending;
 mod support;
+mod takeover;
