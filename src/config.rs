@@ -11,11 +11,14 @@ use actors::{Limits, Settings};
 use bytesize::ByteSize;
 use domain::OnUnknown;
 use domain::lifecycle::Policy;
+use domain::org::Secret;
 use domain::retry::RetryPolicy;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use whatsapp::cloud_api::{self, BuildError};
 
 pub use declared::DeclaredOrg;
 pub use secret::SecretRef;
@@ -159,12 +162,14 @@ impl Config {
         let figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
         let config: Self = figment.extract().map_err(|error| {
             let mut key = error.path.join(".");
-            let reason = match &error.kind {
-                Kind::UnknownField(name, known) => {
+            let reason = if let Kind::UnknownField(name, known) = &error.kind {
+                // The path may or may not end with the key itself.
+                if error.path.last() != Some(name) {
                     key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                    format!(": is not a known key; known here are {}", known.join(", "))
                 }
-                other => format!(": {other}"),
+                format!(": is not a known key; known here are {}", known.join(", "))
+            } else {
+                format!(": {}", error.kind)
             };
             if error.metadata.as_ref().is_some_and(|source| source.name.contains("environment")) {
                 let name = key.to_uppercase().replace('.', "__");
@@ -200,7 +205,7 @@ impl Config {
             (whatsapp.max_concurrent > 0, "whatsapp.max_concurrent", "must be at least 1"),
             (!whatsapp.request_timeout.is_zero(), "whatsapp.request_timeout", "must be longer than zero"),
             (
-                log.level.parse::<tracing_subscriber::filter::Targets>().is_ok(),
+                is_level(&log.level),
                 "log.level",
                 "must be a level such as \"info\", or targets such as \"info,actors=debug\"",
             ),
@@ -208,14 +213,27 @@ impl Config {
         if let Some((_, key, reason)) = rules.into_iter().find(|(holds, ..)| !holds) {
             return Err((key, reason.to_owned()));
         }
-        for (i, org) in self.orgs.iter().enumerate() {
-            org.resolve().map_err(|error| ("orgs", format!("[{i}] ({}): {error}", org.id)))?;
+        if !self.admin.key.is_empty() {
+            let key = self.admin.key.resolve().and_then(|text| text.parse::<Secret>().map_err(str::to_owned));
+            key.map_err(|reason| ("admin.key", reason))?;
         }
-        let again =
-            |i: usize| self.orgs.iter().take(i).any(|before| self.orgs.get(i).is_some_and(|org| org.id == before.id));
-        match (0..self.orgs.len()).find(|i| again(*i)) {
-            Some(i) => Err(("orgs", format!("[{i}] has the id of an organisation above it"))),
-            None => Ok(()),
+        self.cloud_api().check().map_err(|error| {
+            let key = match error {
+                BuildError::BaseUrl => "whatsapp.base_url",
+                BuildError::ApiVersion => "whatsapp.api_version",
+                BuildError::RequestTimeout | BuildError::Client(_) => "whatsapp.request_timeout",
+            };
+            (key, format!("is wrong: {error}"))
+        })?;
+        declared::check(&self.orgs).map_err(|reason| ("orgs", reason))
+    }
+
+    /// Where and how WhatsApp is called.
+    pub fn cloud_api(&self) -> cloud_api::Settings {
+        cloud_api::Settings {
+            base_url: self.whatsapp.base_url.clone(),
+            api_version: self.whatsapp.api_version.clone(),
+            request_timeout: self.whatsapp.request_timeout,
         }
     }
 
@@ -252,11 +270,20 @@ impl Config {
     }
 }
 
+/// Whether a text is a filter for the log. A lone word must be a level: taken for a module's name it would silence all
+/// others.
+fn is_level(text: &str) -> bool {
+    let is_known = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    text.split(',').all(is_known) && text.parse::<Targets>().is_ok()
+}
+
 /// Where a key stands in the file, for people: `FILE, line N`. The last part of `key` is looked for below the header of
 /// its section.
 fn line_of(path: &Path, key: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
-    let (section, name) = (key.split('.').next()?, key.rsplit('.').next()?);
+    // An item of a list, such as `retry_delays.1`, stands where its list does.
+    let name = key.rsplit('.').find(|part| !part.bytes().all(|b| b.is_ascii_digit()))?;
+    let section = key.split('.').next()?;
     let is_header = |line: &str| line.trim_start_matches('[').starts_with(section) && line.starts_with('[');
     let is_key = |line: &str| {
         let rest = line.trim_start().strip_prefix(name);

@@ -80,11 +80,7 @@ impl Service {
         let backend = backend.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
         let store = Store::new(Arc::new(backend));
         let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
-        let provider = CloudApi::new(cloud_api::Settings {
-            base_url: config.whatsapp.base_url.clone(),
-            api_version: config.whatsapp.api_version.clone(),
-            request_timeout: config.whatsapp.request_timeout,
-        })?;
+        let provider = CloudApi::new(config.cloud_api())?;
         let outbox = Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?;
         for org in &config.orgs {
             let declared = |reason: String| ServiceError::Declared { id: org.id.clone(), reason };

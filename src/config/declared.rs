@@ -1,5 +1,7 @@
 //! Organisations declared in the configuration file: the same as in the admin API, in snake_case.
 
+use std::collections::HashSet;
+
 use actors::{DECLARED, Directory, OrgChange};
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
 use domain::{OrgId, Timestamp};
@@ -73,6 +75,31 @@ impl DeclaredSender {
             messages_per_second: self.messages_per_second,
         })
     }
+}
+
+/// Checks all declared organisations, and that they do not get in each other's way.
+pub(super) fn check(orgs: &[DeclaredOrg]) -> Result<(), String> {
+    let (mut ids, mut numbers, mut keys) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for (i, org) in orgs.iter().enumerate() {
+        let (id, change) = org.resolve().map_err(|error| format!("[{i}] ({}): {error}", org.id))?;
+        if !ids.insert(id) {
+            return Err(format!("[{i}] has the id of an organisation above it"));
+        }
+        let OrgChange::Declare(put, declared) = change else { continue };
+        for sender in put.senders {
+            let number = sender.phone_number_id;
+            if !numbers.insert(number.clone()) {
+                return Err(format!("[{i}] ({}): phone_number_id {number} is declared twice", org.id));
+            }
+        }
+        if let Some(n) = declared.iter().position(|key| !keys.insert(key.hash)) {
+            return Err(format!(
+                "[{i}] ({}): api_keys[{n}] is declared twice; whose key it is would be unclear",
+                org.id
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A declared key is as strong as its operator made it: a shorter one could be guessed.

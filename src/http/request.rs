@@ -9,7 +9,14 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 
-/// Names below which the first letters of a query are decoded.
+/// So much of a body beyond its limit is read and thrown away: a client that is still sending when the connection closes
+/// would see that, and not the answer.
+const DISCARDED_MAX: usize = 16 * 1024 * 1024;
+
+/// Headers that decide what is done. One that cannot be read, or comes twice, must not count as absent or as either.
+const DECISIVE: [&str; 5] = ["authorization", "content-type", "idempotency-key", "x-hub-signature-256", "x-org-id"];
+
+/// A request, read whole.
 pub(crate) struct Request {
     pub(crate) method: Method,
     path: Vec<String>,
@@ -28,23 +35,31 @@ impl Request {
         body: impl Stream<Item = Result<B, warp::Error>>,
         max: usize,
     ) -> Result<Self, Problem> {
+        check_headers(&headers)?;
         let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: usize| length > max) {
+        let is_large = announced.is_some_and(|length: usize| length > max);
+        if is_large && headers.contains_key(http::header::EXPECT) {
+            // It waits for a word from us before it sends any.
             return Err(Problem::too_large(max));
         }
-        let mut whole = Vec::with_capacity(announced.unwrap_or(0));
+        let mut whole = Vec::with_capacity(announced.unwrap_or(0).min(max));
+        let mut size: usize = 0;
         let mut body = std::pin::pin!(body);
         while let Some(part) = body.next().await {
             let mut part = part.map_err(|_| Problem::malformed("the body was cut off"))?;
-            if whole.len() + part.remaining() > max {
-                return Err(Problem::too_large(max));
+            size = size.saturating_add(part.remaining());
+            if size > max.saturating_add(DISCARDED_MAX) {
+                break;
             }
-            while part.has_remaining() {
+            while size <= max && part.has_remaining() {
                 let chunk = part.chunk();
                 whole.extend_from_slice(chunk);
                 let read = chunk.len();
                 part.advance(read);
             }
+        }
+        if size > max {
+            return Err(Problem::too_large(max));
         }
         let path = path.split('/').skip(1).map(decode).collect();
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
@@ -110,6 +125,17 @@ impl Request {
             Err(error) => Err(Problem::malformed(format!("the body is not JSON: {error}"))),
         }
     }
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    for name in DECISIVE {
+        let mut values = headers.get_all(name).iter();
+        let is_readable = values.next().is_none_or(|value| value.to_str().is_ok());
+        if !is_readable || values.next().is_some() {
+            return Err(Problem::malformed(format!("the header {name} must come once, as printable ASCII")));
+        }
+    }
+    Ok(())
 }
 
 fn decode(text: &str) -> String {

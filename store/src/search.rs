@@ -81,16 +81,22 @@ impl Store {
             (Some(_) | None, _, _) => None,
         };
         let (mut items, mut seen, mut failed) = (Vec::new(), 0usize, None);
+        // Of dossier and recipient, the index that is read covers one.
+        let by_both = filter.dossier.is_some() && filter.to.is_some();
         self.visit_ids(org, filter, None, &mut |id| {
             let matches = match filter.status {
-                Some(status) => match self.state(org, id) {
-                    Ok(state) => state.is_some_and(|state| state.phase.status() == status),
-                    Err(error) => {
-                        failed = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                },
-                None => true,
+                _ if by_both => self.matching(org, filter, id).map(|found| found.is_some()),
+                Some(status) => {
+                    self.state(org, id).map(|state| state.is_some_and(|state| state.phase.status() == status))
+                }
+                None => Ok(true),
+            };
+            let matches = match matches {
+                Ok(matches) => matches,
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
             };
             if matches {
                 seen += 1;

@@ -39,6 +39,33 @@ pub struct Settings {
     pub request_timeout: Duration,
 }
 
+impl Settings {
+    /// Whether anything can be called with them.
+    pub fn check(&self) -> Result<(), BuildError> {
+        self.base().map(|_| ())
+    }
+
+    /// The address, once all is checked.
+    fn base(&self) -> Result<Url, BuildError> {
+        let base = Url::parse(&self.base_url).map_err(|_| BuildError::BaseUrl)?;
+        let bare = base.username().is_empty()
+            && base.password().is_none()
+            && base.query().is_none()
+            && base.fragment().is_none();
+        if !bare || !matches!(base.scheme(), "http" | "https") {
+            return Err(BuildError::BaseUrl);
+        }
+        let version_chars = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'_' || b == b'-';
+        if !self.api_version.starts_with('v') || !self.api_version.bytes().all(version_chars) {
+            return Err(BuildError::ApiVersion);
+        }
+        if self.request_timeout.is_zero() {
+            return Err(BuildError::RequestTimeout);
+        }
+        Ok(base)
+    }
+}
+
 /// Settings that nothing can be called with.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -69,23 +96,9 @@ pub struct CloudApi {
 impl CloudApi {
     /// A client; makes no call yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let Settings { base_url, api_version, request_timeout } = settings;
-        let base = Url::parse(&base_url).map_err(|_| BuildError::BaseUrl)?;
+        let base = settings.base()?;
         let tls = base.scheme() == "https";
-        let bare = base.username().is_empty()
-            && base.password().is_none()
-            && base.query().is_none()
-            && base.fragment().is_none();
-        if !bare || !(tls || base.scheme() == "http") {
-            return Err(BuildError::BaseUrl);
-        }
-        let version_chars = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'_' || b == b'-';
-        if !api_version.starts_with('v') || !api_version.bytes().all(version_chars) {
-            return Err(BuildError::ApiVersion);
-        }
-        if request_timeout.is_zero() {
-            return Err(BuildError::RequestTimeout);
-        }
+        let Settings { api_version, request_timeout, .. } = settings;
         // Refused only if the process has a provider already, which will do.
         let _refused = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()

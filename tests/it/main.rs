@@ -1,0 +1,28 @@
+//! twotick from outside: the real binary, its HTTP API and a simulated WhatsApp. What users rely on is tested here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod accept;
+mod actor_tree;
+mod bad_input;
+mod commands;
+mod crashes;
+mod life;
+mod load;
+mod lost_answers;
+mod manual;
+mod organisations;
+mod outages;
+mod privacy;
+mod reading;
+mod shutdown;
+mod startup;
+mod support;
+mod tenants;
+mod webhooks;

@@ -1,0 +1,93 @@
+//! Stopping: what is under way is recorded, and what is accepted stays.
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Setup, TestApp, eventually, faults, seed, text};
+
+#[tokio::test]
+async fn sigterm_records_the_call_in_flight_and_ends_with_0() {
+    let mut app = TestApp::start().await;
+    app.sim.set_receipts(false);
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 1500}}])));
+    let id = app.acme().accept(&seed("k")).await;
+    app.until_accepted(1).await;
+    let exit = app.stop().await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert_eq!(exit.stdout.lines().count(), 1, "{exit:?}");
+
+    app.start_again().await;
+    let message = app.acme().message(&id).await;
+    assert_eq!(
+        (&message["status"], &message["providerMessageId"]),
+        (&json!("SENT"), &json!(app.sim.messages()[0].wamid))
+    );
+    assert_eq!(app.acme().attempts(&id).await[0]["status"], "ACCEPTED");
+    assert_eq!(app.sim.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn while_it_drains_it_is_alive_but_not_ready_and_takes_nothing() {
+    let mut app = Setup::new().set("outbound.shutdown_grace", "60s").start().await;
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 20_000}}])));
+    app.acme().accept(&seed("k")).await;
+    app.until_accepted(1).await;
+    app.signal(Signal::SIGTERM);
+    let not_ready = eventually("draining", async || {
+        let answer = app.api(None).get("/readyz").await;
+        if answer.status == 503 { Ok(answer) } else { Err(answer) }
+    })
+    .await;
+    assert_ne!(not_ready.header("retry-after"), "");
+    assert_eq!(app.api(None).get("/healthz").await.status, 200);
+    let refused = app.acme().send_message(&text(1)).await;
+    refused.problem(503, "UNAVAILABLE");
+    assert_ne!(refused.header("retry-after"), "");
+    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "reading goes on");
+    // A second signal ends at once; nothing is lost.
+    app.signal(Signal::SIGTERM);
+    assert_eq!(app.exit().await.code, Some(0));
+    app.sim.set_faults(faults(&json!([])));
+    app.start_again().await;
+    app.acme().until_stats("READ", 1).await;
+    assert_eq!(app.sim.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_the_grace_is_settled_after_the_next_start() {
+    let mut app = Setup::new().set("outbound.shutdown_grace", "100ms").start().await;
+    app.sim.set_receipts(false);
+    app.sim.set_faults(faults(&json!([{"to": "+1234567890", "fault": {"kind": "delay", "ms": 25_000}}])));
+    let id = app.acme().accept(&seed("k")).await;
+    app.until_accepted(1).await;
+    assert_eq!(app.stop().await.code, Some(0));
+    app.start_again().await;
+    app.sim.set_receipts(true);
+    app.acme().until(&id, "READ").await;
+    app.one_more().await;
+    assert_eq!(app.accepted_to("+1234567890"), 1);
+}
+
+#[tokio::test]
+async fn sigint_ends_an_idle_service_with_0_and_its_log_says_so() {
+    let mut app = TestApp::start().await;
+    app.signal(Signal::SIGINT);
+    let exit = app.exit().await;
+    assert_eq!(exit.code, Some(0));
+    assert!(exit.stderr.contains("stopped"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_a_stop_is_sent_after_it() {
+    let mut app = TestApp::start().await;
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 300}}])));
+    let mut ids = Vec::new();
+    for n in 0..30 {
+        ids.push(app.acme().accept(&text(n)).await);
+    }
+    assert_eq!(app.stop().await.code, Some(0));
+    app.sim.set_faults(faults(&json!([])));
+    app.start_again().await;
+    app.acme().until_stats("READ", ids.len()).await;
+    assert_eq!(app.sim.messages().len(), ids.len());
+}

@@ -1,0 +1,135 @@
+//! Starting: what is refused, with a reason a person can act on, and nothing touched.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::support::{Exit, Setup, TestApp, any_port, path, run_with};
+
+/// Runs `serve` on a data folder, which must fail.
+async fn refused(data: &Path) -> Exit {
+    let temp = tempfile::tempdir().unwrap();
+    let exit = run_with(temp.path(), &["serve", "--data", path(data), "--listen", "127.0.0.1:0"], &[]).await;
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
+    assert!(exit.stderr.contains(path(data)), "{exit:?}");
+    exit
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn serve_prints_one_line_and_is_ready() {
+    let mut app = Setup::new().start_empty().await;
+    let base = app.base();
+    assert!(base.starts_with("http://127.0.0.1:") && !base.ends_with(":0"), "{base}");
+    for probe in ["/healthz", "/readyz"] {
+        assert_eq!(app.api(None).get(probe).await.status, 200, "{probe} takes no key");
+    }
+    let exit = app.stop().await;
+    assert_eq!((exit.code, exit.stdout), (Some(0), format!("listening on {base}\n")));
+    assert!(exit.stderr.lines().all(|line| line.starts_with('{')), "the log is JSON off a terminal: {}", exit.stderr);
+}
+
+#[tokio::test]
+async fn the_admin_key_is_made_once_for_its_owner_only() {
+    let mut app = Setup::new().start_empty().await;
+    let file = app.data().join("admin.key");
+    let key = fs::read_to_string(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(app.log().contains("admin.key") && !app.log().contains(key.trim()), "its path is logged, not the key");
+    app.stop().await;
+    app.start_again().await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), key);
+    app.stop().await;
+    app.set("admin.key", "env:TEST_ADMIN_KEY");
+    let config = app.config_file();
+    let missing = run_with(app.folder(), &["serve", "--config", path(&config), "--data", path(&app.data())], &[]).await;
+    assert!(missing.code == Some(2) && missing.stderr.contains("TEST_ADMIN_KEY"), "{missing:?}");
+    app.set("admin.key", "a-key-from-the-configuration");
+    app.start_again().await;
+    let admin = app.api(Some("a-key-from-the-configuration"));
+    assert_eq!(admin.get("admin/orgs").await.status, 200);
+    assert_eq!(app.api(Some(key.trim())).get("admin/orgs").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
+    let app = TestApp::start().await;
+    let exit = refused(&app.data()).await;
+    assert!(exit.stderr.contains("in use"), "{exit:?}");
+    app.one_more().await;
+}
+
+#[tokio::test]
+async fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
+    let mut app = Setup::new().start_empty().await;
+    app.stop().await;
+    let marker = app.data().join("twotick.store");
+    let newer = fs::read_to_string(&marker).unwrap().replace("format 1", "format 2");
+    fs::write(&marker, &newer).unwrap();
+    let before = names(&app.data());
+    let exit = refused(&app.data()).await;
+    assert!(exit.stderr.contains("newer"), "{exit:?}");
+    assert_eq!((names(&app.data()), fs::read_to_string(&marker).unwrap()), (before, newer));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_store_is_refused_and_left_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("letter.txt"), "dear").unwrap();
+    let exit = refused(temp.path()).await;
+    assert!(exit.stderr.contains("not a twotick store"), "{exit:?}");
+    assert_eq!(names(temp.path()), ["letter.txt"]);
+    let file = temp.path().join("letter.txt");
+    refused(&file).await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "dear");
+    refused(Path::new("/proc/no-such-place/data")).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_damaged_is_refused_with_advice() {
+    let mut app = TestApp::start().await;
+    app.one_more().await;
+    app.stop().await;
+    for entry in walk(&app.data()) {
+        let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
+        if name != "admin.key" && name != "twotick.store" {
+            let length = fs::metadata(&entry).unwrap().len();
+            fs::write(&entry, vec![0x5a; usize::try_from(length).unwrap()]).unwrap();
+        }
+    }
+    let exit = refused_without_name(&app.data()).await;
+    assert!(exit.stderr.contains("backup"), "{exit:?}");
+}
+
+async fn refused_without_name(data: &Path) -> Exit {
+    let temp = tempfile::tempdir().unwrap();
+    let exit = run_with(temp.path(), &["serve", "--data", path(data), "--listen", "127.0.0.1:0"], &[]).await;
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
+    exit
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+#[tokio::test]
+async fn a_taken_port_is_refused_by_its_address() {
+    let taken = any_port().await;
+    let address = taken.local_addr().unwrap().to_string();
+    let temp = tempfile::tempdir().unwrap();
+    let exit = run_with(temp.path(), &["serve", "--data", "data", "--listen", &address], &[]).await;
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
+    assert!(exit.stderr.contains(&address), "{exit:?}");
+    assert_eq!(exit.stderr.matches("in use").count(), 1, "said once: {exit:?}");
+}

@@ -1,0 +1,250 @@
+//! Meta's webhook: who may speak, what is read, and what is left alone.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    APP_SECRET, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, change, faults, notification, org, seed, status, text,
+};
+
+/// A message that is SENT and of which no receipt has come; its id and WhatsApp's.
+async fn sent(app: &TestApp) -> (String, String) {
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "receipts", "lose": true}}])));
+    let id = app.acme().accept(&seed("k")).await;
+    let message = app.acme().until(&id, "SENT").await;
+    (id, message["providerMessageId"].as_str().unwrap().to_owned())
+}
+
+fn sign(secret: &str, body: &[u8]) -> String {
+    whatsapp::signature::sign(&secret.parse().unwrap(), body)
+}
+
+#[tokio::test]
+async fn the_address_is_verified_with_the_right_token_only() {
+    let app = TestApp::start().await;
+    let verify = async |query: String| app.api(None).get(&format!("{WEBHOOK}?{query}")).await;
+    let right = verify(format!("hub.mode=subscribe&hub.verify_token={VERIFY_TOKEN}&hub.challenge=11%3Cb%3E58")).await;
+    assert_eq!((right.status, right.text.as_str()), (200, "11<b>58"));
+    assert!(right.header("content-type").starts_with("text/plain"), "{right:?}");
+    for query in [
+        "hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1158".to_owned(),
+        "hub.mode=subscribe&hub.verify_token=&hub.challenge=1158".to_owned(),
+        "hub.mode=subscribe&hub.challenge=1158".to_owned(),
+        format!("hub.mode=unsubscribe&hub.verify_token={VERIFY_TOKEN}&hub.challenge=1158"),
+        format!("hub.mode=subscribe&hub.verify_token={VERIFY_TOKEN}"),
+        String::new(),
+    ] {
+        let answer = verify(query).await;
+        answer.problem(403, "FORBIDDEN");
+        assert!(!answer.text.contains("1158"));
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_without_the_right_signature_changes_nothing() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let before = app.acme().message(&id).await;
+    let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
+    let spaced = serde_json::to_string_pretty(&notification(PHONE, &[status(&wamid, "read")])).unwrap();
+    let right = sign(APP_SECRET, body.as_bytes());
+    let cases: [(&str, Vec<(&str, String)>); 7] = [
+        (&body, vec![]),
+        (&body, vec![("x-hub-signature-256", String::new())]),
+        (&body, vec![("x-hub-signature-256", right.replace("sha256=", ""))]),
+        (&body, vec![("x-hub-signature-256", sign("another-secret", body.as_bytes()))]),
+        (&body, vec![("x-hub-signature", right.replace("sha256", "sha1"))]),
+        // The same JSON, written again: the signature is over the bytes.
+        (&spaced, vec![("x-hub-signature-256", right.clone())]),
+        ("{", vec![("x-hub-signature-256", right.clone())]),
+    ];
+    for (body, headers) in cases {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        app.webhook_with(body.as_bytes(), &headers).await.problem(401, "UNAUTHORIZED");
+    }
+    assert_eq!(app.acme().message(&id).await, before);
+    assert_eq!(app.acme().timeline(&id).await.len(), 2);
+    app.webhook(body.as_bytes()).await.ok(200);
+    assert_eq!(app.acme().message(&id).await["status"], "READ", "with the right one it would have counted");
+}
+
+#[tokio::test]
+async fn a_replayed_webhook_changes_nothing() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let body = notification(PHONE, &[status(&wamid, "delivered"), status(&wamid, "read")]).to_string();
+    app.webhook(body.as_bytes()).await.ok(200);
+    let (message, timeline) = (app.acme().message(&id).await, app.acme().timeline(&id).await);
+    assert_eq!((&message["status"], timeline.len()), (&json!("READ"), 4));
+    for _ in 0..3 {
+        app.webhook(body.as_bytes()).await.ok(200);
+    }
+    let earlier = notification(PHONE, &[status(&wamid, "sent")]).to_string();
+    app.webhook(earlier.as_bytes()).await.ok(200);
+    assert_eq!(app.acme().message(&id).await["status"], "READ", "a receipt never moves a message backwards");
+    assert_eq!(app.acme().message(&id).await["readAt"], message["readAt"]);
+    assert_eq!(app.acme().timeline(&id).await.len(), 5);
+}
+
+#[tokio::test]
+async fn read_implies_delivered_when_only_read_comes() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    app.webhook(notification(PHONE, &[status(&wamid, "read")]).to_string().as_bytes()).await.ok(200);
+    let message = app.acme().message(&id).await;
+    assert_eq!(message["status"], "READ");
+    assert!(message["deliveredAt"].is_string() && message["readAt"].is_string(), "{message}");
+}
+
+#[tokio::test]
+async fn signed_bodies_that_are_not_of_metas_shape_are_answered_200_and_ignored() {
+    let app = TestApp::start().await;
+    let (id, _) = sent(&app).await;
+    let before = app.acme().message(&id).await;
+    for body in [
+        "{}",
+        "[]",
+        "null",
+        "7",
+        "\"text\"",
+        "{\"object\":\"whatsapp_business_account\"}",
+        "{\"object\":1,\"entry\":{}}",
+        "{\"object\":\"whatsapp_business_account\",\"entry\":[1,null,{\"changes\":7},{\"changes\":[null,{}]}]}",
+        "{\"object\":\"page\",\"entry\":[]}",
+        "not json at all",
+        "",
+    ] {
+        let answer = app.webhook(body.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{body}: {answer:?}");
+    }
+    assert_eq!(app.webhook(b"\xff\xfe").await.status, 200);
+    assert_eq!(app.webhook(&[b'['; 10_000]).await.status, 200);
+    assert_eq!(app.acme().message(&id).await, before);
+}
+
+#[tokio::test]
+async fn unknown_messages_numbers_and_fields_are_answered_200() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let before = app.acme().message(&id).await;
+    let mut calls = notification(PHONE, &[status(&wamid, "read")]);
+    calls["entry"][0]["changes"][0]["field"] = json!("calls");
+    for body in [
+        notification(PHONE, &[status("wamid.of-nobody", "read")]),
+        notification("5550001", &[status(&wamid, "read")]),
+        notification(PHONE, &[status(&wamid, "teleported")]),
+        calls,
+    ] {
+        app.webhook(body.to_string().as_bytes()).await.ok(200);
+    }
+    assert_eq!(app.acme().message(&id).await, before);
+}
+
+#[tokio::test]
+async fn a_batch_of_a_thousand_applies_its_good_items_and_skips_the_bad() {
+    let app = TestApp::start().await;
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "receipts", "lose": true}}])));
+    for n in 0..40 {
+        app.acme().accept(&text(n)).await;
+    }
+    app.acme().until_stats("SENT", 40).await;
+    let good: Vec<_> = app.sim.messages().iter().map(|message| status(&message.wamid, "read")).collect();
+    let bad = [
+        json!(null),
+        json!(7),
+        json!([]),
+        json!({}),
+        json!({"id": 5, "status": "read"}),
+        json!({"id": "", "status": "read"}),
+        json!({"id": "wamid.x", "status": 1}),
+        json!({"id": "wamid.unknown", "status": "read", "timestamp": "soon", "errors": 5}),
+    ];
+    let statuses: Vec<Value> =
+        (0..1000).map(|i| if i % 25 == 0 { good[i / 25].clone() } else { bad[i % 8].clone() }).collect();
+    let mut body = notification(PHONE, &statuses);
+    let changes = body["entry"][0]["changes"].as_array_mut().unwrap();
+    changes.insert(0, json!({"field": "messages", "value": {"statuses": "none"}}));
+    changes.push(change("5550001", &[status("wamid.other", "read")]));
+    app.webhook(body.to_string().as_bytes()).await.ok(200);
+    let stats = app.acme().stats().await;
+    assert_eq!((&stats["READ"], &stats["SENT"]), (&json!(40), &json!(0)), "recorded before the answer");
+}
+
+#[tokio::test]
+async fn a_webhook_of_three_megabytes_is_read_and_a_larger_one_is_refused() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let mut body = notification(PHONE, &[status(&wamid, "read")]).to_string();
+    body.push_str(&" ".repeat(2_900_000));
+    app.webhook(body.as_bytes()).await.ok(200);
+    assert_eq!(app.acme().message(&id).await["status"], "READ");
+    body.push_str(&" ".repeat(400_000));
+    app.webhook(body.as_bytes()).await.problem(413, "TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_receipt_for_another_organisations_number_is_not_applied() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    app.put_org("beta", &org("2066", "secret-of-beta")).await;
+    let before = app.acme().message(&id).await;
+    // Signed by beta's app, about acme's number.
+    let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
+    let forged = sign("secret-of-beta", body.as_bytes());
+    app.webhook_with(body.as_bytes(), &[("x-hub-signature-256", &forged)]).await.problem(401, "UNAUTHORIZED");
+    // Signed by beta's app, about both: acme's part is left alone.
+    let mut both = notification("2066", &[status("wamid.y", "read")]);
+    both["entry"][0]["changes"].as_array_mut().unwrap().push(change(PHONE, &[status(&wamid, "read")]));
+    let both = both.to_string();
+    let signature = sign("secret-of-beta", both.as_bytes());
+    app.webhook_with(both.as_bytes(), &[("x-hub-signature-256", &signature)]).await.ok(200);
+    // About beta's own number, naming acme's message and attempt.
+    let mut named = status(&wamid, "read");
+    named["biz_opaque_callback_data"] = json!(app.sim.messages()[0].opaque);
+    let named = notification("2066", &[named]).to_string();
+    let signature = sign("secret-of-beta", named.as_bytes());
+    app.webhook_with(named.as_bytes(), &[("x-hub-signature-256", &signature)]).await.ok(200);
+    assert_eq!(app.acme().message(&id).await, before);
+}
+
+#[tokio::test]
+async fn an_org_header_that_disagrees_keeps_a_receipt_from_being_applied() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    app.put_org("beta", &org("2066", APP_SECRET)).await;
+    app.put_org("gamma", &org("3066", "secret-of-gamma")).await;
+    let before = app.acme().message(&id).await;
+    let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
+    let signature = sign(APP_SECRET, body.as_bytes());
+    for (header, wanted) in [("beta", vec![200, 401]), ("gamma", vec![401]), ("nobody", vec![401]), ("b d", vec![401])]
+    {
+        let headers = [("x-hub-signature-256", signature.as_str()), ("x-org-id", header)];
+        let answer = app.webhook_with(body.as_bytes(), &headers).await;
+        assert!(wanted.contains(&answer.status), "{header}: {answer:?}");
+        assert_eq!(app.acme().message(&id).await, before, "{header}");
+    }
+    let headers = [("x-hub-signature-256", signature.as_str()), ("x-org-id", "acme")];
+    app.webhook_with(body.as_bytes(), &headers).await.ok(200);
+    assert_eq!(app.acme().message(&id).await["status"], "READ");
+}
+
+#[tokio::test]
+async fn an_org_header_that_cannot_be_read_does_not_count_as_none() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
+    let request = app.api(None).request("POST", WEBHOOK).header("x-org-id", &b"\xe4cme"[..]);
+    let request = request.header("x-hub-signature-256", sign(APP_SECRET, body.as_bytes())).body(body);
+    crate::support::send(request).await.problem(400, "MALFORMED");
+    assert_eq!(app.acme().message(&id).await["status"], "SENT");
+}
+
+#[tokio::test]
+async fn receipts_recorded_before_a_kill_are_there_after_it() {
+    let mut app = Setup::new().start().await;
+    let (id, wamid) = sent(&app).await;
+    app.webhook(notification(PHONE, &[status(&wamid, "delivered")]).to_string().as_bytes()).await.ok(200);
+    let before = app.acme().message(&id).await;
+    app.kill_and_start_again().await;
+    assert_eq!(before["status"], "DELIVERED");
+    assert_eq!(app.acme().message(&id).await, before);
+}
