@@ -12,6 +12,7 @@ use bytesize::ByteSize;
 use domain::OnUnknown;
 use domain::lifecycle::Policy;
 use domain::org::Secret;
+use domain::pair::PairLimit;
 use domain::retry::RetryPolicy;
 use figment::Figment;
 use figment::error::Kind;
@@ -97,6 +98,7 @@ pub struct WhatsApp {
     #[serde(with = "humantime_serde")]
     pub pair_interval: Duration,
     pub pair_burst: u32,
+    pub check_window: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -184,7 +186,7 @@ impl Config {
     /// What types cannot say.
     fn check(&self) -> Result<(), (&'static str, String)> {
         let Self { http, outbound, whatsapp, log, .. } = self;
-        let rules: [(bool, &'static str, &str); 12] = [
+        let rules: [(bool, &'static str, &str); 13] = [
             (http.max_body.as_u64() >= 1024, "http.max_body", "must be at least 1KiB"),
             (
                 !outbound.retry_delays.is_empty(),
@@ -204,6 +206,7 @@ impl Config {
             (whatsapp.messages_per_second > 0, "whatsapp.messages_per_second", "must be at least 1"),
             (whatsapp.max_concurrent > 0, "whatsapp.max_concurrent", "must be at least 1"),
             (!whatsapp.request_timeout.is_zero(), "whatsapp.request_timeout", "must be longer than zero"),
+            (whatsapp.pair_burst > 0, "whatsapp.pair_burst", "must be at least 1"),
             (
                 is_level(&log.level),
                 "log.level",
@@ -256,6 +259,8 @@ impl Config {
             passivate_after: outbound.passivate_after,
             messages_per_second: whatsapp.messages_per_second,
             max_concurrent: whatsapp.max_concurrent,
+            pair_limit: PairLimit { interval: whatsapp.pair_interval, burst: whatsapp.pair_burst },
+            check_window: whatsapp.check_window,
             limits: Limits {
                 max_resident: outbound.max_resident,
                 max_queued: outbound.max_queued,

@@ -1,6 +1,8 @@
 //! The HTTP front door. Every route is one line of [`route`]; everything else is an RFC 9457 problem.
 
 mod auth;
+mod bulk;
+mod inbound;
 pub(crate) mod keys;
 mod messages;
 mod orgs;
@@ -101,12 +103,16 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("POST", ["api", "v1", "outbound", "messages"]) => messages::post(app, request, org(Send)?).await,
         ("GET", ["api", "v1", "outbound", "messages"]) => messages::list(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "outbound", "messages", "paginated"]) => messages::pages(app, request, org(Read)?).await,
+        ("POST", ["api", "v1", "outbound", "messages", "retry"]) => bulk::retry(app, request, org(Send)?).await,
+        ("POST", ["api", "v1", "outbound", "messages", "cancel"]) => bulk::cancel(app, request, org(Send)?).await,
         ("GET", ["api", "v1", "outbound", "messages", id]) => messages::get(app, org(Read)?, id),
         ("GET", ["api", "v1", "outbound", "messages", id, "attempts"]) => messages::attempts(app, org(Read)?, id),
         ("GET", ["api", "v1", "outbound", "messages", id, "timeline"]) => trail::timeline(app, org(Read)?, id),
+        ("GET", ["api", "v1", "outbound", "messages", id, "explain"]) => messages::explain(app, org(Read)?, id).await,
         ("POST", ["api", "v1", "outbound", "messages", id, "retry"]) => messages::retry(app, org(Send)?, id).await,
         ("POST", ["api", "v1", "outbound", "messages", id, "cancel"]) => messages::cancel(app, org(Send)?, id).await,
         ("GET", ["api", "v1", "outbound", "stats"]) => messages::stats(app, org(Read)?),
+        ("GET", ["api", "v1", "inbound", "messages"]) => inbound::list(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
@@ -119,6 +125,14 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("DELETE", ["api", "v1", "admin", "orgs", id]) => {
             admin()?;
             orgs::delete(app, id).await
+        }
+        ("POST", ["api", "v1", "admin", "orgs", id, "pause"]) => {
+            admin()?;
+            orgs::pause(app, request, id).await
+        }
+        ("POST", ["api", "v1", "admin", "orgs", id, "resume"]) => {
+            admin()?;
+            orgs::resume(app, request, id).await
         }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
@@ -141,10 +155,13 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         ["healthz" | "readyz"] => Some("GET"),
         ["api", "v1", rest @ ..] => match rest {
             ["webhooks", "whatsapp", "inbound"] | ["outbound", "messages"] => Some("GET, POST"),
-            ["outbound", "messages", _, "retry" | "cancel"] | ["admin", "orgs", _, "keys"] => Some("POST"),
+            ["outbound", "messages", "retry" | "cancel"]
+            | ["outbound", "messages", _, "retry" | "cancel"]
+            | ["admin", "orgs", _, "keys" | "pause" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
-            | ["outbound", "messages", _, "attempts" | "timeline"]
+            | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]
             | ["outbound", "stats"]
+            | ["inbound", "messages"]
             | ["activities" | "audit"]
             | ["admin", "actors" | "orgs"] => Some("GET"),
             ["admin", "orgs", _] => Some("DELETE, GET, PUT"),

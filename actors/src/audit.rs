@@ -79,7 +79,7 @@ impl Actor for AuditActor {
         }
         state.wait();
         let unsealed = state.appended.saturating_sub(state.sealed);
-        state.me.vitals().show(vec![("entries", state.appended), ("unsealed", unsealed)]);
+        state.me.vitals().show(vec![("entries", state.appended.into()), ("unsealed", unsealed.into())]);
         state.me.vitals().end();
         Ok(())
     }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use domain::audit::By;
 use domain::lifecycle::{Decision, Event, Move, decide};
 use domain::state::Phase;
-use domain::{AttemptNo, AttemptRef, Message, MessageId, State as MessageState, Timestamp};
+use domain::{AttemptNo, AttemptRef, Message, MessageId, OrgNo, State as MessageState, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
+use store::StoreError;
 use tokio::task::AbortHandle;
 use whatsapp::Answer;
 
@@ -20,12 +21,19 @@ use crate::vitals::{Address, Vitals};
 /// How long to wait before proposing again when the commit queue was full.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// For so long after a recipient wrote, anything may be sent to them; later only templates.
+pub(crate) const WINDOW: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
 /// Mail to a MessageActor.
 pub(crate) enum MessageMsg {
     /// Its timer has run out. An older timer's number is ignored.
     Timer(u64),
     /// It may make one call.
     Turn(Turn, Flight),
+    /// Its sender cannot send it now, and says until when.
+    Hold(Event),
+    /// Its sender is paused: it is to leave, and keeps its place in the due index.
+    Leave,
     /// What it proposed is durable.
     Durable(Arc<MessageState>),
     /// What it proposed was decided on a state that is no longer the latest: this one is.
@@ -66,6 +74,7 @@ pub(crate) struct MessageActor;
 pub(crate) struct Args {
     pub(crate) ctx: Arc<Context>,
     pub(crate) org: DerivedActorRef<ToOrg>,
+    pub(crate) org_no: OrgNo,
     /// `None` while the organisation does not have its number.
     pub(crate) provider: Option<Address<ProviderMsg>>,
     pub(crate) message: Arc<Message>,
@@ -118,7 +127,9 @@ impl Actor for MessageActor {
         state.args.vitals.begin(mail.label(), state.args.ctx.clock.now());
         match mail {
             MessageMsg::Timer(no) => state.timer(no),
-            MessageMsg::Turn(turn, flight) => state.turn(turn, flight),
+            MessageMsg::Turn(turn, flight) => state.turn(turn, flight)?,
+            MessageMsg::Hold(event) => state.held(event),
+            MessageMsg::Leave => state.leave(),
             MessageMsg::Durable(next) => state.durable(next)?,
             MessageMsg::Refused(latest) => state.refused(latest),
             MessageMsg::Busy => state.arm(state.args.ctx.clock.now().after(BUSY_PAUSE)),
@@ -146,6 +157,7 @@ impl MessageMsg {
         match self {
             Self::Timer(_) => "looking at the time",
             Self::Turn(..) => "beginning an attempt",
+            Self::Hold(_) | Self::Leave => "stepping back",
             Self::Durable(_) => "acting on a commit",
             Self::Refused(_) => "deciding again",
             Self::Busy => "waiting for the store",
@@ -186,7 +198,7 @@ impl State {
     fn ask(&self) {
         let Args { provider, message, .. } = &self.args;
         if let Some(provider) = provider {
-            provider.send(ProviderMsg::Ask { id: message.id, priority: message.priority, reply: self.me.clone() });
+            provider.send(ProviderMsg::Ask { message: Arc::clone(message), reply: self.me.clone() });
         }
     }
 
@@ -242,12 +254,43 @@ impl State {
         }
     }
 
-    fn turn(&mut self, turn: Turn, flight: Flight) {
+    fn turn(&mut self, turn: Turn, flight: Flight) -> Result<(), ActorProcessingErr> {
         // A turn that comes too late is given back by its drop.
         if matches!(self.stage, Stage::Asking) {
             self.disarm();
-            self.propose(Event::Turn, Some(turn), Some(flight), None);
+            if self.is_window_closed()? {
+                self.propose(Event::WindowClosed, None, None, None);
+            } else {
+                self.propose(Event::Turn, Some(turn), Some(flight), None);
+            }
         }
+        Ok(())
+    }
+
+    fn held(&mut self, event: Event) {
+        if matches!(self.stage, Stage::Asking) {
+            self.disarm();
+            self.propose(event, None, None, None);
+        }
+    }
+
+    fn leave(&mut self) {
+        if matches!(self.stage, Stage::Asking) {
+            self.stage = Stage::Resting;
+            self.idle();
+        }
+    }
+
+    /// Whether it is free-form and its recipient is known to have last written too long ago. Where nothing is known, it is
+    /// sent, and Meta says.
+    fn is_window_closed(&self) -> Result<bool, StoreError> {
+        let Args { ctx, message, org_no, .. } = &self.args;
+        let is_template = message.template_code.is_some() || message.template().is_some();
+        if !ctx.settings.check_window || is_template {
+            return Ok(false);
+        }
+        let last = ctx.store.last_inbound(*org_no, message.sender, message.to.as_str())?;
+        Ok(last.is_some_and(|at| ctx.clock.now().since(at) >= WINDOW))
     }
 
     fn propose(
@@ -296,7 +339,7 @@ impl State {
         // Dropped where nobody can make it, it comes back as not sent.
         let call = Call::new(turn, flight, attempt, self.me.clone());
         if let Some(provider) = provider {
-            provider.send(ProviderMsg::Call { call, body: Bytes::from(body) });
+            provider.send(ProviderMsg::Call { call, message: Arc::clone(message), body: Bytes::from(body) });
         }
         Ok(())
     }

@@ -5,10 +5,14 @@
 pub(crate) mod accept;
 pub(crate) mod change;
 mod desk;
+mod expiry;
+mod inbound;
 mod ledger;
 pub(crate) mod manual;
 mod receipts;
 mod residents;
+mod scopes;
+pub(crate) mod templates;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,23 +25,26 @@ use domain::{Message, MessageId, ProviderId, SenderNo, Seq, State as MessageStat
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use store::CommitError;
 use store::group_commit::Slot;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::audit::AuditMsg;
 use crate::context::Context;
 use crate::message::{MessageMsg, ToOrg};
-use crate::provider::ProviderMsg;
+use crate::provider::{FromProvider, Held, ProviderMsg};
 use crate::restart::{Budget, Crashes, Verdict};
 use crate::supervisor::RootMsg;
 use crate::vitals::{Address, Vitals};
 use accept::{Accept, Pending};
 use change::ChangeRequest;
 pub use change::OrgChange;
+use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
 use manual::ManualRequest;
 use receipts::Lot;
 pub(crate) use receipts::Webhook;
+use templates::TemplateStatus;
 
 /// How often receipts that nobody claimed are looked through.
 const LOT_EVERY: Duration = Duration::from_secs(60);
@@ -52,8 +59,14 @@ pub(crate) enum OrgMsg {
     Manual(ManualRequest),
     /// A change of the organisation.
     Change(Box<ChangeRequest>),
+    /// Meta's word on a template.
+    Template(TemplateStatus),
+    /// What holds a message at its sender: its ProviderActor answers.
+    Explain { message: Arc<Message>, reply: oneshot::Sender<Held> },
     /// A MessageActor speaks.
     Message(ToOrg),
+    /// A ProviderActor speaks.
+    Provider(FromProvider),
     /// A commit is durable, or never will be.
     Landed(Box<Landed>),
     /// Something is due.
@@ -111,6 +124,7 @@ pub(crate) struct State {
     /// Requests with an idempotency key on their way; bounded by the permits of the requests.
     pending: HashMap<String, Pending>,
     lot: Lot,
+    arrivals: Arrivals,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
     /// What is remembered of ProviderActors that are down.
     crashes: HashMap<SenderNo, (Crashes, Option<Arc<Vitals>>)>,
@@ -175,6 +189,7 @@ impl Actor for OrgActor {
             ledger,
             pending: HashMap::new(),
             lot,
+            arrivals: Arrivals::default(),
             providers: HashMap::new(),
             crashes: HashMap::new(),
             message_crashes: HashMap::new(),
@@ -189,6 +204,7 @@ impl Actor for OrgActor {
             state.claim()?;
         }
         state.start_audit().await?;
+        state.start_probing().await?;
         state.fill().await?;
         state.show();
         Ok(())
@@ -208,6 +224,9 @@ impl Actor for OrgActor {
             OrgMsg::Change(request) => state.change(*request)?,
             OrgMsg::Message(ToOrg::Propose(proposal)) => state.propose(*proposal)?,
             OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => state.idle(id, incarnation, version).await?,
+            OrgMsg::Template(status) => state.template_status(&status)?,
+            OrgMsg::Explain { message, reply } => state.explain(message, reply),
+            OrgMsg::Provider(mail) => state.follow_provider(mail).await?,
             OrgMsg::Landed(landed) => state.landed(*landed).await?,
             OrgMsg::Wake => state.wake().await?,
             OrgMsg::Revive(id) => state.revive(id).await?,
@@ -243,6 +262,9 @@ impl OrgMsg {
             Self::Change(_) => "changing the organisation",
             Self::Message(ToOrg::Propose(_)) => "recording a step",
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
+            Self::Provider(_) => "following a sender",
+            Self::Template(_) => "following a template",
+            Self::Explain { .. } => "explaining",
             Self::Landed(_) => "following a commit",
             Self::Wake => "looking at what is due",
             Self::Revive(_) | Self::StartProvider(_) | Self::StartAudit => "starting an actor again",
@@ -267,12 +289,38 @@ impl TryFrom<OrgMsg> for ToOrg {
             | OrgMsg::Webhook(_)
             | OrgMsg::Manual(_)
             | OrgMsg::Change(_)
+            | OrgMsg::Template(_)
+            | OrgMsg::Explain { .. }
+            | OrgMsg::Provider(_)
             | OrgMsg::Landed(_)
             | OrgMsg::Wake
             | OrgMsg::Revive(_)
             | OrgMsg::StartProvider(_)
             | OrgMsg::StartAudit
             | OrgMsg::ClearLot => Err("not mail of a MessageActor"),
+        }
+    }
+}
+
+impl TryFrom<OrgMsg> for FromProvider {
+    type Error = &'static str;
+
+    fn try_from(mail: OrgMsg) -> Result<Self, Self::Error> {
+        match mail {
+            OrgMsg::Provider(mail) => Ok(mail),
+            OrgMsg::Accept(_)
+            | OrgMsg::Webhook(_)
+            | OrgMsg::Manual(_)
+            | OrgMsg::Change(_)
+            | OrgMsg::Template(_)
+            | OrgMsg::Explain { .. }
+            | OrgMsg::Message(_)
+            | OrgMsg::Landed(_)
+            | OrgMsg::Wake
+            | OrgMsg::Revive(_)
+            | OrgMsg::StartProvider(_)
+            | OrgMsg::StartAudit
+            | OrgMsg::ClearLot => Err("not mail of a ProviderActor"),
         }
     }
 }
@@ -319,6 +367,7 @@ impl State {
         }
         let due = if matches!(after, After::Changed) { self.follow(&changed) } else { Vec::new() };
         self.ledger.landed(&changed, &named);
+        self.arrivals.landed(seq);
         self.tell_audit(seq);
         match after {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,
@@ -345,6 +394,13 @@ impl State {
         due
     }
 
+    /// A sender whose actor is not running holds nothing: the reply's end says so.
+    fn explain(&self, message: Arc<Message>, reply: oneshot::Sender<Held>) {
+        if let Some(child) = self.providers.get(&message.sender) {
+            child.address.send(ProviderMsg::Explain { message, reply });
+        }
+    }
+
     async fn wake(&mut self) -> Result<(), ActorProcessingErr> {
         self.alarm = None;
         self.fill().await
@@ -352,13 +408,12 @@ impl State {
 
     fn show(&self) {
         let head = &self.ledger.head;
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         self.vitals.show(vec![
-            ("queued", head.count(Status::Queued)),
-            ("sending", head.count(Status::Sending)),
-            ("resident", count(self.ledger.desk.residents())),
-            ("parkedReceipts", count(self.lot.len())),
-            ("auditEntries", head.last_seq),
+            ("queued", head.count(Status::Queued).into()),
+            ("sending", head.count(Status::Sending).into()),
+            ("resident", self.ledger.desk.residents().into()),
+            ("parkedReceipts", self.lot.len().into()),
+            ("auditEntries", head.last_seq.into()),
         ]);
     }
 }

@@ -7,7 +7,7 @@ use domain::audit::By;
 use domain::intake::NewMessage;
 use domain::org::Org;
 use domain::receipt::Receipt;
-use domain::{MessageId, OrgId};
+use domain::{Inbound, MessageId, OrgId};
 use ractor::Actor;
 use store::{Committer, Store, StoreError, Unavailable};
 use tokio::sync::{oneshot, watch};
@@ -16,9 +16,11 @@ use whatsapp::Provider;
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::directory::Directory;
+use crate::explain::{Explanation, Facts};
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
 use crate::org::manual::{Manual, ManualError, ManualRequest};
+use crate::org::templates::TemplateStatus;
 use crate::org::{OrgChange, OrgMsg, Snapshot, Webhook};
 use crate::settings::Settings;
 use crate::supervisor::{self, ChangeError, RootMsg, RootSupervisor};
@@ -72,11 +74,35 @@ impl Outbox {
         answer.await.unwrap_or(Err(ManualError::Unavailable))
     }
 
-    /// Records receipts of one organisation; returns once they are durable.
-    pub async fn webhook(&self, org: &OrgId, receipts: Vec<Receipt>) -> Result<(), Unavailable> {
+    /// Why a message has not gone yet; `None` if there is no such message.
+    pub async fn explain(&self, org: &Org, id: MessageId) -> Result<Option<Explanation>, StoreError> {
+        let store = self.ctx.store.clone();
+        let (Some(state), Some(message)) = (store.state(org.no, id)?, store.message(org.no, id)?) else {
+            return Ok(None);
+        };
+        let message = Arc::new(message);
+        let (reply, answer) = oneshot::channel();
+        if let Some(address) = self.ctx.directory.address(&org.id) {
+            address.send(OrgMsg::Explain { message: Arc::clone(&message), reply });
+        }
+        let held = answer.await.unwrap_or_default();
+        let (settings, now) = (&self.ctx.settings, self.ctx.clock.now());
+        let facts = Facts { settings, org, message: &message, state: &state, held: &held, now };
+        Explanation::of(&facts, &store).map(Some)
+    }
+
+    /// Meta reports a template's status.
+    pub fn template_status(&self, org: &OrgId, status: TemplateStatus) {
+        if let Some(address) = self.ctx.directory.address(org) {
+            address.send(OrgMsg::Template(status));
+        }
+    }
+
+    /// Records receipts and inbound messages of one organisation; returns once they are durable.
+    pub async fn webhook(&self, org: &OrgId, receipts: Vec<Receipt>, inbound: Vec<Inbound>) -> Result<(), Unavailable> {
         let address = self.ctx.directory.address(org).ok_or(Unavailable::Closed)?;
         let (reply, answer) = oneshot::channel();
-        address.send(OrgMsg::Webhook(Webhook { receipts, reply }));
+        address.send(OrgMsg::Webhook(Webhook { receipts, inbound, reply }));
         answer.await.unwrap_or(Err(Unavailable::Closed))
     }
 

@@ -1,34 +1,68 @@
-//! ProviderActor: one per phone number. Gives turns within the number's rate and concurrency, and makes the calls.
+//! ProviderActor: one per phone number. Gives turns within all that limits the number, and makes the calls.
+
+mod scopes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use domain::org::Sender;
+use domain::gate::{Backoff, TemplateGates, TemplateKey};
+use domain::lifecycle::Event;
+use domain::message::Recipient;
+use domain::org::{PausedBy, Sender};
+use domain::outcome::{Outcome, ProviderError};
+use domain::pace::Pace;
+use domain::pair::Pairs;
 use domain::throttle::TokenBucket;
-use domain::{MessageId, Priority};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use domain::{Message, MessageId, Priority, SenderNo, Timestamp, Wait};
+use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
+use tokio::task::AbortHandle;
 use whatsapp::SendRequest;
 
 use crate::context::Context;
 use crate::message::MessageMsg;
 use crate::turn::{Call, Turn};
 use crate::vitals::{Address, Vitals};
+pub(crate) use scopes::{FromProvider, Held, Observation};
+
+/// After so many turns for those before them in a row, the first of a later lane gets one: nobody starves.
+const LOW_EVERY: u64 = 20;
+/// How often pairs that have rested are forgotten.
+const FORGET_EVERY: u64 = 1024;
+/// How long a pause may take to be recorded before the sender is tried again.
+const PAUSE_IN: Duration = Duration::from_secs(5);
+/// A sender that Meta's refusals paused is tried with one message after this, then ever more rarely …
+const FIRST_PROBE_AFTER: Duration = Duration::from_secs(30);
+/// … but at least so often.
+const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(1800);
 
 /// Mail to a ProviderActor.
 pub(crate) enum ProviderMsg {
-    /// A message would like to be sent; it is told when it is its turn.
-    Ask { id: MessageId, priority: Priority, reply: Address<MessageMsg> },
+    /// A message would like to be sent; it is told when it is its turn, or why it is not for now.
+    Ask { message: Arc<Message>, reply: Address<MessageMsg> },
     /// It no longer would.
     Withdraw { id: MessageId },
     /// Make this call, with the turn that was given for it.
-    Call { call: Call, body: Bytes },
+    Call { call: Call, message: Arc<Message>, body: Bytes },
+    /// What an answer, or a receipt, says of more than its message.
+    Observed(Box<Observation>),
+    /// Another number of the same account or app is throttled.
+    Slow { rest: Option<Duration> },
+    /// Meta says that a template may be used again.
+    OpenTemplate(TemplateKey),
+    /// Meta says that a template is paused.
+    ShutTemplate(TemplateKey),
     /// A turn is over.
     Back { spent: bool },
     /// There may be a token now.
     Refilled,
-    /// The sender's settings changed.
+    /// Time to try whether the sender works again.
+    Probe(u64),
+    /// The sender's settings changed. `paused` holds for itself or with its organisation.
     Configure(Box<Sender>),
+    /// Which gates hold a message, and how many are before it.
+    Explain { message: Arc<Message>, reply: tokio::sync::oneshot::Sender<Held> },
 }
 
 /// A place in the queue: the lane, then the order of asking.
@@ -38,12 +72,14 @@ pub(crate) struct ProviderActor;
 
 pub(crate) struct Args {
     pub(crate) ctx: Arc<Context>,
+    pub(crate) org: DerivedActorRef<FromProvider>,
     pub(crate) sender: Sender,
     pub(crate) vitals: Arc<Vitals>,
 }
 
 pub(crate) struct State {
     ctx: Arc<Context>,
+    org: DerivedActorRef<FromProvider>,
     sender: Sender,
     me: Address<ProviderMsg>,
     /// Who waits, in order. Bounded by the organisation's `max_resident`: only resident messages ask.
@@ -51,11 +87,23 @@ pub(crate) struct State {
     /// Where in the queue a message waits.
     places: HashMap<MessageId, Place>,
     asked: u64,
+    granted: u64,
+    pace: Pace,
     bucket: TokenBucket,
+    pairs: Pairs<Recipient, MessageId>,
+    templates: TemplateGates,
     /// Turns given and not yet back.
     out: usize,
     /// Whether `Refilled` is on its way.
     refill_armed: bool,
+    /// No turns until then: Meta refuses the sender, and its pause is on its way to the disk.
+    stopped_until: Duration,
+    probes: Backoff,
+    /// The number of the probe that is awaited; an older one's mail is ignored.
+    probe_no: u64,
+    probe: Option<AbortHandle>,
+    /// Whether one message may be tried although the sender is paused.
+    may_probe: bool,
 }
 
 impl Actor for ProviderActor {
@@ -64,20 +112,33 @@ impl Actor for ProviderActor {
     type Arguments = Args;
 
     async fn pre_start(&self, myself: ActorRef<ProviderMsg>, args: Args) -> Result<State, ActorProcessingErr> {
-        let Args { ctx, sender, vitals } = args;
-        let bucket = TokenBucket::new(rate(&ctx, &sender));
-        let me = Address::new(myself, vitals);
-        Ok(State {
+        let Args { ctx, org, sender, vitals } = args;
+        let full = rate(&ctx, &sender);
+        let pairs = Pairs::new(ctx.settings.pair_limit);
+        let mut state = State {
             ctx,
+            org,
             sender,
-            me,
+            me: Address::new(myself, vitals),
             queue: BTreeMap::new(),
             places: HashMap::new(),
             asked: 0,
-            bucket,
+            granted: 0,
+            pace: Pace::new(full),
+            bucket: TokenBucket::new(full),
+            pairs,
+            templates: TemplateGates::default(),
             out: 0,
             refill_armed: false,
-        })
+            stopped_until: Duration::ZERO,
+            probes: Backoff::new(FIRST_PROBE_AFTER, PROBE_AT_LEAST_EVERY),
+            probe_no: 0,
+            probe: None,
+            may_probe: false,
+        };
+        state.follow_pause();
+        state.show();
+        Ok(state)
     }
 
     async fn handle(
@@ -88,12 +149,22 @@ impl Actor for ProviderActor {
     ) -> Result<(), ActorProcessingErr> {
         state.me.vitals().begin(mail.label(), state.ctx.clock.now());
         match mail {
-            ProviderMsg::Ask { id, priority, reply } => state.ask(id, priority, reply),
+            ProviderMsg::Ask { message, reply } => state.ask(&message, reply),
             ProviderMsg::Withdraw { id } => state.withdraw(id),
-            ProviderMsg::Call { call, body } => state.call(call, body),
+            ProviderMsg::Call { call, message, body } => state.call(call, message, body),
+            ProviderMsg::Observed(observation) => state.observed(*observation),
+            ProviderMsg::Slow { rest } => state.pace.throttled(state.ctx.clock.uptime(), rest),
+            ProviderMsg::OpenTemplate(template) => {
+                state.templates.open(&template);
+            }
+            ProviderMsg::ShutTemplate(template) => state.templates.refused(template, state.ctx.clock.now()),
             ProviderMsg::Back { spent } => state.back(spent),
             ProviderMsg::Refilled => state.refill_armed = false,
+            ProviderMsg::Probe(no) => state.begin_probe(no),
             ProviderMsg::Configure(sender) => state.configure(*sender),
+            ProviderMsg::Explain { message, reply } => {
+                let _ = reply.send(state.explain(&message));
+            }
         }
         state.grant();
         state.show();
@@ -122,19 +193,53 @@ impl ProviderMsg {
             Self::Ask { .. } => "queueing a message",
             Self::Withdraw { .. } => "letting a message go",
             Self::Call { .. } => "starting a call",
+            Self::Observed(_) | Self::Slow { .. } => "following an answer",
+            Self::OpenTemplate(_) | Self::ShutTemplate(_) => "following a template",
             Self::Back { .. } => "taking back a turn",
             Self::Refilled => "refilling",
+            Self::Probe(_) => "beginning a probe",
             Self::Configure(_) => "changing its settings",
+            Self::Explain { .. } => "explaining",
         }
     }
 }
 
 impl State {
-    fn ask(&mut self, id: MessageId, priority: Priority, reply: Address<MessageMsg>) {
-        self.asked += 1;
+    fn ask(&mut self, message: &Message, reply: Address<MessageMsg>) {
+        let id = message.id;
+        let now = self.ctx.clock.now();
         // Who asks again keeps its place: the actor that asked before may have been replaced.
-        let place = *self.places.entry(id).or_insert((priority, self.asked));
+        if let Some(place) = self.places.get(&id) {
+            self.queue.insert(*place, (id, reply));
+            return;
+        }
+        let is_probe = self.sender.paused.is_some() && self.ctx.may_send() && std::mem::take(&mut self.may_probe);
+        if self.sender.paused.is_some() && !is_probe {
+            reply.send(MessageMsg::Leave);
+            return;
+        }
+        if let Some((until, wait)) = self.held(message, now) {
+            reply.send(MessageMsg::Hold(Event::Hold { until, wait }));
+            return;
+        }
+        self.asked += 1;
+        let place = (if is_probe { Priority::High } else { message.priority }, self.asked);
+        self.places.insert(id, place);
         self.queue.insert(place, (id, reply));
+        if is_probe {
+            self.grant_first();
+        }
+    }
+
+    /// What holds this message, beyond the sender's pace: its template, or its recipient.
+    fn held(&mut self, message: &Message, now: Timestamp) -> Option<(Timestamp, Wait)> {
+        if !self.templates.is_empty()
+            && let Some(template) = message.template()
+            && let Some(until) = self.templates.shut_until(&template, now)
+        {
+            return Some((until, Wait::Template));
+        }
+        self.pairs.take(&message.to, message.id, now).err().map(|until| (until, Wait::Pair))
     }
 
     fn withdraw(&mut self, id: MessageId) {
@@ -143,16 +248,27 @@ impl State {
         }
     }
 
-    fn call(&self, mut call: Call, body: Bytes) {
+    fn call(&self, mut call: Call, message: Arc<Message>, body: Bytes) {
         call.begin();
-        let request =
-            SendRequest { from: self.sender.phone_number_id.clone(), token: self.sender.access_token.clone(), body };
+        let token = self.sender.access_token.clone();
+        let request = SendRequest { from: self.sender.phone_number_id.clone(), token: token.clone(), body };
         let answer = self.ctx.provider.send(request);
         // By then the message's policy decides: no call may outlast that and meet the one that follows it.
         let answer = tokio::time::timeout(self.ctx.settings.policy.stale_after, answer);
+        let me = self.me.clone();
         // Not tied to this actor: if it crashes, the answer still reaches its message.
         tokio::spawn(async move {
             if let Ok(answer) = answer.await {
+                // Before the message is told: when it asks again, what held it is known here.
+                let error = match &answer.outcome {
+                    Outcome::Accepted(_) => Some(None),
+                    Outcome::Refused(error) => Some(Some(error.clone())),
+                    Outcome::NotSent(_) | Outcome::Unknown(_) => None,
+                };
+                if let Some(error) = error {
+                    let rest = answer.retry_after;
+                    me.send(ProviderMsg::Observed(Box::new(Observation { message, token: Some(token), error, rest })));
+                }
                 call.answer(answer);
             }
         });
@@ -166,18 +282,29 @@ impl State {
     }
 
     fn configure(&mut self, sender: Sender) {
-        let new = rate(&self.ctx, &sender);
-        if (new - self.bucket.rate()).abs() > f64::EPSILON {
-            self.bucket = TokenBucket::new(new);
+        let full = rate(&self.ctx, &sender);
+        if (full - rate(&self.ctx, &self.sender)).abs() > f64::EPSILON {
+            self.pace = Pace::new(full);
         }
         self.sender = sender;
+        self.stopped_until = Duration::ZERO;
+        if self.sender.paused.is_some() {
+            for (_, (_, reply)) in std::mem::take(&mut self.queue) {
+                reply.send(MessageMsg::Leave);
+            }
+            self.places.clear();
+        }
+        self.follow_pause();
     }
 
     /// Gives turns while there are messages, slots and tokens.
     fn grant(&mut self) {
-        while self.out < self.ctx.settings.max_concurrent && self.ctx.may_send() {
-            let Some(first) = self.queue.first_entry() else { return };
-            if let Err(wait) = self.bucket.take(self.ctx.clock.uptime()) {
+        while self.out < self.ctx.settings.max_concurrent && self.ctx.may_send() && !self.queue.is_empty() {
+            let now = self.ctx.clock.uptime();
+            let rest = self.pace.rests_until().max(self.stopped_until).saturating_sub(now);
+            self.bucket.set_rate(self.pace.at(now), now);
+            let wait = if rest.is_zero() { self.bucket.take(now) } else { Err(rest) };
+            if let Err(wait) = wait {
                 if !self.refill_armed {
                     self.refill_armed = true;
                     let me = self.me.clone();
@@ -188,21 +315,51 @@ impl State {
                 }
                 return;
             }
-            let (id, reply) = first.remove();
+            self.grant_first();
+        }
+    }
+
+    /// Gives a turn to the first of the first lane, and now and then to the first of the last.
+    fn grant_first(&mut self) {
+        self.granted += 1;
+        let last_lane = self.queue.keys().next_back().map(|(lane, _)| (*lane, 0));
+        let first = match last_lane {
+            Some(lane) if self.granted.is_multiple_of(LOW_EVERY) => self.queue.range(lane..).next(),
+            Some(_) | None => self.queue.iter().next(),
+        };
+        let Some(place) = first.map(|(place, _)| *place) else { return };
+        if let Some((id, reply)) = self.queue.remove(&place) {
             self.places.remove(&id);
             self.out += 1;
             reply.send(MessageMsg::Turn(Turn::new(self.me.clone()), self.ctx.flights.take_off()));
         }
+        if self.granted.is_multiple_of(FORGET_EVERY) {
+            self.pairs.forget_rested(self.ctx.clock.now());
+        }
     }
 
     fn show(&self) {
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
-        let per_second = self.bucket.rate() as u64;
-        self.me.vitals().show(vec![
-            ("queued", count(self.queue.len())),
-            ("inFlight", count(self.out)),
-            ("perSecond", per_second),
-        ]);
+        let now = self.ctx.clock.uptime();
+        let mut counters = vec![
+            ("queued", self.queue.len().into()),
+            ("inFlight", self.out.into()),
+            ("perSecond", ((self.pace.at(now) * 10.0).round() / 10.0).into()),
+            ("pairs", self.pairs.len().into()),
+        ];
+        if let Some(pause) = &self.sender.paused {
+            counters.push(("pausedReason", pause.reason.as_str().into()));
+            counters.push(("pausedBy", if pause.by == PausedBy::Meta { "meta".into() } else { "operator".into() }));
+        }
+        self.me.vitals().set_status(self.sender.paused.as_ref().map(|_| "PAUSED"));
+        self.me.vitals().show(counters);
     }
 }
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.cancel_probe();
+    }
+}
+
+/// A sender's number, and the error that says something of all it sends.
+pub(crate) type Refusal = (SenderNo, ProviderError);

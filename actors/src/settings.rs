@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::lifecycle::Policy;
 use domain::message::OnUnknown;
+use domain::pair::PairLimit;
 use domain::retry::RetryPolicy;
 
 /// The operator's settings of the runtime.
@@ -19,6 +20,10 @@ pub struct Settings {
     pub messages_per_second: u32,
     /// Calls under way at once, per phone number.
     pub max_concurrent: usize,
+    /// How often one phone number may write to one recipient.
+    pub pair_limit: PairLimit,
+    /// Whether a free-form message is held back where the recipient is known to have last written over 24 hours ago.
+    pub check_window: bool,
     /// The limits.
     pub limits: Limits,
 }
@@ -36,6 +41,8 @@ impl Default for Settings {
             passivate_after: Duration::from_secs(300),
             messages_per_second: 80,
             max_concurrent: 64,
+            pair_limit: PairLimit { interval: Duration::from_secs(6), burst: 45 },
+            check_window: true,
             limits: Limits::default(),
         }
     }

@@ -51,7 +51,12 @@ pub(crate) enum RootMsg {
     /// Create or change an organisation.
     Put { id: OrgId, request: ChangeRequest },
     /// An organisation's deletion is durable.
-    Deleted(OrgId),
+    Deleted {
+        /// Its last record.
+        record: Arc<Org>,
+        /// Who asked for it.
+        reply: oneshot::Sender<Result<Arc<Org>, ChangeError>>,
+    },
     /// A crashed OrgActor's pause is over.
     Restart(OrgId),
 }
@@ -113,7 +118,11 @@ impl Actor for RootSupervisor {
         state.vitals.begin(mail.label(), state.ctx.clock.now());
         match mail {
             RootMsg::Put { id, request } => state.put(id, request).await,
-            RootMsg::Deleted(id) => state.deleted(&id),
+            RootMsg::Deleted { record, reply } => {
+                state.forget(&record.id);
+                state.purge(Arc::clone(&record));
+                let _ = reply.send(Ok(record));
+            }
             RootMsg::Restart(id) => state.restart(&id).await,
         }
         state.show();
@@ -140,7 +149,7 @@ impl RootMsg {
     const fn label(&self) -> &'static str {
         match self {
             Self::Put { .. } => "putting an organisation",
-            Self::Deleted(_) => "removing an organisation",
+            Self::Deleted { .. } => "removing an organisation",
             Self::Restart(_) => "starting an actor again",
         }
     }
@@ -169,7 +178,11 @@ impl State {
     fn place(&mut self, id: &OrgId, change: &OrgChange) -> Result<Option<Arc<Org>>, ChangeError> {
         let put = match change {
             OrgChange::Put(put) | OrgChange::Declare(put, _) => put,
-            OrgChange::AddKey(_) | OrgChange::RevokeKey(_) | OrgChange::Delete => return Ok(None),
+            OrgChange::AddKey(_)
+            | OrgChange::RevokeKey(_)
+            | OrgChange::Pause(..)
+            | OrgChange::Resume(..)
+            | OrgChange::Delete => return Ok(None),
         };
         let now = self.ctx.clock.now();
         // Durable ones count as well as claims: a put that claimed otherwise may have failed.
@@ -263,14 +276,6 @@ impl State {
         });
     }
 
-    fn deleted(&mut self, id: &OrgId) {
-        self.forget(id);
-        let deleted = self.ctx.store.orgs().unwrap_or_default();
-        for record in deleted.into_iter().filter(|org| org.id == *id && org.deleted_at.is_some()) {
-            self.purge(Arc::new(record));
-        }
-    }
-
     fn forget(&mut self, id: &OrgId) {
         self.claims.retain(|_, owner| owner != id);
         if let Some(child) = self.orgs.remove(id) {
@@ -296,12 +301,11 @@ impl State {
 
     fn show(&self) {
         let running = self.orgs.values().filter(|child| child.address.is_some()).count();
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         self.vitals.show(vec![
-            ("organisations", count(self.orgs.len())),
-            ("running", count(running)),
-            ("sendsUnderWay", count(self.ctx.flights.under_way())),
-            ("commitsWaiting", count(self.ctx.committer.waiting())),
+            ("organisations", self.orgs.len().into()),
+            ("running", running.into()),
+            ("sendsUnderWay", self.ctx.flights.under_way().into()),
+            ("commitsWaiting", self.ctx.committer.waiting().into()),
         ]);
     }
 }

@@ -97,7 +97,7 @@ impl Node {
             mailbox,
             oldest_mail_ms: busy_for.filter(|_| mailbox > 0).map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
             doing: seen.doing.map(|(what, since)| format!("{what} since {since}")),
-            counters: seen.counters.into_iter().map(|(name, n)| (name.to_owned(), n.into())).collect(),
+            counters: seen.counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             children,
             children_omitted,
         }

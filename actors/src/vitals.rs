@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::Timestamp;
 use ractor::{ActorRef, Message};
+use serde_json::Value;
 
 /// A kind of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub(crate) struct Seen {
     /// Why it ended the last time.
     pub(crate) last_exit: Option<String>,
     /// Its own figures.
-    pub(crate) counters: Vec<(&'static str, u64)>,
+    pub(crate) counters: Vec<(&'static str, Value)>,
     /// Overrides the plain "it runs".
     pub(crate) status: Option<&'static str>,
 }
@@ -120,7 +121,7 @@ impl Vitals {
         seen.last_exit = Some(cause);
     }
 
-    pub(crate) fn show(&self, counters: Vec<(&'static str, u64)>) {
+    pub(crate) fn show(&self, counters: Vec<(&'static str, Value)>) {
         locked(&self.seen).counters = counters;
     }
 

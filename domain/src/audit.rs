@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::ids::{AttemptNo, MessageId, ProviderId, Seq};
+use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::receipt::Receipt;
 use crate::state::Failure;
 use crate::time::Timestamp;
@@ -30,6 +30,10 @@ pub enum Subject {
     Organisation,
     /// One of its API keys, by id.
     ApiKey(String),
+    /// One of its senders.
+    Sender(PhoneNumberId),
+    /// A message that a recipient wrote.
+    Inbound(MessageId),
 }
 
 /// Who caused something.
@@ -110,6 +114,27 @@ pub enum Fact {
     KeyRevoked,
     /// The organisation was deleted.
     OrgDeleted,
+    /// An attempt was refused for something beyond the message, which waits and is not charged for it.
+    Postponed {
+        /// The attempt.
+        attempt: AttemptNo,
+        /// Why.
+        failure: Failure,
+        /// Until when it waits, at most.
+        due: Timestamp,
+    },
+    /// A sender, or the whole organisation, sends no more.
+    Paused {
+        /// Why.
+        reason: String,
+    },
+    /// A sender, or the whole organisation, sends again.
+    Resumed,
+    /// A recipient wrote.
+    Received {
+        /// Meta's word for the kind of message.
+        kind: String,
+    },
 }
 
 /// What a receipt changed.
@@ -162,7 +187,7 @@ impl Fact {
     /// Under which action it is listed.
     pub const fn action(&self) -> Action {
         match self {
-            Self::Created | Self::KeyCreated => Action::Created,
+            Self::Created | Self::KeyCreated | Self::Received { .. } => Action::Created,
             Self::Accepted { .. } => Action::Sent,
             Self::Failed { .. } => Action::Failed,
             Self::RetryScheduled { .. }
@@ -173,7 +198,10 @@ impl Fact {
             | Self::Requeued
             | Self::OrgPut
             | Self::KeyRevoked
-            | Self::OrgDeleted => Action::Updated,
+            | Self::OrgDeleted
+            | Self::Postponed { .. }
+            | Self::Paused { .. }
+            | Self::Resumed => Action::Updated,
         }
     }
 
@@ -193,6 +221,10 @@ impl Fact {
             Self::KeyCreated => "API_KEY_CREATED",
             Self::KeyRevoked => "API_KEY_REVOKED",
             Self::OrgDeleted => "ORGANISATION_DELETED",
+            Self::Postponed { .. } => "MESSAGE_POSTPONED",
+            Self::Paused { .. } => "SENDING_PAUSED",
+            Self::Resumed => "SENDING_RESUMED",
+            Self::Received { .. } => "MESSAGE_RECEIVED",
         }
     }
 }

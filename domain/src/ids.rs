@@ -132,10 +132,9 @@ impl FromStr for MessageId {
 pub struct AttemptNo(pub u16);
 
 impl AttemptNo {
-    /// Where this attempt stands in a list of attempts.
-    pub fn index(self) -> usize {
-        // There is no attempt 0: it stands nowhere.
-        usize::from(self.0).wrapping_sub(1)
+    /// The number of the attempt after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 

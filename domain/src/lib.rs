@@ -6,22 +6,28 @@
 
 pub mod audit;
 pub mod fields;
+pub mod gate;
 pub mod ids;
+pub mod inbound;
 pub mod intake;
 pub mod invariants;
 pub mod lifecycle;
 pub mod message;
 pub mod org;
 pub mod outcome;
+pub mod pace;
+pub mod pair;
 pub mod payload;
 pub mod receipt;
 pub mod retry;
+pub mod spelling;
 pub mod state;
 pub mod throttle;
 pub mod time;
 
 pub use fields::FieldError;
 pub use ids::{AttemptNo, AttemptRef, Epoch, MessageId, OrgId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq};
+pub use inbound::Inbound;
 pub use message::{Dossier, Message, OnUnknown, Priority};
-pub use state::{Attempt, AttemptStatus, Failure, Phase, State, Status};
+pub use state::{Attempt, AttemptStatus, Failure, Phase, State, Status, Wait};
 pub use time::Timestamp;

@@ -6,19 +6,23 @@
 //!    └────────┴────────┴──→ FAILED          QUEUED → CANCELLED
 //! ```
 
+mod receipts;
+
 use std::time::Duration;
 
-use crate::audit::{Fact, ReceiptEffect};
+use crate::audit::Fact;
 use crate::ids::{AttemptNo, ProviderId};
 use crate::message::{Message, OnUnknown};
-use crate::outcome::{Class, Outcome, ProviderError};
-use crate::receipt::{Receipt, ReceiptKind};
+use crate::outcome::{Class, Outcome, ProviderError, Scope};
+use crate::receipt::Receipt;
 use crate::retry::RetryPolicy;
-use crate::state::{Attempt, AttemptStatus, Failure, Phase, State};
+use crate::state::{Attempt, AttemptStatus, Failure, Phase, State, Wait};
 use crate::time::Timestamp;
 
-/// Beyond so many attempts a person cannot queue a message again: its record would grow without end.
-const ATTEMPTS_MAX: u16 = 200;
+/// Beyond so many attempts a message is not tried again: its record would grow without end.
+const ATTEMPTS_MAX: usize = 200;
+/// How long Meta wants to be left alone after it held marketing back from a recipient. Sooner only renews the error.
+const DEFERRED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The operator's settings that decisions depend on.
 #[derive(Clone, Debug)]
@@ -47,6 +51,17 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+    /// It is due, but something beyond it does not let it go yet.
+    Hold {
+        /// Until when.
+        until: Timestamp,
+        /// What holds it.
+        wait: Wait,
+    },
+    /// What it was waiting for is over sooner than thought.
+    Release,
+    /// It is free-form, and the recipient has not written within 24 hours: Meta would refuse it.
+    WindowClosed,
     /// A receipt came.
     Receipt {
         /// The attempt that it is about.
@@ -110,6 +125,9 @@ pub fn decide(message: &Message, state: &State, event: &Event, policy: &Policy, 
         Event::Expiry => step.expire(),
         Event::Lapse => step.lapse(),
         Event::Settled { attempt, outcome } => step.settle(*attempt, outcome),
+        Event::Hold { until, wait } => step.hold(*until, *wait),
+        Event::Release => step.release(),
+        Event::WindowClosed => step.window_closed(),
         Event::Receipt { attempt, receipt } => step.receipt(*attempt, receipt),
         Event::Cancel => step.cancel(),
         Event::Requeue => step.requeue(),
@@ -134,7 +152,8 @@ impl Step<'_> {
             Phase::Queued { .. } if self.message.is_expired(self.now) => self.expire(),
             Phase::Queued { due } if due > self.now => Decision::Ignore(Ignored::TooEarly),
             Phase::Queued { .. } => {
-                self.next.attempts.push(Attempt::begun(self.now));
+                let no = self.next.latest().map_or(AttemptNo(1), AttemptNo::next);
+                self.next.attempts.push(Attempt::begun(no, self.now));
                 self.next.phase = Phase::Sending { due: self.now.after(self.policy.stale_after) };
                 self.call = self.next.latest();
                 self.done()
@@ -160,6 +179,46 @@ impl Step<'_> {
         }
     }
 
+    fn hold(mut self, until: Timestamp, wait: Wait) -> Decision {
+        match self.next.phase {
+            Phase::Queued { due } if due <= self.now && until > self.now => {
+                self.queue(until, wait);
+                self.done()
+            }
+            Phase::Queued { .. } => Decision::Ignore(Ignored::TooEarly),
+            Phase::Sending { .. } | Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
+                Decision::Ignore(Ignored::Overtaken)
+            }
+        }
+    }
+
+    /// Only what waits for something beyond the message can be released: its own schedule stands.
+    fn release(mut self) -> Decision {
+        let is_held = matches!(self.next.wait, Wait::Template | Wait::Pair | Wait::Rate | Wait::Sender);
+        match self.next.phase {
+            Phase::Queued { due } if due > self.now && is_held => {
+                self.queue(self.now, self.next.wait);
+                self.done()
+            }
+            Phase::Queued { .. }
+            | Phase::Sending { .. }
+            | Phase::Sent
+            | Phase::Delivered
+            | Phase::Read
+            | Phase::Failed
+            | Phase::Cancelled => Decision::Ignore(Ignored::Overtaken),
+        }
+    }
+
+    fn window_closed(mut self) -> Decision {
+        if !matches!(self.next.phase, Phase::Queued { .. }) {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        let message = "the recipient last wrote more than 24 hours ago: only a template may be sent";
+        self.fail(None, Failure::new("WINDOW_CLOSED", message));
+        self.done()
+    }
+
     fn lapse(mut self) -> Decision {
         let Phase::Sending { due } = self.next.phase else { return Decision::Ignore(Ignored::Overtaken) };
         let Some(no) = self.next.latest() else { return Decision::Ignore(Ignored::UnknownAttempt) };
@@ -170,7 +229,7 @@ impl Step<'_> {
         self.finish(no, AttemptStatus::Unknown, Some(lost.clone()));
         match self.message.on_unknown.unwrap_or(self.policy.on_unknown) {
             OnUnknown::Resend if self.may_try_again() => {
-                self.queue(self.now);
+                self.queue(self.now, Wait::Retry);
                 self.next.failure = Some(lost);
                 self.facts.push(Fact::Resending { attempt: no });
             }
@@ -242,93 +301,6 @@ impl Step<'_> {
         self.done()
     }
 
-    fn receipt(mut self, no: AttemptNo, receipt: &Receipt) -> Decision {
-        let Some(attempt) = self.next.attempts.get_mut(no.index()) else {
-            return Decision::Ignore(Ignored::UnknownAttempt);
-        };
-        if attempt.receipts.has(receipt.kind) {
-            return Decision::Ignore(Ignored::Repeated);
-        }
-        attempt.receipts.note(receipt.kind);
-        self.name(no, &receipt.provider_id);
-        let effect = match receipt.kind {
-            ReceiptKind::Failed => self.failed_by_receipt(no, receipt),
-            ReceiptKind::Sent => self.proved(no, receipt, Phase::Sent),
-            ReceiptKind::Delivered => self.proved(no, receipt, Phase::Delivered),
-            ReceiptKind::Read => self.proved(no, receipt, Phase::Read),
-        };
-        // Before what follows from it (a retry, a failure), the trail says what came.
-        self.facts.insert(0, Fact::Receipt { attempt: no, receipt: Box::new(receipt.clone()), effect });
-        self.done()
-    }
-
-    /// A receipt proves that the provider took the attempt and how far it came.
-    fn proved(&mut self, no: AttemptNo, receipt: &Receipt, reached: Phase) -> ReceiptEffect {
-        // `sent` only repeats an acceptance: of an attempt that a `failed` receipt has ended, it proves nothing.
-        let contradicted = self.next.attempt(no).is_some_and(|attempt| attempt.receipts.has(ReceiptKind::Failed));
-        if reached == Phase::Sent && contradicted {
-            return ReceiptEffect::Kept;
-        }
-        self.finish(no, AttemptStatus::Accepted, None);
-        self.note_times(no, receipt.at, reached);
-        if rank(reached) <= rank(self.next.phase) {
-            return ReceiptEffect::Kept;
-        }
-        let ended = matches!(self.next.phase, Phase::Failed | Phase::Cancelled);
-        self.next.phase = reached;
-        self.next.failure = None;
-        if ended { ReceiptEffect::Overruled } else { ReceiptEffect::Applied }
-    }
-
-    /// Each time is the earliest that fits what came, so that the order in which receipts come makes no difference.
-    /// Meta's times are whole seconds, rounded down: within that second our own clock knows better, and no time lies
-    /// before the attempt's start.
-    fn note_times(&mut self, no: AttemptNo, at: Timestamp, reached: Phase) {
-        let started = self.next.attempt(no).map_or(at, |attempt| attempt.started_at);
-        let at = if self.now.since(at) < Duration::from_secs(1) { self.now } else { at };
-        let at = at.max(started);
-        let earliest = |time: &mut Option<Timestamp>| *time = Some(time.map_or(at, |known| known.min(at)));
-        earliest(&mut self.next.sent_at);
-        if rank(reached) >= rank(Phase::Delivered) {
-            earliest(&mut self.next.delivered_at);
-        }
-        if reached == Phase::Read {
-            earliest(&mut self.next.read_at);
-        }
-    }
-
-    fn failed_by_receipt(&mut self, no: AttemptNo, receipt: &Receipt) -> ReceiptEffect {
-        let known = self.next.attempt(no).map(|attempt| attempt.receipts).unwrap_or_default();
-        if known.has(ReceiptKind::Delivered) || known.has(ReceiptKind::Read) {
-            return ReceiptEffect::Anomaly;
-        }
-        let failure = receipt.error.as_ref().map_or_else(
-            || Failure::new("FAILED_BY_RECEIPT", "Meta reported a failure without a code"),
-            ProviderError::failure,
-        );
-        self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
-        let decides = match self.next.phase {
-            Phase::Sending { .. } => self.next.latest() == Some(no),
-            Phase::Sent => !self.next.attempts.iter().any(|attempt| attempt.status == AttemptStatus::Accepted),
-            Phase::Queued { .. } | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => false,
-        };
-        if !decides {
-            return ReceiptEffect::Kept;
-        }
-        self.next.sent_at = None;
-        let open = self.next.attempts.last().filter(|attempt| attempt.status == AttemptStatus::Sending);
-        match (open.map(|attempt| attempt.started_at), &receipt.error) {
-            // Nothing proves any more that it was sent, but a later attempt is still under way: that one decides.
-            (Some(started_at), _) => {
-                self.next.phase = Phase::Sending { due: started_at.after(self.policy.stale_after) };
-                self.next.failure = Some(failure);
-            }
-            (None, Some(error)) => self.refused(no, error),
-            (None, None) => self.end(no, failure),
-        }
-        ReceiptEffect::Applied
-    }
-
     fn cancel(mut self) -> Decision {
         if !matches!(self.next.phase, Phase::Queued { .. }) {
             return Decision::Ignore(Ignored::NotCancellable);
@@ -340,13 +312,15 @@ impl Step<'_> {
 
     fn requeue(mut self) -> Decision {
         let made = self.next.attempt_count();
-        if self.next.phase != Phase::Failed || made >= ATTEMPTS_MAX || self.message.is_expired(self.now) {
+        let is_worn = self.next.attempts.len() >= ATTEMPTS_MAX;
+        if self.next.phase != Phase::Failed || is_worn || self.message.is_expired(self.now) {
             return Decision::Ignore(Ignored::NotRetryable);
         }
         self.next.budget_start = made;
         self.next.max_attempts = made.saturating_add(self.policy.retry.max_attempts());
         self.next.failure = None;
-        self.queue(self.message.send_at.map_or(self.now, |at| at.max(self.now)));
+        self.next.deferred = false;
+        self.queue(self.message.send_at.map_or(self.now, |at| at.max(self.now)), Wait::Schedule);
         self.facts.push(Fact::Requeued);
         self.done()
     }
@@ -364,13 +338,47 @@ impl Step<'_> {
         self.done()
     }
 
+    /// An error that holds for more than the message is no fault of the message: it keeps its place, the attempt is not
+    /// charged, and its ProviderActor, which has seen the answer too, says how long it is held.
     fn refused(&mut self, no: AttemptNo, error: &ProviderError) {
-        match error.verdict.class {
-            Class::Permanent => self.end(no, error.failure()),
-            Class::Transient | Class::Throttled | Class::Blocked | Class::Deferred => {
-                self.retry_or_fail(no, error.failure());
+        let failure = error.failure();
+        match (error.verdict.class, error.verdict.scope) {
+            (Class::Permanent, _) => self.end(no, failure),
+            (Class::Transient, _) => self.retry_or_fail(no, failure),
+            (Class::Throttled, Scope::Pair) => self.postpone(no, failure, self.now, Wait::Pair),
+            (Class::Throttled, _) => self.postpone(no, failure, self.now, Wait::Rate),
+            (Class::Blocked, Scope::Template) => self.postpone(no, failure, self.now, Wait::Template),
+            (Class::Blocked, _) => self.postpone(no, failure, self.now, Wait::Sender),
+            (Class::Deferred, _) if self.next.deferred => self.end(no, failure),
+            (Class::Deferred, _) => {
+                self.next.deferred = true;
+                self.postpone(no, failure, self.now.after(DEFERRED_FOR), Wait::Deferred);
             }
         }
+    }
+
+    fn postpone(&mut self, no: AttemptNo, failure: Failure, due: Timestamp, wait: Wait) {
+        self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
+        if let Some(attempt) = self.next.attempt_mut(no) {
+            attempt.charged = false;
+        }
+        // Others may have used up the budget; and a record that grows without end is of no use.
+        let is_spent = self.next.attempt_count() >= self.next.max_attempts;
+        if is_spent || self.next.attempts.len() >= ATTEMPTS_MAX {
+            return self.end(no, failure);
+        }
+        let due = self.queue(due, wait);
+        if let Some(attempt) = self.next.attempt_mut(no) {
+            attempt.next_retry_at = Some(due);
+        }
+        // Probing a paused sender may take long: of several refusals in a row the last one tells enough.
+        let earlier = self.next.attempts.iter().rev().find(|attempt| attempt.no < no);
+        if let Some(earlier) = earlier.filter(|earlier| !earlier.charged && earlier.provider_id.is_none()) {
+            let gone = earlier.no;
+            self.next.attempts.retain(|attempt| attempt.no != gone);
+        }
+        self.next.failure = Some(failure.clone());
+        self.facts.push(Fact::Postponed { attempt: no, failure, due });
     }
 
     fn retry_or_fail(&mut self, no: AttemptNo, failure: Failure) {
@@ -380,8 +388,8 @@ impl Step<'_> {
         let made = self.next.attempt_count().saturating_sub(self.next.budget_start);
         let due = self.now.after(self.policy.retry.delay(made, self.roll));
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
-        let due = self.queue(due);
-        if let Some(attempt) = self.next.attempts.get_mut(no.index()) {
+        let due = self.queue(due, Wait::Retry);
+        if let Some(attempt) = self.next.attempt_mut(no) {
             attempt.next_retry_at = Some(due);
         }
         self.next.failure = Some(failure.clone());
@@ -389,12 +397,15 @@ impl Step<'_> {
     }
 
     fn may_try_again(&self) -> bool {
-        self.next.attempt_count() < self.next.max_attempts && !self.message.is_expired(self.now)
+        self.next.attempt_count() < self.next.max_attempts
+            && self.next.attempts.len() < ATTEMPTS_MAX
+            && !self.message.is_expired(self.now)
     }
 
     /// Queued until `due`, or until it expires if that is sooner: it then ends at that time, not later.
-    fn queue(&mut self, due: Timestamp) -> Timestamp {
+    fn queue(&mut self, due: Timestamp, wait: Wait) -> Timestamp {
         let due = self.message.expires_at.map_or(due, |at| at.min(due));
+        self.next.wait = wait;
         self.next.phase = Phase::Queued { due };
         due
     }
@@ -412,7 +423,7 @@ impl Step<'_> {
     }
 
     fn finish(&mut self, no: AttemptNo, status: AttemptStatus, failure: Option<Failure>) {
-        if let Some(attempt) = self.next.attempts.get_mut(no.index()) {
+        if let Some(attempt) = self.next.attempt_mut(no) {
             attempt.status = status;
             attempt.failure = failure;
             attempt.finished_at.get_or_insert(self.now);
@@ -420,7 +431,7 @@ impl Step<'_> {
     }
 
     fn name(&mut self, no: AttemptNo, provider_id: &ProviderId) {
-        if let Some(attempt) = self.next.attempts.get_mut(no.index()) {
+        if let Some(attempt) = self.next.attempt_mut(no) {
             attempt.provider_id.get_or_insert_with(|| provider_id.clone());
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
 
@@ -45,6 +46,16 @@ pub struct Message {
 }
 
 impl Message {
+    /// The template that it uses; `None` if it is free-form. Reads the payload, so it is not for a busy path.
+    pub fn template(&self) -> Option<TemplateKey> {
+        let payload: serde_json::Value = serde_json::from_slice(&self.payload).ok()?;
+        let native = payload.get("template");
+        let name = self.template_code.as_deref().or_else(|| native?.get("name")?.as_str())?;
+        let language = native.unwrap_or(&payload).get("language")?;
+        let language = language.as_str().or_else(|| language.get("code")?.as_str())?;
+        Some(TemplateKey { name: name.to_owned(), language: language.to_owned() })
+    }
+
     /// Whether it may no longer be sent.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)

@@ -27,6 +27,8 @@ pub struct Org {
     pub name: String,
     /// How strictly consent is asked for.
     pub consent: ConsentPolicy,
+    /// Set while all of it sends nothing.
+    pub paused: Option<Pause>,
     /// Its phone numbers.
     pub senders: Vec<Sender>,
     /// Phone numbers that it had: one that comes back finds its waiting messages under its old number.
@@ -51,6 +53,7 @@ impl Org {
             id,
             no,
             consent: ConsentPolicy::default(),
+            paused: None,
             senders: Vec::new(),
             retired: Vec::new(),
             next_sender: 1,
@@ -66,8 +69,18 @@ impl Org {
         self.senders.iter().find(|sender| sender.phone_number_id == *id)
     }
 
+    /// A sender with the pause that holds for it.
+    pub fn effective(&self, sender: &Sender) -> Sender {
+        Sender { paused: self.pause_of(sender).cloned(), ..sender.clone() }
+    }
+
     fn retired_no(&self, id: &PhoneNumberId) -> Option<SenderNo> {
         self.retired.iter().find(|(retired, _)| retired == id).map(|(_, no)| *no)
+    }
+
+    /// Why a sender sends nothing, if it does not: for itself, or with the whole organisation.
+    pub fn pause_of<'a>(&'a self, sender: &'a Sender) -> Option<&'a Pause> {
+        self.paused.as_ref().or(sender.paused.as_ref())
     }
 
     /// This organisation as `put` wants it. Senders not named go; a secret not given stays as it is.
@@ -93,6 +106,7 @@ impl Org {
                 app_secret: secret("appSecret", &new.app_secret, old.map(|old| &old.app_secret)),
                 verify_token: secret("verifyToken", &new.verify_token, old.map(|old| &old.verify_token)),
                 messages_per_second: new.messages_per_second,
+                paused: old.and_then(|old| old.paused_after(new)),
             };
             if known.is_none() {
                 next.next_sender = next.next_sender.saturating_add(1);
@@ -158,6 +172,36 @@ pub struct Sender {
     pub verify_token: Secret,
     /// Its own rate; `None`: as configured for all.
     pub messages_per_second: Option<u32>,
+    /// Set while it sends nothing.
+    pub paused: Option<Pause>,
+}
+
+impl Sender {
+    /// A new token is a repair: what Meta's refusals paused may try again.
+    fn paused_after(&self, put: &PutSender) -> Option<Pause> {
+        let is_new = put.access_token.as_ref().is_some_and(|token| *token != self.access_token);
+        self.paused.clone().filter(|pause| pause.by == PausedBy::Operator || !is_new)
+    }
+}
+
+/// Why a sender, or a whole organisation, sends nothing. Its messages stay QUEUED.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// For people.
+    pub reason: String,
+    /// Who paused it.
+    pub by: PausedBy,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Who paused a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PausedBy {
+    /// A person: only a person ends it.
+    Operator,
+    /// An error of Meta's that holds for the whole sender: a new token or a probe that succeeds ends it, too.
+    Meta,
 }
 
 /// A key that opens an organisation's API. Only the SHA-256 of the key is kept: it is 256 random bits, so a slow hash

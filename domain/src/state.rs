@@ -21,6 +21,10 @@ pub struct State {
     pub budget_start: u16,
     /// How many attempts it may make in all.
     pub max_attempts: u16,
+    /// What it waits for while it is QUEUED and not yet due.
+    pub wait: Wait,
+    /// Whether Meta has already held it back for a day once.
+    pub deferred: bool,
     /// The last error, until a success clears it.
     pub failure: Option<Failure>,
     /// When it last changed.
@@ -44,6 +48,8 @@ impl State {
             attempts: Vec::new(),
             budget_start: 0,
             max_attempts,
+            wait: Wait::Schedule,
+            deferred: false,
             failure: None,
             updated_at: now,
             sent_at: None,
@@ -53,19 +59,26 @@ impl State {
         }
     }
 
-    /// How many attempts it has made.
+    /// How many attempts count against its budget: those that a repaired sender or a slower pace would have spared it
+    /// do not.
     pub fn attempt_count(&self) -> u16 {
-        u16::try_from(self.attempts.len()).unwrap_or(u16::MAX)
+        let charged = self.attempts.iter().filter(|attempt| attempt.charged).count();
+        u16::try_from(charged).unwrap_or(u16::MAX)
     }
 
     /// The number of its latest attempt; `None` before the first.
     pub fn latest(&self) -> Option<AttemptNo> {
-        Some(self.attempt_count()).filter(|n| *n > 0).map(AttemptNo)
+        self.attempts.last().map(|attempt| attempt.no)
     }
 
     /// One of its attempts.
     pub fn attempt(&self, no: AttemptNo) -> Option<&Attempt> {
-        self.attempts.get(no.index())
+        self.attempts.iter().find(|attempt| attempt.no == no)
+    }
+
+    /// One of its attempts, to be changed.
+    pub fn attempt_mut(&mut self, no: AttemptNo) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.no == no)
     }
 
     /// The provider's id for it: that of the latest attempt that has one.
@@ -84,7 +97,8 @@ impl State {
     /// When it will be tried again, if it waits for another attempt.
     pub fn next_retry_at(&self) -> Option<Timestamp> {
         match self.phase {
-            Phase::Queued { due } if !self.attempts.is_empty() => Some(due),
+            // A paused sender goes on when it is repaired, and nobody knows when that is.
+            Phase::Queued { due } if !self.attempts.is_empty() && self.wait != Wait::Sender => Some(due),
             Phase::Queued { .. }
             | Phase::Sending { .. }
             | Phase::Sent
@@ -185,9 +199,32 @@ impl fmt::Display for Status {
     }
 }
 
+/// What a QUEUED message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Wait {
+    /// Its `sendAt`, or nothing.
+    Schedule,
+    /// The delay before its next attempt.
+    Retry,
+    /// Its recipient, who has had too many messages from this number.
+    Pair,
+    /// Its sender, whose pace is too fast for Meta.
+    Rate,
+    /// Its sender, which is paused.
+    Sender,
+    /// Its template, which is paused.
+    Template,
+    /// Meta, which holds marketing to this recipient back for a day.
+    Deferred,
+}
+
 /// One attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
+    /// Its number. Never used twice for one message, so a receipt always finds its attempt.
+    pub no: AttemptNo,
+    /// Whether it counts against the message's budget.
+    pub charged: bool,
     /// When its intent was recorded, just before the call.
     pub started_at: Timestamp,
     /// When its outcome was known, or known to be lost.
@@ -206,8 +243,10 @@ pub struct Attempt {
 
 impl Attempt {
     /// An attempt that begins now.
-    pub fn begun(now: Timestamp) -> Self {
+    pub fn begun(no: AttemptNo, now: Timestamp) -> Self {
         Self {
+            no,
+            charged: true,
             started_at: now,
             finished_at: None,
             status: AttemptStatus::Sending,

@@ -33,6 +33,20 @@ impl TokenBucket {
         }
     }
 
+    /// How long until there is a token; `None` if there is one now.
+    pub fn wait(&self, now: Duration) -> Option<Duration> {
+        self.clone().take(now).err()
+    }
+
+    /// Drips at another rate from `now` on; what is in the bucket stays, as far as it fits.
+    pub fn set_rate(&mut self, rate: f64, now: Duration) {
+        let fresh = Self::new(rate);
+        let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * self.rate).min(fresh.burst);
+        self.filled_at = self.filled_at.max(now);
+        (self.rate, self.burst) = (fresh.rate, fresh.burst);
+    }
+
     /// Puts back a token that was taken for nothing.
     pub fn give_back(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.burst);

@@ -19,7 +19,7 @@ mod stories;
 use domain::audit::ReceiptEffect::{Anomaly, Applied, Kept, Overruled};
 use domain::invariants::check_step;
 use domain::lifecycle::Decision;
-use domain::lifecycle::Event::{Cancel, Expiry, Lapse, Requeue, Turn};
+use domain::lifecycle::Event::{Cancel, Expiry, Lapse, Release, Requeue, Turn, WindowClosed};
 use domain::lifecycle::Ignored::{NotCancellable, NotRetryable, Overtaken, Repeated, TooEarly, UnknownAttempt};
 use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient};
 use domain::state::Status::{self, Cancelled, Delivered, Failed, Queued, Read, Sending, Sent};
@@ -68,6 +68,34 @@ fn table() -> Vec<Row> {
         queued().when(Requeue).ignored(NotRetryable),
         queued().when(crash()).to(Failed).says(Said::Failed),
 
+        // What holds a message from outside, and lets it go: only while it is QUEUED.
+        queued().when(hold()).to(Queued).due_in(MINUTE),
+        retrying().when(hold()).ignored(TooEarly),
+        scheduled_in(HOUR).when(hold()).ignored(TooEarly),
+        expiring_in(9).when(hold()).to(Queued).due_in(9),
+        shut_in().when(Release).to(Queued).due_in(0),
+        queued().when(Release).ignored(Overtaken),
+        scheduled_in(HOUR).when(Release).ignored(Overtaken),
+        queued().when(WindowClosed).to(Failed).says(Said::Failed),
+        sending().when(hold()).ignored(Overtaken),
+        sending().when(Release).ignored(Overtaken),
+        sending().when(WindowClosed).ignored(Overtaken),
+        sent().when(hold()).ignored(Overtaken),
+        sent().when(Release).ignored(Overtaken),
+        sent().when(WindowClosed).ignored(Overtaken),
+        delivered().when(hold()).ignored(Overtaken),
+        delivered().when(Release).ignored(Overtaken),
+        delivered().when(WindowClosed).ignored(Overtaken),
+        read().when(hold()).ignored(Overtaken),
+        read().when(Release).ignored(Overtaken),
+        read().when(WindowClosed).ignored(Overtaken),
+        failed().when(hold()).ignored(Overtaken),
+        failed().when(Release).ignored(Overtaken),
+        failed().when(WindowClosed).ignored(Overtaken),
+        cancelled().when(hold()).ignored(Overtaken),
+        cancelled().when(Release).ignored(Overtaken),
+        cancelled().when(WindowClosed).ignored(Overtaken),
+
         // SENDING, its own times. Once begun, an attempt outlives the message's expiry.
         sending().when(Turn).ignored(Overtaken),
         sending().when(Expiry).ignored(Overtaken),
@@ -82,9 +110,10 @@ fn table() -> Vec<Row> {
         sending().when(accepted(1)).to(Sent).says(Said::Accepted),
         last_try().when(accepted(6)).to(Sent).says(Said::Accepted),
         sending().when(refused(1, Transient)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
-        sending().when(refused(1, Throttled)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
-        sending().when(refused(1, Blocked)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
-        sending().when(refused(1, Deferred)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
+        sending().when(refused(1, Throttled)).to(Queued).due_in(0).says(Said::Postponed),
+        sending().when(refused(1, Blocked)).to(Queued).due_in(0).says(Said::Postponed),
+        sending().when(refused(1, Deferred)).to(Queued).due_in(24 * HOUR).says(Said::Postponed),
+        last_try().when(refused(6, Blocked)).to(Queued).due_in(0).says(Said::Postponed),
         sending().when(refused(1, Permanent)).to(Failed).says(Said::Failed),
         second_try().when(refused(2, Transient)).to(Queued).due_in(5 * MINUTE).says(Said::RetryScheduled),
         last_try().when(refused(6, Transient)).to(Failed).says(Said::Failed),
@@ -110,7 +139,8 @@ fn table() -> Vec<Row> {
         sending().when(delivered_receipt(1)).to(Delivered).effect(Applied),
         sending().when(read_receipt(1)).to(Read).effect(Applied),
         unanswered().when(sent_receipt(1)).to(Sent).effect(Applied),
-        sending().when(failed_receipt(1, Blocked)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
+        sending().when(failed_receipt(1, Blocked)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),
+        sending().when(failed_receipt(1, Transient)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
         sending().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
         sending().when(failed_receipt_without_code(1)).to(Failed).effect(Applied).says(Said::Failed),
         last_try().when(failed_receipt(6, Transient)).to(Failed).effect(Applied).says(Said::Failed),

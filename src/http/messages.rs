@@ -1,11 +1,11 @@
 //! Messages: post, get, list, retry, cancel, count.
 
 use actors::{Manual, ManualError};
+use domain::MessageId;
 use domain::audit::By;
 use domain::intake::NewMessage;
 use domain::message::Recipient;
 use domain::state::Status;
-use domain::{AttemptNo, MessageId};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -51,13 +51,19 @@ pub(super) fn get(app: &App, caller: Caller, text: &str) -> Answer {
     views::json(StatusCode::OK, &views::message(&caller.org.id, &message, &state))
 }
 
+pub(super) async fn explain(app: &App, caller: Caller, text: &str) -> Answer {
+    // As it is now, not as it was when the caller was recognised.
+    let org = app.outbox.directory().org(&caller.org.id).unwrap_or(caller.org);
+    let explanation = app.outbox.explain(&org, id(text)?).await?;
+    views::json(StatusCode::OK, &explanation.ok_or_else(|| Problem::not_found("message"))?)
+}
+
 pub(super) fn attempts(app: &App, caller: Caller, text: &str) -> Answer {
     let (store, no, id) = (app.outbox.store(), caller.org.no, id(text)?);
     let state = store.state(no, id)?.ok_or_else(|| Problem::not_found("message"))?;
     let responses = store.responses(no, id)?;
     let response = |no| responses.iter().find(|(known, _)| *known == no).map(|(_, body)| body.as_slice());
-    let attempts = (1..).map(AttemptNo).zip(&state.attempts);
-    let list: Vec<_> = attempts.map(|(no, attempt)| views::attempt(no, attempt, response(no))).collect();
+    let list: Vec<_> = state.attempts.iter().map(|attempt| views::attempt(attempt, response(attempt.no))).collect();
     views::json(StatusCode::OK, &list)
 }
 

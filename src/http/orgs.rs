@@ -1,10 +1,10 @@
 //! The admin's side: organisations, their keys, the actor tree.
 
 use actors::{Directory, OrgChange, TreeQuery};
-use domain::OrgId;
 use domain::audit::By;
 use domain::fields::Fields;
-use domain::org::{ApiKey, KeyScope, PutOrg};
+use domain::org::{ApiKey, KeyScope, Pause, PausedBy, PutOrg};
+use domain::{OrgId, PhoneNumberId};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -44,6 +44,40 @@ pub(super) async fn delete(app: &App, id: &str) -> Answer {
     let org = existing(app, id)?;
     app.outbox.change_org(&org.id, OrgChange::Delete, By::Admin).await?;
     Ok(no_content())
+}
+
+/// Stops sending: of one phone number (`?sender=`), else of the whole organisation. What is accepted queues.
+pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
+    let org = existing(app, id)?;
+    let reason = if request.body.is_empty() {
+        "paused by an operator".to_owned()
+    } else {
+        let body = request.json()?;
+        let mut fields = Fields::new(&body, "");
+        let reason = fields.short_text("reason", 500).unwrap_or("paused by an operator").to_owned();
+        let errors = fields.finish();
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        reason
+    };
+    let pause = Pause { reason, by: PausedBy::Operator, since: app.outbox.clock().now() };
+    let change = OrgChange::Pause(senders(request)?, pause);
+    let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
+    views::json(StatusCode::OK, &views::org(&org))
+}
+
+/// Sends again.
+pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
+    let org = existing(app, id)?;
+    let change = OrgChange::Resume(senders(request)?, PausedBy::Operator);
+    let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
+    views::json(StatusCode::OK, &views::org(&org))
+}
+
+fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {
+    request.only(&["sender"])?;
+    Ok(request.parsed("sender", "must be a phone number id", |text| text.parse().ok())?.into_iter().collect())
 }
 
 pub(super) async fn add_key(app: &App, request: &Request, id: &str) -> Answer {

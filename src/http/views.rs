@@ -2,10 +2,10 @@
 
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::message::Category;
-use domain::org::{ApiKey, Org, Sender};
+use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::receipt::Receipt;
 use domain::state::Failure;
-use domain::{Attempt, AttemptNo, Dossier, Message, OnUnknown, OrgId, Priority, Seq, State, Timestamp};
+use domain::{Attempt, AttemptNo, Dossier, Inbound, Message, OnUnknown, OrgId, Priority, Seq, State, Timestamp};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -124,12 +124,13 @@ fn dossier(dossier: &Dossier) -> Value {
 }
 
 /// An attempt; `response` is the provider's answer, as JSON where it is JSON.
-pub(crate) fn attempt(no: AttemptNo, attempt: &Attempt, response: Option<&[u8]>) -> Value {
+pub(crate) fn attempt(attempt: &Attempt, response: Option<&[u8]>) -> Value {
     let response = response.map(|body| {
         serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
     });
     json!({
-        "attemptNo": no.0,
+        "attemptNo": attempt.no.0,
+        "charged": attempt.charged,
         "status": attempt.status.as_str(),
         "errorCode": code(attempt.failure.as_ref()),
         "errorMessage": text(attempt.failure.as_ref()),
@@ -140,12 +141,31 @@ pub(crate) fn attempt(no: AttemptNo, attempt: &Attempt, response: Option<&[u8]>)
     })
 }
 
+/// A message that a recipient wrote. One who shows no phone number is named by Meta's id.
+pub(crate) fn inbound(org: &OrgId, inbound: &Inbound) -> Value {
+    // Meta may cut a text within a character: JSON that is not quite right is given as text.
+    let payload = serde_json::from_slice(&inbound.payload)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&inbound.payload).into_owned()));
+    json!({
+        "id": inbound.id.to_string(),
+        "orgId": org.as_str(),
+        "from": inbound.names().next(),
+        "phoneNumberId": inbound.sender.as_str(),
+        "type": inbound.kind,
+        "payloadJson": payload,
+        "receivedAt": inbound.received_at.to_string(),
+        "providerMessageId": inbound.provider_id.as_str(),
+    })
+}
+
 /// An audit event.
 pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
     let (kind, id) = match &entry.subject {
         Subject::Message(id) => ("MESSAGE", id.to_string()),
         Subject::Organisation => ("ORGANISATION", org.to_string()),
         Subject::ApiKey(id) => ("API_KEY", id.clone()),
+        Subject::Sender(number) => ("SENDER", number.to_string()),
+        Subject::Inbound(id) => ("INBOUND", id.to_string()),
     };
     json!({
         "seq": seq,
@@ -161,8 +181,13 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
 /// A step on a timeline. On a dossier's, it names its message.
 pub(crate) fn activity(entry: &Entry) -> Value {
     let mut details = details(&entry.fact);
-    if let (Subject::Message(id), Some(details)) = (&entry.subject, details.as_object_mut()) {
-        details.insert("messageId".into(), id.to_string().into());
+    let named = match &entry.subject {
+        Subject::Message(id) => Some(("messageId", id)),
+        Subject::Inbound(id) => Some(("inboundMessageId", id)),
+        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) => None,
+    };
+    if let (Some((name, id)), Some(details)) = (named, details.as_object_mut()) {
+        details.insert(name.into(), id.to_string().into());
     }
     json!({"type": entry.fact.activity(), "at": entry.at.to_string(), "details": details})
 }
@@ -183,7 +208,7 @@ fn details(fact: &Fact) -> Value {
         Fact::Accepted { attempt, provider_id } => {
             json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": provider_id.as_str()})
         }
-        Fact::RetryScheduled { attempt, failure, due } => json!({
+        Fact::RetryScheduled { attempt, failure, due } | Fact::Postponed { attempt, failure, due } => json!({
             "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
             "nextRetryAt": due.to_string(),
         }),
@@ -201,6 +226,9 @@ fn details(fact: &Fact) -> Value {
         Fact::Receipt { attempt, receipt, effect } => receipt_details(*attempt, receipt, *effect),
         Fact::Cancelled => json!({"status": "CANCELLED"}),
         Fact::Requeued => json!({"status": "QUEUED"}),
+        Fact::Paused { reason } => json!({"reason": reason}),
+        Fact::Resumed => json!({}),
+        Fact::Received { kind } => json!({"type": kind}),
         Fact::OrgPut | Fact::KeyCreated | Fact::KeyRevoked | Fact::OrgDeleted => {
             json!({"change": fact.activity()})
         }
@@ -232,14 +260,15 @@ pub(crate) fn org(org: &Org) -> Value {
         "id": org.id.as_str(),
         "name": org.name,
         "consent": org.consent.as_str(),
-        "senders": org.senders.iter().map(sender).collect::<Vec<_>>(),
+        "paused": org.paused.as_ref().map(|pause| json!({"reason": pause.reason, "since": pause.since.to_string()})),
+        "senders": org.senders.iter().map(|sender| self::sender(sender, org.pause_of(sender))).collect::<Vec<_>>(),
         "keys": org.keys.iter().map(key).collect::<Vec<_>>(),
         "createdAt": org.created_at.to_string(),
         "updatedAt": org.updated_at.to_string(),
     })
 }
 
-fn sender(sender: &Sender) -> Value {
+fn sender(sender: &Sender, pause: Option<&Pause>) -> Value {
     json!({
         "phoneNumberId": sender.phone_number_id.as_str(),
         "wabaId": sender.waba_id,
@@ -247,9 +276,9 @@ fn sender(sender: &Sender) -> Value {
         "appSecret": "set",
         "verifyToken": "set",
         "messagesPerSecond": sender.messages_per_second,
-        "state": "ACTIVE",
-        "pausedReason": null,
-        "pausedSince": null,
+        "state": if pause.is_some() { "PAUSED" } else { "ACTIVE" },
+        "pausedReason": pause.map(|pause| pause.reason.as_str()),
+        "pausedSince": pause.map(|pause| pause.since.to_string()),
     })
 }
 

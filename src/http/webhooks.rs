@@ -1,15 +1,18 @@
-//! Meta's webhook: the verification, and receipts. The signature over the raw body is the proof, not a key.
+//! Meta's webhook: the verification, receipts, what recipients write, news of templates. The signature over the raw body
+//! is the proof, not a key.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use actors::{Clock, TemplateStatus};
+use domain::gate::TemplateKey;
 use domain::org::{Org, Secret, Sender};
 use domain::receipt::Receipt;
-use domain::{OrgId, PhoneNumberId};
+use domain::{Inbound, OrgId, PhoneNumberId, Timestamp};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Response, StatusCode};
 use whatsapp::signature;
-use whatsapp::webhook::{self, Notification};
+use whatsapp::webhook::{self, InboundItem, Notification, TemplateUpdate};
 
 use super::problem::Problem;
 use super::request::Request;
@@ -39,19 +42,22 @@ pub(super) fn verify(app: &App, request: &Request) -> Answer {
     }
 }
 
-/// Receipts. 200 once everything in the body that concerns our senders is durable.
+/// 200 once everything in the body that concerns our senders is durable.
 pub(super) async fn receive(app: &App, request: &Request) -> Answer {
     let refused = || Problem::unauthorized("X-Hub-Signature-256 is missing or wrong");
     let signature = request.header(signature::HEADER).ok_or_else(refused)?;
-    let parsed = webhook::parse(&request.body, app.outbox.clock().now());
-    let concerned = parsed.as_ref().map(|notification| concerned(app, request, notification)).unwrap_or_default();
+    let now = app.outbox.clock().now();
+    let parsed = webhook::parse(&request.body, now);
+    let named = parsed.as_ref().map(|notification| named(app, request, notification)).unwrap_or_default();
+    let accounts = parsed.as_ref().map(|notification| of_accounts(app, request, notification)).unwrap_or_default();
     let mut proof = Proof { body: &request.body, signature, checked: Vec::new() };
-    let owners: HashMap<&PhoneNumberId, &OrgId> = concerned
-        .iter()
-        .filter(|(_, sender)| proof.holds_for(&sender.app_secret))
-        .map(|(org, sender)| (&sender.phone_number_id, org))
-        .collect();
-    let is_proven = !owners.is_empty() || (concerned.is_empty() && is_of_some_app(app, request, &mut proof));
+    let is_anonymous = named.is_empty();
+    let named: Vec<_> = named.into_iter().filter(|(_, sender)| proof.holds_for(&sender.app_secret)).collect();
+    let accounts: Vec<_> = accounts.into_iter().filter(|(_, sender)| proof.holds_for(&sender.app_secret)).collect();
+    let is_proven = match is_anonymous {
+        true => !accounts.is_empty() || is_of_some_app(app, request, &mut proof),
+        false => !named.is_empty(),
+    };
     if !is_proven {
         return Err(refused());
     }
@@ -63,24 +69,57 @@ pub(super) async fn receive(app: &App, request: &Request) -> Answer {
             return views::json(StatusCode::OK, &serde_json::json!({"status": "ignored"}));
         }
     };
-    let mut by_org: BTreeMap<OrgId, Vec<Receipt>> = BTreeMap::new();
+    let owners: HashMap<&PhoneNumberId, &(OrgId, Sender)> =
+        named.iter().map(|owner| (&owner.1.phone_number_id, owner)).collect();
+    let mut by_org: BTreeMap<&OrgId, (Vec<Receipt>, Vec<Inbound>)> = BTreeMap::new();
     let (mut skipped, mut strangers) = (0, 0);
     for change in notification.changes {
         skipped += change.skipped;
+        if let (Some(update), Some(waba_id)) = (change.template, &change.waba_id) {
+            tell_template(app, &accounts, waba_id, &update);
+        }
         match change.phone_number_id.as_ref().and_then(|number| owners.get(number)) {
-            Some(org) => by_org.entry((*org).clone()).or_default().extend(change.receipts),
-            None => strangers += change.receipts.len(),
+            Some((org, sender)) => {
+                let (receipts, inbound) = by_org.entry(org).or_default();
+                receipts.extend(change.receipts);
+                inbound.extend(change.inbound.into_iter().map(|item| arrived(app.outbox.clock(), sender, item, now)));
+            }
+            None => strangers += change.receipts.len() + change.inbound.len(),
         }
     }
     if skipped + strangers > 0 {
         tracing::info!(skipped, strangers, "a webhook held items that could not be read or concern no sender of ours");
     }
-    try_join_all(by_org.into_iter().map(|(org, receipts)| {
-        let outbox = app.outbox.clone();
-        async move { outbox.webhook(&org, receipts).await }
-    }))
-    .await?;
+    try_join_all(by_org.into_iter().map(|(org, (receipts, inbound))| app.outbox.webhook(org, receipts, inbound)))
+        .await?;
     views::json(StatusCode::OK, &serde_json::json!({"status": "recorded"}))
+}
+
+fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) -> Inbound {
+    Inbound {
+        id: clock.new_message_id(now),
+        provider_id: item.id,
+        sender: sender.phone_number_id.clone(),
+        sender_no: sender.no,
+        from: item.from,
+        user_id: item.user_id,
+        kind: item.kind,
+        opens_window: item.opens_window,
+        payload: item.raw,
+        at: item.at,
+        received_at: now,
+    }
+}
+
+/// Tells the organisations that have senders of this account; those whose secrets do not hold are not among them.
+fn tell_template(app: &App, proven: &[(OrgId, Sender)], waba_id: &str, update: &TemplateUpdate) {
+    let Some(is_usable) = update.is_usable() else { return };
+    let of_account = |(_, sender): &&(OrgId, Sender)| sender.waba_id.as_deref() == Some(waba_id);
+    let orgs: BTreeSet<&OrgId> = proven.iter().filter(of_account).map(|(org, _)| org).collect();
+    for org in orgs {
+        let template = TemplateKey { name: update.name.clone(), language: update.language.clone() };
+        app.outbox.template_status(org, TemplateStatus { waba_id: waba_id.to_owned(), template, is_usable });
+    }
 }
 
 /// The organisations that a request may concern: all, or the one that it names.
@@ -93,7 +132,7 @@ fn orgs(app: &App, request: &Request) -> Vec<Arc<Org>> {
 }
 
 /// The senders that a body names, with their organisations, each once.
-fn concerned(app: &App, request: &Request, notification: &Notification) -> Vec<(OrgId, Sender)> {
+fn named(app: &App, request: &Request, notification: &Notification) -> Vec<(OrgId, Sender)> {
     let named: HashSet<&PhoneNumberId> =
         notification.changes.iter().filter_map(|change| change.phone_number_id.as_ref()).collect();
     let only = request.header(ORG_HEADER);
@@ -103,6 +142,21 @@ fn concerned(app: &App, request: &Request, notification: &Notification) -> Vec<(
         is_meant.then(|| Some((org.id.clone(), org.sender(number)?.clone())))?
     };
     named.into_iter().filter_map(find).collect()
+}
+
+/// The senders of the accounts whose templates a body tells of.
+fn of_accounts(app: &App, request: &Request, notification: &Notification) -> Vec<(OrgId, Sender)> {
+    let of_templates = notification.changes.iter().filter(|change| change.template.is_some());
+    let accounts: HashSet<&str> = of_templates.filter_map(|change| change.waba_id.as_deref()).collect();
+    if accounts.is_empty() {
+        return Vec::new();
+    }
+    let is_of_one = |sender: &&Sender| sender.waba_id.as_deref().is_some_and(|account| accounts.contains(account));
+    let of_org = |org: &Arc<Org>| {
+        let senders = org.senders.iter().filter(is_of_one);
+        senders.map(|sender| (org.id.clone(), sender.clone())).collect::<Vec<_>>()
+    };
+    orgs(app, request).iter().flat_map(of_org).collect()
 }
 
 /// Whether any app that we know signed a body that names no sender of ours.

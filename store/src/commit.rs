@@ -2,7 +2,7 @@
 
 use domain::audit::{Block, Entry, Hash};
 use domain::org::Org;
-use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, Seq, State};
+use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, Seq, State};
 use serde::Serialize;
 
 use crate::backend::{StoreError, Write};
@@ -46,6 +46,9 @@ impl Commit {
         if let Some(due) = due_key(org, message, state) {
             self.mark(due);
         }
+        if let Some(expiry) = expiry_key(org, message, state) {
+            self.mark(expiry);
+        }
         if let Some(key) = &message.idempotency_key {
             self.put("idempotency key", keys::idempotency(org, key), &(id, fingerprint))?;
         }
@@ -56,16 +59,19 @@ impl Commit {
         Ok(())
     }
 
-    /// A message's next state; the due index and the provider-id index follow it.
+    /// A message's next state; the due index, the expiry index and the provider-id index follow it.
     pub fn moved(&mut self, message: &Message, before: &State, after: &State) -> Result<(), StoreError> {
         let (org, id) = (self.org, message.id);
         self.put("state", keys::state(org, id), after)?;
-        let (old, new) = (due_key(org, message, before), due_key(org, message, after));
-        if old != new {
-            self.writes.extend(old.map(Write::Delete));
-            self.writes.extend(new.map(|key| Write::Put(key, Vec::new())));
+        for key in [due_key, expiry_key] {
+            let (old, new) = (key(org, message, before), key(org, message, after));
+            if old != new {
+                self.writes.extend(old.map(Write::Delete));
+                self.writes.extend(new.map(|key| Write::Put(key, Vec::new())));
+            }
         }
-        for (no, attempt) in (1..).map(AttemptNo).zip(&after.attempts) {
+        for attempt in &after.attempts {
+            let no = attempt.no;
             let was_named = before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
             if let Some(provider_id) = attempt.provider_id.as_ref().filter(|_| !was_named) {
                 let attempt = AttemptRef { message: id, attempt: no };
@@ -78,6 +84,23 @@ impl Commit {
     /// The provider's answer to an attempt.
     pub fn response(&mut self, id: MessageId, attempt: AttemptNo, body: Vec<u8>) {
         self.writes.push(Write::Put(keys::response(self.org, id, attempt), body));
+    }
+
+    /// A message that a recipient wrote, the indexes it is found by, and the window that it opens.
+    pub fn received(&mut self, inbound: &Inbound) -> Result<(), StoreError> {
+        let (org, id) = (self.org, inbound.id);
+        self.put_parts("inbound message", inbound, |part| keys::inbound_part(org, id, part))?;
+        self.put("inbound id", keys::inbound_name(org, &inbound.sender, &inbound.provider_id), &id)?;
+        // No clock of Meta's that is fast may keep a window open. Each time has a key of its own, so one that comes late
+        // does not close what a later one has opened.
+        let opened_at = inbound.at.min(inbound.received_at);
+        for author in inbound.names() {
+            self.mark(keys::author_inbound(org, author, id));
+            if inbound.opens_window {
+                self.mark(keys::window(org, inbound.sender_no, author, opened_at));
+            }
+        }
+        Ok(())
     }
 
     /// An entry of the audit trail, also on its dossier's timeline.
@@ -158,4 +181,9 @@ impl Commit {
 fn due_key(org: OrgNo, message: &Message, state: &State) -> Option<Vec<u8>> {
     let lane = Lane::of(state, message.priority);
     state.due().map(|at| keys::due(org, message.sender, lane, at, message.id))
+}
+
+fn expiry_key(org: OrgNo, message: &Message, state: &State) -> Option<Vec<u8>> {
+    state.due()?;
+    message.expires_at.map(|at| keys::expiry(org, at, message.id))
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test suite, though not in a test")]
 
+mod inbound;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -35,6 +37,7 @@ pub fn run(mut open: impl FnMut() -> Arc<dyn Backend>) {
     commits_of_many_threads_are_all_durable(&Store::new(open()));
     an_older_owner_is_fenced_off(&Store::new(open()));
     purging_one_organisation_leaves_the_other(&Store::new(open()));
+    inbound::run(&mut open);
 }
 
 fn put(key: &[u8], value: &[u8]) -> Write {
@@ -179,7 +182,8 @@ fn the_due_index_follows_the_state(store: &Store) {
     let provider_id = ProviderId::new("wamid.3");
     let mut sent = sending.clone();
     sent.phase = Phase::Sent;
-    sent.attempts = vec![Attempt { provider_id: Some(provider_id.clone()), ..Attempt::begun(queued.updated_at) }];
+    sent.attempts =
+        vec![Attempt { provider_id: Some(provider_id.clone()), ..Attempt::begun(AttemptNo(1), queued.updated_at) }];
     let mut step = Commit::new(ORG, EPOCH);
     step.moved(&message, &sending, &sent).unwrap();
     step.response(message.id, AttemptNo(1), b"{}".to_vec());

@@ -16,10 +16,17 @@
 //! | `y` | hash of dossier, seq | (activity of a dossier) |
 //! | `t` | hash of recipient, message id | (messages to a recipient) |
 //! | `k` | hash of provider id, receipt kind | parked receipt |
+//! | `e` | expires at, message id | (unfinished messages that expire) |
+//! | `n` | message id, part | an inbound message |
+//! | `f` | hash of its author, message id | (inbound messages of an author) |
+//! | `u` | hash of our phone number and its provider id | its message id |
+//! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
+//!
+//! An author, in `f` and `w`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
-use domain::{AttemptNo, MessageId, OrgNo, ProviderId, SenderNo, Seq, Timestamp};
+use domain::{AttemptNo, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq, Timestamp, spelling};
 use sha2::{Digest, Sha256};
 
 use crate::records::Lane;
@@ -70,7 +77,7 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytk";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuw";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -115,7 +122,10 @@ pub(crate) fn due(org: OrgNo, sender: SenderNo, lane: Lane, at: Timestamp, id: M
 
 /// The due time within a key of the due index.
 pub(crate) fn due_at(key: &[u8]) -> Option<Timestamp> {
-    let bytes = key.get(8..16)?;
+    time(key.get(8..16)?)
+}
+
+fn time(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::from_be_bytes(bytes.try_into().ok()?)))
 }
 
@@ -161,6 +171,55 @@ pub(crate) fn recipient_message(org: OrgNo, to: &str, id: MessageId) -> Vec<u8> 
 
 pub(crate) fn parked(org: OrgNo, id: &ProviderId, kind: u8) -> Vec<u8> {
     key(b'k', org, &[&short(id.as_str()), &[kind]])
+}
+
+pub(crate) fn expiry(org: OrgNo, at: Timestamp, id: MessageId) -> Vec<u8> {
+    key(b'e', org, &[&at.as_millis().to_be_bytes(), id.as_bytes()])
+}
+
+/// The time within a key of the expiry index.
+pub(crate) fn expiry_at(key: &[u8]) -> Option<Timestamp> {
+    time(key.get(5..13)?)
+}
+
+pub(crate) fn inbound(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b'n', org, &[id.as_bytes()])
+}
+
+pub(crate) fn inbound_part(org: OrgNo, id: MessageId, part: u16) -> Vec<u8> {
+    key(b'n', org, &[id.as_bytes(), &part.to_be_bytes()])
+}
+
+/// The message id within a key of a part of an inbound message.
+pub(crate) fn inbound_of_part(key: &[u8]) -> Option<MessageId> {
+    key.get(5..21)?.try_into().ok().map(MessageId::from_bytes)
+}
+
+pub(crate) fn author_inbounds(org: OrgNo, author: &str) -> Vec<u8> {
+    key(b'f', org, &[&short(&spelling::canonical(author))])
+}
+
+pub(crate) fn author_inbound(org: OrgNo, author: &str, id: MessageId) -> Vec<u8> {
+    key(b'f', org, &[&short(&spelling::canonical(author)), id.as_bytes()])
+}
+
+pub(crate) fn inbound_name(org: OrgNo, sender: &PhoneNumberId, id: &ProviderId) -> Vec<u8> {
+    // No phone number id holds a line break.
+    key(b'u', org, &[&short(&format!("{sender}\n{}", id.as_str()))])
+}
+
+pub(crate) fn windows(org: OrgNo, sender: SenderNo, author: &str) -> Vec<u8> {
+    key(b'w', org, &[&sender.0.to_be_bytes(), &short(&spelling::canonical(author))])
+}
+
+pub(crate) fn window(org: OrgNo, sender: SenderNo, author: &str, at: Timestamp) -> Vec<u8> {
+    let author = short(&spelling::canonical(author));
+    key(b'w', org, &[&sender.0.to_be_bytes(), &author, &at.as_millis().to_be_bytes()])
+}
+
+/// The time at the end of a key of the window index.
+pub(crate) fn window_at(key: &[u8]) -> Option<Timestamp> {
+    time(key.last_chunk::<8>()?)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod commit;
 pub mod conformance;
 pub mod folder;
 pub mod group_commit;
+mod inbound;
 mod keys;
 pub mod memory;
 pub mod records;

@@ -55,12 +55,7 @@ impl Store {
 
     /// A message as accepted.
     pub fn message(&self, org: OrgNo, id: MessageId) -> Result<Option<Message>, StoreError> {
-        let mut bytes = Vec::new();
-        self.scan(keys::message(org, id), Order::Ascending, &mut |_, part| {
-            bytes.extend_from_slice(part);
-            ControlFlow::Continue(())
-        })?;
-        if bytes.is_empty() { Ok(None) } else { decode("message", &bytes).map(Some) }
+        self.parts("message", keys::message(org, id))
     }
 
     /// A message's state.
@@ -92,6 +87,21 @@ impl Store {
             keys::message_at_end(key),
         ) {
             (Some(at), Some(id)) => visit(DueEntry { at, id }),
+            (Some(_) | None, _) => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Unfinished messages that expire, soonest first, while `visit` says so.
+    pub fn expiring(
+        &self,
+        org: OrgNo,
+        visit: &mut dyn FnMut(Timestamp, MessageId) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(keys::of_kind(b'e', org), Order::Ascending, &mut |key, _| match (
+            keys::expiry_at(key),
+            keys::message_at_end(key),
+        ) {
+            (Some(at), Some(id)) => visit(at, id),
             (Some(_) | None, _) => ControlFlow::Continue(()),
         })
     }
@@ -174,6 +184,20 @@ impl Store {
 
     pub(crate) fn record<T: DeserializeOwned>(&self, kind: &'static str, key: &[u8]) -> Result<Option<T>, StoreError> {
         self.backend.get(key)?.map(|bytes| decode(kind, &bytes)).transpose()
+    }
+
+    /// A record of any length.
+    pub(crate) fn parts<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        prefix: Vec<u8>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut bytes = Vec::new();
+        self.scan(prefix, Order::Ascending, &mut |_, part| {
+            bytes.extend_from_slice(part);
+            ControlFlow::Continue(())
+        })?;
+        if bytes.is_empty() { Ok(None) } else { decode(kind, &bytes).map(Some) }
     }
 
     pub(crate) fn scan(&self, prefix: Vec<u8>, order: Order, visit: Visit<'_>) -> Result<(), StoreError> {

@@ -11,8 +11,10 @@
 mod accept;
 mod actor_tree;
 mod bad_input;
+mod chaos;
 mod commands;
 mod crashes;
+mod inbound;
 mod life;
 mod load;
 mod lost_answers;
@@ -21,6 +23,7 @@ mod organisations;
 mod outages;
 mod privacy;
 mod reading;
+mod scopes;
 mod shutdown;
 mod startup;
 mod support;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::{Failure, ProviderId};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
 use serde_json::Value;
 
 use crate::classify::Origin;
+use crate::usage;
 use crate::{Answer, Provider, SendRequest, envelope};
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -24,9 +25,6 @@ const BODY_MAX: usize = 64 * 1024;
 
 /// How much of an answer is kept.
 const KEPT_MAX: usize = 2048;
-
-/// A longer `Retry-After` is cut to this, so that no answer can stop a sender for good.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where and how to call.
 #[derive(Clone, Debug)]
@@ -177,8 +175,7 @@ fn root_cause(error: &reqwest::Error) -> String {
 
 async fn read(mut response: Response) -> Answer {
     let status = response.status();
-    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
+    let retry_after = usage::wait(response.headers());
     let mut body = Vec::new();
     let outcome = loop {
         match response.chunk().await {

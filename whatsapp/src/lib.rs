@@ -8,6 +8,7 @@ pub mod cloud_api;
 mod envelope;
 pub mod request;
 pub mod signature;
+mod usage;
 pub mod webhook;
 
 use std::fmt;

@@ -1,6 +1,8 @@
 //! Reads Meta's webhooks: every item by itself, so that a bad one never spoils the rest.
 
 mod compose;
+mod inbound;
+mod template;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +17,8 @@ use crate::classify::Origin;
 use crate::envelope;
 
 pub use compose::{StatusUpdate, compose};
+pub use inbound::InboundItem;
+pub use template::TemplateUpdate;
 
 /// What one webhook tells.
 #[derive(Debug)]
@@ -23,15 +27,21 @@ pub struct Notification {
     pub changes: Vec<Change>,
 }
 
-/// What it tells of one sender.
+/// What it tells of one sender, or of one account.
 #[derive(Default)]
 pub struct Change {
+    /// The WhatsApp business account, where it is told.
+    pub waba_id: Option<String>,
+    /// Meta's word for what it tells of, such as `messages`; empty for what could not be read.
+    pub field: String,
     /// The sender; `None` for fields that concern none, and for what could not be read.
     pub phone_number_id: Option<PhoneNumberId>,
     /// What became of messages that were sent.
     pub receipts: Vec<Receipt>,
-    /// What recipients wrote, as Meta's `messages` items.
-    pub inbound: Vec<Value>,
+    /// What recipients wrote.
+    pub inbound: Vec<InboundItem>,
+    /// What became of a template.
+    pub template: Option<TemplateUpdate>,
     /// How many items could not be read.
     pub skipped: usize,
 }
@@ -42,8 +52,8 @@ impl fmt::Debug for Change {
         let (receipts, inbound) = (self.receipts.len(), self.inbound.len());
         write!(
             f,
-            "Change({:?}: {receipts} receipts, {inbound} inbound, {} skipped)",
-            self.phone_number_id, self.skipped
+            "Change({} of {:?}: {receipts} receipts, {inbound} inbound, {} skipped)",
+            self.field, self.phone_number_id, self.skipped
         )
     }
 }
@@ -76,6 +86,8 @@ struct Envelope<'a> {
 #[derive(Deserialize)]
 struct Entry<'a> {
     #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
     changes: Option<Vec<&'a RawValue>>,
 }
 
@@ -95,6 +107,12 @@ struct ChangeValue<'a> {
     statuses: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     messages: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message_template_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message_template_language: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -128,35 +146,49 @@ pub fn parse(raw: &[u8], now: Timestamp) -> Result<Notification, NotAWebhook> {
     let mut changes = Vec::new();
     for entry in entries {
         match object::<Entry<'_>>(entry.get()) {
-            Some(entry) => changes.extend(entry.changes.into_iter().flatten().map(|change| read_change(change, now))),
+            Some(Entry { id, changes: told }) => {
+                let waba_id = id.map(plain).filter(|id| id.parse::<PhoneNumberId>().is_ok());
+                changes.extend(told.into_iter().flatten().map(|change| read_change(change, waba_id, now)));
+            }
             None => changes.push(Change { skipped: 1, ..Change::default() }),
         }
     }
     Ok(Notification { changes })
 }
 
-fn read_change(raw: &RawValue, now: Timestamp) -> Change {
+fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change {
     let Some(RawChange { field, value }) = object(raw.get()) else {
         return Change { skipped: 1, ..Change::default() };
     };
-    let value = value.unwrap_or_default();
-    let phone_number_id = value.metadata.and_then(|metadata| plain(metadata.phone_number_id?).parse().ok());
-    let mut change = Change { phone_number_id, ..Change::default() };
+    let mut value = value.unwrap_or_default();
+    let mut change = Change {
+        waba_id: waba_id.map(str::to_owned),
+        phone_number_id: value.metadata.take().and_then(|metadata| plain(metadata.phone_number_id?).parse().ok()),
+        ..Change::default()
+    };
     // Others, such as `calls`, have items of the same names with another meaning.
-    if field == "messages" {
-        for status in value.statuses.into_iter().flatten() {
-            match object(status.get()).and_then(|status| receipt(&status, now)) {
-                Some(receipt) => change.receipts.push(receipt),
-                None => change.skipped += 1,
+    match field.as_ref() {
+        "messages" => {
+            for status in value.statuses.into_iter().flatten() {
+                match object(status.get()).and_then(|status| receipt(&status, now)) {
+                    Some(receipt) => change.receipts.push(receipt),
+                    None => change.skipped += 1,
+                }
+            }
+            for message in value.messages.into_iter().flatten() {
+                match inbound::read(message, now) {
+                    Some(item) => change.inbound.push(item),
+                    None => change.skipped += 1,
+                }
             }
         }
-        for message in value.messages.into_iter().flatten() {
-            match object(message.get()) {
-                Some(message) => change.inbound.push(Value::Object(message)),
-                None => change.skipped += 1,
-            }
+        "message_template_status_update" => {
+            change.template = template::read(&value);
+            change.skipped += usize::from(change.template.is_none());
         }
+        _ => {}
     }
+    change.field = field.into_owned();
     change
 }
 

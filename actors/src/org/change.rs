@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use domain::Message;
+use domain::PhoneNumberId;
 use domain::audit::{By, Fact, Subject};
-use domain::org::{ApiKey, Org, PutOrg};
+use domain::org::{ApiKey, Org, Pause, PausedBy, PutOrg};
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
@@ -24,6 +25,10 @@ pub enum OrgChange {
     AddKey(ApiKey),
     /// The end of the API key of this id.
     RevokeKey(String),
+    /// Nothing more is sent by these senders; by none, if none is named. What Meta paused, a person may pause over.
+    Pause(Vec<PhoneNumberId>, Pause),
+    /// The same the other way round. A person resumes whatever paused it; `by` Meta only what Meta paused.
+    Resume(Vec<PhoneNumberId>, PausedBy),
     /// Its end. Its data is purged afterwards.
     Delete,
 }
@@ -37,6 +42,11 @@ pub(crate) struct ChangeRequest {
 impl State {
     pub(super) fn change(&mut self, request: ChangeRequest) -> Result<(), ActorProcessingErr> {
         let ChangeRequest { change, by, reply } = request;
+        if self.record.deleted_at.is_some() {
+            // Its end is on its way: the root will make it anew for whoever asks again.
+            let _ = reply.send(Err(ChangeError::Unavailable));
+            return Ok(());
+        }
         let committer = self.ctx.committer.clone();
         let planned = committer.reserve().map_err(ChangeError::from).and_then(|slot| {
             let (next, subject, fact) = self.plan_change(&change)?;
@@ -62,18 +72,20 @@ impl State {
         self.ledger.close(&mut draft)?;
         self.record = Arc::clone(&next);
         self.is_kept = true;
-        let (directory, me) = (Arc::clone(&self.ctx.directory), self.me.clone());
+        let (directory, me, root) = (Arc::clone(&self.ctx.directory), self.me.clone(), self.root.clone());
         self.submit(slot, draft, After::Record, move |result| {
-            let answer = match result {
-                Ok(()) => {
+            let answer = match (result, next.deleted_at) {
+                (Ok(()), None) => {
                     // Before the answer: whoever gets it may use a new key at once.
-                    match next.deleted_at {
-                        None => directory.list(Arc::clone(&next), me),
-                        Some(_) => directory.remove(&next.id),
-                    }
+                    directory.list(Arc::clone(&next), me);
                     Ok(next)
                 }
-                Err(_) => Err(ChangeError::Unavailable),
+                (Ok(()), Some(_)) => {
+                    directory.remove(&next.id);
+                    // The root answers, once the organisation can be made anew.
+                    return root.send(RootMsg::Deleted { record: next, reply });
+                }
+                (Err(_), _) => Err(ChangeError::Unavailable),
             };
             let _ = reply.send(answer);
         });
@@ -106,6 +118,21 @@ impl State {
                 }
                 (next, Subject::ApiKey(id.clone()), Fact::KeyRevoked)
             }
+            OrgChange::Pause(senders, pause) => {
+                let wins = |old: &Option<Pause>| pause.by == PausedBy::Operator || old.is_none();
+                for paused in pauses(&mut next, senders)? {
+                    if wins(paused) {
+                        *paused = Some(pause.clone());
+                    }
+                }
+                (next, subject_of(senders), Fact::Paused { reason: pause.reason.clone() })
+            }
+            OrgChange::Resume(senders, by) => {
+                for paused in pauses(&mut next, senders)? {
+                    paused.take_if(|pause| *by == PausedBy::Operator || pause.by == PausedBy::Meta);
+                }
+                (next, subject_of(senders), Fact::Resumed)
+            }
             OrgChange::Delete => {
                 next.deleted_at = Some(now);
                 (next, Subject::Organisation, Fact::OrgDeleted)
@@ -116,13 +143,12 @@ impl State {
     /// A change of the record is durable: the senders' actors and those who wait for them follow it.
     pub(super) async fn recorded(&mut self) -> Result<(), ActorProcessingErr> {
         if self.record.deleted_at.is_some() {
-            self.root.send(RootMsg::Deleted(self.record.id.clone()));
             return Ok(());
         }
         let record = Arc::clone(&self.record);
         self.providers.retain(|no, child| match record.senders.iter().find(|sender| sender.no == *no) {
             Some(sender) => {
-                child.address.send(ProviderMsg::Configure(Box::new(sender.clone())));
+                child.address.send(ProviderMsg::Configure(Box::new(record.effective(sender))));
                 true
             }
             None => {
@@ -137,6 +163,22 @@ impl State {
         }
         self.fill().await
     }
+}
+
+/// The pauses of the named senders; the organisation's own, if none is named.
+fn pauses<'a>(org: &'a mut Org, senders: &[PhoneNumberId]) -> Result<Vec<&'a mut Option<Pause>>, ChangeError> {
+    if senders.is_empty() {
+        return Ok(vec![&mut org.paused]);
+    }
+    if senders.iter().any(|id| org.sender(id).is_none()) {
+        return Err(ChangeError::NotFound);
+    }
+    let named = org.senders.iter_mut().filter(|sender| senders.contains(&sender.phone_number_id));
+    Ok(named.map(|sender| &mut sender.paused).collect())
+}
+
+fn subject_of(senders: &[PhoneNumberId]) -> Subject {
+    senders.first().map_or(Subject::Organisation, |sender| Subject::Sender(sender.clone()))
 }
 
 /// Ids of keys that came from the configuration file begin so.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::audit::{By, Entry, Fact, Subject};
 use domain::invariants;
 use domain::lifecycle::Move;
+use domain::outcome::ProviderError;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
 use store::{Commit, Head, Store, StoreError};
 
@@ -31,6 +32,8 @@ pub(super) struct Draft {
     pub(super) by: By,
     pub(super) changed: Vec<MessageId>,
     pub(super) named: Vec<ProviderId>,
+    /// Errors that receipts brought, which may hold for more than their messages.
+    pub(super) observed: Vec<(Arc<Message>, ProviderError)>,
 }
 
 impl Ledger {
@@ -43,7 +46,7 @@ impl Ledger {
 
     pub(super) fn draft(&self, at: Timestamp, by: By) -> Draft {
         let commit = Commit::new(self.org, self.head.epoch);
-        Draft { commit, at, by, changed: Vec::new(), named: Vec::new() }
+        Draft { commit, at, by, changed: Vec::new(), named: Vec::new(), observed: Vec::new() }
     }
 
     /// The latest state of a message, durable or not.
@@ -97,7 +100,8 @@ impl Ledger {
             draft.commit.response(message.id, attempt, body);
         }
         self.head.moved(Some(before.phase.status()), next.phase.status());
-        for (no, attempt) in (1..).map(AttemptNo).zip(&next.attempts) {
+        for attempt in &next.attempts {
+            let no = attempt.no;
             let was_named = before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
             if let Some(provider_id) = attempt.provider_id.as_ref().filter(|_| !was_named) {
                 self.named.insert(provider_id.clone(), AttemptRef { message: message.id, attempt: no });
@@ -131,7 +135,7 @@ impl Ledger {
         self.entry(draft, Subject::Message(message.id), fact, message.dossier.as_ref())
     }
 
-    fn entry(
+    pub(super) fn entry(
         &mut self,
         draft: &mut Draft,
         subject: Subject,

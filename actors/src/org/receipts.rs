@@ -1,4 +1,4 @@
-//! Receipts: a whole webhook in one commit, each item on its own. One that nobody knows is parked until its message is.
+//! Webhooks: a whole one in one commit, each item on its own. One that nobody knows is parked until its message is.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use domain::audit::By;
 use domain::lifecycle::{Decision, Event, decide};
 use domain::receipt::Receipt;
-use domain::{AttemptRef, ProviderId, Timestamp};
+use domain::{AttemptRef, Inbound, ProviderId, Timestamp};
 use ractor::ActorProcessingErr;
 use store::{Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use super::{After, State};
 
 pub(crate) struct Webhook {
     pub(crate) receipts: Vec<Receipt>,
+    pub(crate) inbound: Vec<Inbound>,
     pub(crate) reply: oneshot::Sender<Result<(), Unavailable>>,
 }
 
@@ -82,7 +83,7 @@ impl Lot {
 
 impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
-        let Webhook { receipts, reply } = webhook;
+        let Webhook { receipts, inbound, reply } = webhook;
         let committer = self.ctx.committer.clone();
         let slot = match committer.reserve() {
             Ok(slot) => slot,
@@ -98,12 +99,19 @@ impl State {
                 None => self.park(&mut draft, receipt)?,
             }
         }
+        for inbound in &inbound {
+            self.receive_inbound(&mut draft, inbound)?;
+        }
         self.join_parked(&mut draft)?;
         self.ledger.close(&mut draft)?;
+        let observed = std::mem::take(&mut draft.observed);
         // Handed in even when nothing changed: what a repeat repeats may itself still be on its way to the disk.
         self.submit(slot, draft, After::Changed, move |result| {
             let _ = reply.send(result.map_err(|_| Unavailable::Closed));
         });
+        for (message, error) in observed {
+            self.observe(&message, &error)?;
+        }
         Ok(())
     }
 
@@ -126,6 +134,7 @@ impl State {
         match decision {
             Ok(Decision::Move(step)) => {
                 self.ledger.apply(draft, &message, &before, *step, None)?;
+                draft.observed.extend(receipt.error.clone().map(|error| (message, error)));
             }
             Ok(Decision::Ignore(_)) => {}
             Err(_) => tracing::error!(message = %message.id, kind = %receipt.kind, "a receipt panicked; it is skipped"),

@@ -33,8 +33,13 @@ impl State {
     ) -> Result<(), ActorProcessingErr> {
         let now = self.ctx.clock.now();
         let Some(due) = state.due() else { return Ok(()) };
+        if let Some(at) = message.expires_at {
+            self.wake_at(at);
+        }
         if due > now {
             self.wake_at(due);
+        } else if self.is_paused(message.sender) {
+            // The due index keeps its place until the sender goes on.
         } else if !self.ctx.settings.enabled
             || self.crowded.contains(&message.sender)
             || (self.free_for(message.sender) == 0 && !self.make_room())
@@ -70,6 +75,7 @@ impl State {
 
     /// Moves in what is due, as far as there is room, and sets the alarm for what is due next.
     pub(super) async fn fill(&mut self) -> Result<(), ActorProcessingErr> {
+        self.expire()?;
         if !self.ctx.settings.enabled || self.ctx.is_draining() {
             return Ok(());
         }
@@ -85,7 +91,8 @@ impl State {
         self.crowded.clear();
         let settle = (1..self.record.next_sender).map(|no| (SenderNo(no), Lane::Settle));
         let lanes = [Lane::High, Lane::Normal, Lane::Low];
-        let send = lanes.into_iter().flat_map(|lane| self.record.senders.iter().map(move |sender| (sender.no, lane)));
+        let active = || self.record.senders.iter().filter(|sender| self.record.pause_of(sender).is_none());
+        let send = lanes.into_iter().flat_map(|lane| active().map(move |sender| (sender.no, lane)));
         for (sender, lane) in settle.chain(send).collect::<Vec<_>>() {
             let (due, next) = self.due(sender, lane, now)?;
             if let Some(at) = next {
@@ -147,7 +154,7 @@ impl State {
         self.alarm = Some((at, sleeper.abort_handle()));
     }
 
-    async fn spawn_message(
+    pub(super) async fn spawn_message(
         &mut self,
         message: Arc<Message>,
         state: Arc<MessageState>,
@@ -158,6 +165,7 @@ impl State {
         let args = message::Args {
             ctx: Arc::clone(&self.ctx),
             org: self.me.actor().get_derived(),
+            org_no: self.record.no,
             provider,
             message: Arc::clone(&message),
             state: Arc::clone(&state),
@@ -172,7 +180,7 @@ impl State {
     }
 
     /// The actor of a sender, started if need be; `None` for a number that the organisation no longer has.
-    async fn provider(&mut self, no: SenderNo) -> Result<Option<Address<ProviderMsg>>, ActorProcessingErr> {
+    pub(super) async fn provider(&mut self, no: SenderNo) -> Result<Option<Address<ProviderMsg>>, ActorProcessingErr> {
         if let Some(child) = self.providers.get(&no) {
             return Ok(Some(child.address.clone()));
         }
@@ -182,7 +190,12 @@ impl State {
             (_, Some(vitals)) => Arc::clone(vitals),
             (_, None) => Vitals::new(Kind::Provider, sender.phone_number_id.as_str(), self.ctx.clock.now()),
         };
-        let args = provider::Args { ctx: Arc::clone(&self.ctx), sender: sender.clone(), vitals: Arc::clone(&vitals) };
+        let args = provider::Args {
+            ctx: Arc::clone(&self.ctx),
+            org: self.me.actor().get_derived(),
+            sender: self.record.effective(sender),
+            vitals: Arc::clone(&vitals),
+        };
         let (actor, _) = ProviderActor::spawn_linked(None, ProviderActor, args, self.me.actor().get_cell()).await?;
         self.vitals.adopt(&vitals);
         let address = Address::new(actor, vitals);

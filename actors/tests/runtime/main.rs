@@ -11,6 +11,7 @@
 
 mod audit;
 mod crashes;
+mod inbound;
 mod intake;
 mod limits;
 mod manual;
@@ -18,6 +19,7 @@ mod orgs;
 mod provider;
 mod receipts;
 mod restarts;
+mod scopes;
 mod sending;
 mod support;
 mod takeover;

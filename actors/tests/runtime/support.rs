@@ -38,6 +38,8 @@ pub(crate) struct World {
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.policy.retry.jitter = 0.0;
+    // All go to one recipient, and pairs are limited in tests of their own.
+    settings.pair_limit.interval = Duration::ZERO;
     settings
 }
 
@@ -167,7 +169,7 @@ impl World {
     }
 
     pub(crate) async fn receive(&self, org: &OrgId, receipts: Vec<Receipt>) {
-        self.outbox.webhook(org, receipts).await.unwrap();
+        self.outbox.webhook(org, receipts, Vec::new()).await.unwrap();
     }
 }
 

@@ -11,7 +11,7 @@ use domain::outcome::{Outcome, ProviderError, Scope, Verdict};
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::retry::RetryPolicy;
 use domain::state::Status;
-use domain::{AttemptNo, Failure, Message, MessageId, OnUnknown, ProviderId, SenderNo, State, Timestamp};
+use domain::{AttemptNo, Failure, Message, MessageId, OnUnknown, ProviderId, SenderNo, State, Timestamp, Wait};
 
 pub(crate) const MINUTE: u64 = 60;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
@@ -215,6 +215,16 @@ pub(crate) fn failed_receipt_without_code(no: u16) -> Event {
 pub(crate) fn receipt(no: u16, kind: ReceiptKind, error: Option<ProviderError>) -> Event {
     let receipt = Receipt { provider_id: wamid(no), attempt: None, kind, at: START, error, pricing: None };
     Event::Receipt { attempt: AttemptNo(no), receipt: Box::new(receipt) }
+}
+
+/// Held for a minute by its pair.
+pub(crate) fn hold() -> Event {
+    Event::Hold { until: START.after(Duration::from_secs(MINUTE)), wait: Wait::Pair }
+}
+
+/// Shut in by its template until a minute from the start.
+pub(crate) fn shut_in() -> Given {
+    queued().on(Event::Hold { until: START.after(Duration::from_secs(MINUTE)), wait: Wait::Template })
 }
 
 pub(crate) fn crash() -> Event {

@@ -82,6 +82,7 @@ impl Row {
 pub(crate) enum Said {
     Accepted,
     RetryScheduled,
+    Postponed,
     OutcomeUnknown,
     Resending,
     Failed,
@@ -95,6 +96,7 @@ pub(crate) fn said(fact: &Fact) -> Said {
     match fact {
         Fact::Accepted { .. } => Said::Accepted,
         Fact::RetryScheduled { .. } => Said::RetryScheduled,
+        Fact::Postponed { .. } => Said::Postponed,
         Fact::OutcomeUnknown { .. } => Said::OutcomeUnknown,
         Fact::Resending { .. } => Said::Resending,
         Fact::Failed { .. } => Said::Failed,
@@ -118,7 +120,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Expiry, Lapse, Accepted, Refused, NotSent, Unknown,
+    Turn, Hold, Release, WindowClosed, Expiry, Lapse, Accepted, Refused, NotSent, Unknown,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -127,6 +129,9 @@ impl Kind {
     pub(crate) fn of(event: &Event) -> Self {
         match event {
             Event::Turn => Self::Turn,
+            Event::Hold { .. } => Self::Hold,
+            Event::Release => Self::Release,
+            Event::WindowClosed => Self::WindowClosed,
             Event::Expiry => Self::Expiry,
             Event::Lapse => Self::Lapse,
             Event::Settled { outcome: Outcome::Accepted(_), .. } => Self::Accepted,

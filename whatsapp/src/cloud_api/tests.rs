@@ -208,7 +208,7 @@ async fn an_answer_is_kept_up_to_a_limit_and_never_read_without_end() {
 async fn a_wait_that_the_answer_asks_for_is_passed_on() {
     for (value, wait) in [
         ("7", Some(Duration::from_secs(7))),
-        ("99999999999", Some(RETRY_AFTER_MAX)),
+        ("99999999999", Some(crate::usage::WAIT_MAX)),
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("-1", None),
     ] {

@@ -1,5 +1,8 @@
 //! Webhooks as they come, good and bad.
 
+mod inbound;
+mod template;
+
 use super::*;
 use domain::outcome::{Class, Scope, Verdict};
 use domain::{AttemptNo, AttemptRef, MessageId};
@@ -136,17 +139,6 @@ fn an_escaped_id_is_the_same_id() {
         .replace("wamid.A/B", r"wam\u0069d.A\/B");
     let notification = parse(escaped.as_bytes(), NOW).unwrap();
     assert_eq!(notification.changes[0].receipts[0].provider_id.as_str(), "wamid.A/B");
-}
-
-#[test]
-fn inbound_messages_are_handed_on_as_they_came() {
-    let text = json!({"from": "4915112345678", "id": "wamid.I", "timestamp": "1767225600", "type": "text",
-        "text": {"body": "Grüße 👋"}});
-    let mut webhook = with_statuses(&json!(null));
-    webhook["entry"][0]["changes"][0]["value"]["messages"] = json!([text, "bad", null]);
-    let change = read_one(&webhook);
-    assert_eq!((change.inbound, change.skipped), (vec![text], 2));
-    assert_eq!(change.phone_number_id.unwrap().as_str(), "1066");
 }
 
 #[test]

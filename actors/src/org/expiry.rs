@@ -1,0 +1,54 @@
+//! Messages whose `expiresAt` comes while they wait without an actor: held by a pause, crowded out, or switched off.
+
+use std::ops::ControlFlow;
+
+use domain::MessageId;
+use domain::audit::By;
+use domain::lifecycle::{Decision, Event, decide};
+use ractor::ActorProcessingErr;
+
+use super::{After, State};
+
+/// Messages that one commit ends; the rest follows at once.
+const BATCH_MAX: usize = 500;
+
+impl State {
+    /// Ends what has expired, and sets the alarm for what expires next.
+    pub(super) fn expire(&mut self) -> Result<(), ActorProcessingErr> {
+        let now = self.ctx.clock.now();
+        let (mut expired, mut next): (Vec<MessageId>, _) = (Vec::new(), None);
+        self.ctx.store.expiring(self.record.no, &mut |at, id| {
+            if at > now || expired.len() >= BATCH_MAX {
+                next = Some(at);
+                return ControlFlow::Break(());
+            }
+            // One with an actor sees to it itself.
+            if self.ledger.desk.card(id).is_none() {
+                expired.push(id);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(at) = next {
+            self.wake_at(at);
+        }
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let committer = self.ctx.committer.clone();
+        let Ok(slot) = committer.reserve() else { return Ok(()) };
+        let mut draft = self.ledger.draft(now, By::System);
+        for id in expired {
+            let Some((message, before)) = self.ledger.latest(id)? else { continue };
+            // One that is being sent is past expiring.
+            let decision = decide(&message, &before, &Event::Expiry, &self.ctx.settings.policy, now, 0.0);
+            if let Decision::Move(step) = decision {
+                self.ledger.apply(&mut draft, &message, &before, *step, None)?;
+            }
+        }
+        if !draft.changed.is_empty() {
+            self.ledger.close(&mut draft)?;
+            self.submit(slot, draft, After::Changed, |_| ());
+        }
+        Ok(())
+    }
+}

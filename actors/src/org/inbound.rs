@@ -1,0 +1,61 @@
+//! What recipients write: kept once, however often Meta repeats it, and shown where the last message to them belongs.
+
+use std::collections::{HashSet, VecDeque};
+
+use domain::audit::{Fact, Subject};
+use domain::{Dossier, Inbound, PhoneNumberId, ProviderId, Seq};
+use store::StoreError;
+
+use super::State;
+use super::ledger::Draft;
+
+type Name = (PhoneNumberId, ProviderId);
+
+/// Inbound messages in commits on their way: the store does not find them yet.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    names: HashSet<Name>,
+    /// With the audit entries that came with them: what is durable is durable up to an entry.
+    order: VecDeque<(Seq, Name)>,
+}
+
+impl Arrivals {
+    fn note(&mut self, seq: Seq, name: Name) {
+        self.names.insert(name.clone());
+        self.order.push_back((seq, name));
+    }
+
+    /// Everything up to this entry is durable.
+    pub(super) fn landed(&mut self, seq: Seq) {
+        while let Some((_, name)) = self.order.pop_front_if(|(noted, _)| *noted <= seq) {
+            self.names.remove(&name);
+        }
+    }
+}
+
+impl State {
+    /// Adds an inbound message to a draft, unless it is a repeat.
+    pub(super) fn receive_inbound(&mut self, draft: &mut Draft, inbound: &Inbound) -> Result<(), StoreError> {
+        let org = self.record.no;
+        let name = (inbound.sender.clone(), inbound.provider_id.clone());
+        let is_repeat = self.arrivals.names.contains(&name)
+            || self.ctx.store.inbound_id(org, &inbound.sender, &inbound.provider_id)?.is_some();
+        if is_repeat {
+            return Ok(());
+        }
+        let dossier = self.dossier_of_last_message_to(inbound)?;
+        draft.commit.received(inbound)?;
+        let fact = Fact::Received { kind: inbound.kind.clone() };
+        let seq = self.ledger.entry(draft, Subject::Inbound(inbound.id), fact, dossier.as_ref())?;
+        self.arrivals.note(seq, name);
+        Ok(())
+    }
+
+    /// Nobody answers a message before it is durable, so the store knows it.
+    fn dossier_of_last_message_to(&self, inbound: &Inbound) -> Result<Option<Dossier>, StoreError> {
+        let (store, org) = (&self.ctx.store, self.record.no);
+        let Some(author) = &inbound.from else { return Ok(None) };
+        let Some(id) = store.latest_message_to(org, author.as_str())? else { return Ok(None) };
+        Ok(store.message(org, id)?.and_then(|message| message.dossier))
+    }
+}

@@ -1,0 +1,160 @@
+//! What an answer says of more than its message: of its recipient, its template, its sender, or all of an account.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::org::{PausedBy, Secret};
+use domain::outcome::{Class, ProviderError, Scope};
+use domain::{Message, SenderNo, Timestamp};
+
+use super::{PAUSE_IN, ProviderMsg, Refusal, State};
+
+/// An answer or a receipt, as far as it concerns more than its message.
+pub(crate) struct Observation {
+    pub(crate) message: Arc<Message>,
+    /// The token that the call was made with; `None` for a receipt.
+    pub(crate) token: Option<Secret>,
+    /// `None`: Meta took the message.
+    pub(crate) error: Option<ProviderError>,
+    /// How long Meta wants to be left alone, if it says so.
+    pub(crate) rest: Option<Duration>,
+}
+
+/// What a ProviderActor tells its OrgActor.
+pub(crate) enum FromProvider {
+    /// Numbers of the same account or app are to slow down, too.
+    Throttled { sender: SenderNo, scope: Scope, rest: Option<Duration> },
+    /// Meta refuses all that the sender, or more, sends.
+    Blocked(Refusal),
+    /// A template is shut; numbers of the same account cannot use it either.
+    TemplateShut { sender: SenderNo, observation: Box<Observation> },
+    /// Meta takes messages of a sender that its refusals had paused.
+    Works(SenderNo),
+    /// Time to try one message of a paused sender.
+    WantsProbe(SenderNo),
+}
+
+/// What holds a message at its sender.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) template_until: Option<Timestamp>,
+    pub(crate) pair_until: Option<Timestamp>,
+    /// How long until the sender has a token.
+    pub(crate) rate_wait: Option<Duration>,
+    pub(crate) is_full: bool,
+    /// How many go before it, if it waits here for its turn.
+    pub(crate) ahead: Option<usize>,
+    pub(crate) per_second: f64,
+}
+
+impl State {
+    pub(super) fn observed(&mut self, observation: Observation) {
+        let now = self.ctx.clock.now();
+        let Some(error) = observation.error.clone() else { return self.worked(&observation) };
+        match (error.verdict.class, error.verdict.scope) {
+            (Class::Throttled, Scope::Pair | Scope::Recipient) => {
+                self.pairs.refused(&observation.message.to, now);
+            }
+            (Class::Throttled | Class::Blocked, Scope::Template) => {
+                if let Some(template) = observation.message.template() {
+                    let is_news = self.templates.shut_until(&template, now).is_none();
+                    self.templates.refused(template, now);
+                    if is_news && observation.token.is_some() {
+                        let observation = Box::new(Observation { token: None, ..observation });
+                        self.tell_org(FromProvider::TemplateShut { sender: self.sender.no, observation });
+                    }
+                }
+            }
+            (Class::Throttled, scope) => {
+                self.pace.throttled(self.ctx.clock.uptime(), observation.rest);
+                if matches!(scope, Scope::Account | Scope::App) {
+                    let rest = observation.rest;
+                    self.tell_org(FromProvider::Throttled { sender: self.sender.no, scope, rest });
+                }
+            }
+            (Class::Blocked, _) => {
+                // A refusal of the token before this one says nothing: calls with it were still under way.
+                let is_current = observation.token.as_ref().is_none_or(|token| *token == self.sender.access_token);
+                if is_current && self.sender.paused.is_none() {
+                    self.stopped_until = self.ctx.clock.uptime() + PAUSE_IN;
+                    self.tell_org(FromProvider::Blocked((self.sender.no, error)));
+                }
+            }
+            (Class::Transient | Class::Deferred | Class::Permanent, _) => {}
+        }
+    }
+
+    fn worked(&mut self, observation: &Observation) {
+        self.pace.took(self.ctx.clock.uptime());
+        self.pairs.accepted(&observation.message.to);
+        if !self.templates.is_empty()
+            && let Some(template) = observation.message.template()
+        {
+            self.templates.open(&template);
+        }
+        if self.is_paused_by_meta() {
+            self.tell_org(FromProvider::Works(self.sender.no));
+        }
+    }
+
+    fn is_paused_by_meta(&self) -> bool {
+        self.sender.paused.as_ref().is_some_and(|pause| pause.by == PausedBy::Meta)
+    }
+
+    /// Follows a change of the sender's pause: one that Meta's refusals caused is probed, ever more rarely.
+    pub(super) fn follow_pause(&mut self) {
+        if !self.is_paused_by_meta() {
+            self.cancel_probe();
+            self.probes.reset();
+        } else if self.probe.is_none() {
+            self.plan_probe();
+        }
+    }
+
+    fn plan_probe(&mut self) {
+        self.probe_no += 1;
+        let (me, no, wait) = (self.me.clone(), self.probe_no, self.probes.next_pause());
+        let sleeper = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            me.send(ProviderMsg::Probe(no));
+        });
+        self.probe = Some(sleeper.abort_handle());
+    }
+
+    pub(super) fn cancel_probe(&mut self) {
+        // It may be on its way already.
+        self.probe_no += 1;
+        self.may_probe = false;
+        if let Some(probe) = self.probe.take() {
+            probe.abort();
+        }
+    }
+
+    pub(super) fn begin_probe(&mut self, no: u64) {
+        if no == self.probe_no && self.is_paused_by_meta() {
+            // Planned now, in case nothing asks or the answer is lost.
+            self.plan_probe();
+            self.may_probe = true;
+            self.tell_org(FromProvider::WantsProbe(self.sender.no));
+        }
+    }
+
+    fn tell_org(&self, mail: FromProvider) {
+        // If the OrgActor is gone, this actor is being killed with it.
+        let _ = self.org.cast(mail);
+    }
+
+    pub(super) fn explain(&mut self, message: &Message) -> Held {
+        let (now, uptime) = (self.ctx.clock.now(), self.ctx.clock.uptime());
+        let place = self.places.get(&message.id);
+        let rest = self.pace.rests_until().saturating_sub(uptime);
+        Held {
+            template_until: message.template().and_then(|template| self.templates.shut_until(&template, now)),
+            pair_until: self.pairs.next_free(&message.to, now).filter(|_| place.is_none()),
+            rate_wait: if rest.is_zero() { self.bucket.wait(uptime) } else { Some(rest) },
+            is_full: self.out >= self.ctx.settings.max_concurrent,
+            ahead: place.map(|place| self.queue.range(..place).count()),
+            per_second: self.pace.at(uptime),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a receipt does to a message: it only ever raises how far the message came, unless it reports a failure.
+
+use std::time::Duration;
+
+use super::{Decision, Ignored, Step, rank};
+use crate::audit::{Fact, ReceiptEffect};
+use crate::ids::AttemptNo;
+use crate::outcome::ProviderError;
+use crate::receipt::{Receipt, ReceiptKind};
+use crate::state::{AttemptStatus, Failure, Phase};
+use crate::time::Timestamp;
+
+impl Step<'_> {
+    pub(super) fn receipt(mut self, no: AttemptNo, receipt: &Receipt) -> Decision {
+        let Some(attempt) = self.next.attempt_mut(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };
+        if attempt.receipts.has(receipt.kind) {
+            return Decision::Ignore(Ignored::Repeated);
+        }
+        attempt.receipts.note(receipt.kind);
+        self.name(no, &receipt.provider_id);
+        let effect = match receipt.kind {
+            ReceiptKind::Failed => self.failed_by_receipt(no, receipt),
+            ReceiptKind::Sent => self.proved(no, receipt, Phase::Sent),
+            ReceiptKind::Delivered => self.proved(no, receipt, Phase::Delivered),
+            ReceiptKind::Read => self.proved(no, receipt, Phase::Read),
+        };
+        // Before what follows from it (a retry, a failure), the trail says what came.
+        self.facts.insert(0, Fact::Receipt { attempt: no, receipt: Box::new(receipt.clone()), effect });
+        self.done()
+    }
+
+    /// A receipt proves that the provider took the attempt and how far it came.
+    fn proved(&mut self, no: AttemptNo, receipt: &Receipt, reached: Phase) -> ReceiptEffect {
+        // `sent` only repeats an acceptance: of an attempt that a `failed` receipt has ended, it proves nothing.
+        let contradicted = self.next.attempt(no).is_some_and(|attempt| attempt.receipts.has(ReceiptKind::Failed));
+        if reached == Phase::Sent && contradicted {
+            return ReceiptEffect::Kept;
+        }
+        self.finish(no, AttemptStatus::Accepted, None);
+        self.note_times(no, receipt.at, reached);
+        if rank(reached) <= rank(self.next.phase) {
+            return ReceiptEffect::Kept;
+        }
+        let ended = matches!(self.next.phase, Phase::Failed | Phase::Cancelled);
+        self.next.phase = reached;
+        self.next.failure = None;
+        if ended { ReceiptEffect::Overruled } else { ReceiptEffect::Applied }
+    }
+
+    /// Each time is the earliest that fits what came, so that the order in which receipts come makes no difference.
+    /// Meta's times are whole seconds, rounded down: within that second our own clock knows better, and no time lies
+    /// before the attempt's start.
+    fn note_times(&mut self, no: AttemptNo, at: Timestamp, reached: Phase) {
+        let started = self.next.attempt(no).map_or(at, |attempt| attempt.started_at);
+        let at = if self.now.since(at) < Duration::from_secs(1) { self.now } else { at };
+        let at = at.max(started);
+        let earliest = |time: &mut Option<Timestamp>| *time = Some(time.map_or(at, |known| known.min(at)));
+        earliest(&mut self.next.sent_at);
+        if rank(reached) >= rank(Phase::Delivered) {
+            earliest(&mut self.next.delivered_at);
+        }
+        if reached == Phase::Read {
+            earliest(&mut self.next.read_at);
+        }
+    }
+
+    fn failed_by_receipt(&mut self, no: AttemptNo, receipt: &Receipt) -> ReceiptEffect {
+        let known = self.next.attempt(no).map(|attempt| attempt.receipts).unwrap_or_default();
+        if known.has(ReceiptKind::Delivered) || known.has(ReceiptKind::Read) {
+            return ReceiptEffect::Anomaly;
+        }
+        let failure = receipt.error.as_ref().map_or_else(
+            || Failure::new("FAILED_BY_RECEIPT", "Meta reported a failure without a code"),
+            ProviderError::failure,
+        );
+        self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
+        let decides = match self.next.phase {
+            Phase::Sending { .. } => self.next.latest() == Some(no),
+            Phase::Sent => !self.next.attempts.iter().any(|attempt| attempt.status == AttemptStatus::Accepted),
+            Phase::Queued { .. } | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => false,
+        };
+        if !decides {
+            return ReceiptEffect::Kept;
+        }
+        self.next.sent_at = None;
+        let open = self.next.attempts.last().filter(|attempt| attempt.status == AttemptStatus::Sending);
+        match (open.map(|attempt| attempt.started_at), &receipt.error) {
+            // Nothing proves any more that it was sent, but a later attempt is still under way: that one decides.
+            (Some(started_at), _) => {
+                self.next.phase = Phase::Sending { due: started_at.after(self.policy.stale_after) };
+                self.next.failure = Some(failure);
+            }
+            (None, Some(error)) => self.refused(no, error),
+            (None, None) => self.end(no, failure),
+        }
+        ReceiptEffect::Applied
+    }
+}

@@ -1,0 +1,141 @@
+//! Retrying and calling back many messages by a filter: counted first if wished, bounded, and resumable by a cursor. Each
+//! message is decided, committed and audited like a single one.
+
+use actors::{Manual, ManualError};
+use domain::fields::Fields;
+use domain::state::Status;
+use domain::{Message, MessageId, PhoneNumberId, State, Timestamp};
+use futures_util::future::join_all;
+use http::StatusCode;
+use serde_json::{Value, json};
+use store::search::MessageFilter;
+
+use super::auth::Caller;
+use super::messages::blocking;
+use super::problem::Problem;
+use super::request::Request;
+use super::{Answer, App, views};
+
+/// Messages that one call changes, unless it asks for fewer or more.
+const LIMIT: u64 = 1000;
+/// Messages that one call changes at most; the next one goes on from `nextCursor`.
+const LIMIT_MAX: u64 = 10_000;
+/// Messages that are read and changed together.
+const BATCH: usize = 200;
+
+struct Bulk {
+    status: Status,
+    dossier: Option<String>,
+    error_code: Option<String>,
+    from: Option<PhoneNumberId>,
+    created_after: Option<Timestamp>,
+    created_before: Option<Timestamp>,
+    dry_run: bool,
+    limit: u64,
+    cursor: Option<MessageId>,
+}
+
+impl Bulk {
+    /// Reads the body. `status` is the only one that `wish` can do anything about.
+    fn parse(request: &Request, wish: Manual) -> Result<Self, Problem> {
+        let body = request.json()?;
+        let status = match wish {
+            Manual::Retry => Status::Failed,
+            Manual::Cancel => Status::Queued,
+        };
+        let mut fields = Fields::new(&body, "");
+        fields.one_of("status", &[(status.as_str(), ())]);
+        let dossier = match fields.value("dossierId") {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            None => None,
+            Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                fields.refuse("dossierId", "must be a number or a string");
+                None
+            }
+        };
+        let error_code = fields.short_text("errorCode", 100).map(str::to_owned);
+        let from = fields.parsed("from");
+        let created_after = fields.parsed("createdAfter");
+        let created_before = fields.parsed("createdBefore");
+        let dry_run = fields.value("dryRun").map(|value| value.as_bool().ok_or("must be true or false"));
+        let limit = fields.value("limit").map(|value| value.as_u64().filter(|n| (1..=LIMIT_MAX).contains(n)));
+        let cursor = fields.parsed("cursor");
+        if let Some(Err(message)) = dry_run {
+            fields.refuse("dryRun", message);
+        }
+        if limit == Some(None) {
+            fields.refuse("limit", format!("must be a whole number from 1 to {LIMIT_MAX}"));
+        }
+        let errors = fields.finish();
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        Ok(Self {
+            status,
+            dossier,
+            error_code,
+            from,
+            created_after,
+            created_before,
+            dry_run: matches!(dry_run, Some(Ok(true))),
+            limit: limit.flatten().unwrap_or(LIMIT),
+            cursor,
+        })
+    }
+
+    fn matches(&self, message: &Message, state: &State) -> bool {
+        let code = state.failure.as_ref().map(|failure| failure.code.as_str());
+        self.error_code.as_deref().is_none_or(|wanted| code == Some(wanted))
+            && self.from.as_ref().is_none_or(|from| *from == message.from)
+            && self.created_after.is_none_or(|at| message.created_at >= at)
+            && self.created_before.is_none_or(|at| message.created_at < at)
+    }
+}
+
+pub(super) async fn retry(app: &App, request: &Request, caller: Caller) -> Answer {
+    run(app, request, caller, Manual::Retry).await
+}
+
+pub(super) async fn cancel(app: &App, request: &Request, caller: Caller) -> Answer {
+    run(app, request, caller, Manual::Cancel).await
+}
+
+async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answer {
+    let bulk = Bulk::parse(request, wish)?;
+    let (mut matched, mut done, mut skipped) = (0u64, 0u64, 0u64);
+    let mut cursor = bulk.cursor;
+    loop {
+        let filter = MessageFilter { dossier: bulk.dossier.clone(), to: None, status: Some(bulk.status) };
+        let (store, no, before) = (app.outbox.store().clone(), caller.org.no, cursor);
+        let left = usize::try_from(bulk.limit - matched).unwrap_or(BATCH).min(BATCH);
+        let page = blocking(move || store.messages(no, &filter, before, left)).await?;
+        // Newest first: beyond this page, all are older.
+        let is_past =
+            page.items.last().is_some_and(|(message, _)| bulk.created_after.is_some_and(|at| message.created_at < at));
+        let ids: Vec<MessageId> = page
+            .items
+            .iter()
+            .filter(|(message, state)| bulk.matches(message, state))
+            .map(|(message, _)| message.id)
+            .collect();
+        matched += u64::try_from(ids.len()).unwrap_or(0);
+        if !bulk.dry_run {
+            let wishes = ids.iter().map(|id| app.outbox.manual(&caller.org.id, *id, wish, caller.by.clone()));
+            for result in join_all(wishes).await {
+                match result {
+                    Ok(_) => done += 1,
+                    // It moved on in between.
+                    Err(ManualError::WrongState | ManualError::NotFound) => skipped += 1,
+                    Err(error @ ManualError::Unavailable) => return Err(error.into()),
+                }
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() || is_past || matched >= bulk.limit {
+            let next = cursor.filter(|_| !is_past).map(|id| id.to_string());
+            let body = json!({"dryRun": bulk.dry_run, "matched": matched, "done": done, "skipped": skipped, "nextCursor": next});
+            return views::json(StatusCode::OK, &body);
+        }
+    }
+}

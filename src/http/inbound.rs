@@ -1,0 +1,34 @@
+//! What recipients wrote.
+
+use domain::message::Recipient;
+use http::StatusCode;
+use serde_json::json;
+
+use super::auth::Caller;
+use super::messages::blocking;
+use super::request::Request;
+use super::{Answer, App, views};
+
+const PAGE_MAX: usize = 200;
+
+pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
+    request.only(&["from", "limit", "cursor"])?;
+    let rule = "must be a phone number in E.164, or Meta's id of a user such as US.13491208655302741918";
+    let from = request.parsed("from", rule, author)?;
+    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
+    let before = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let page = blocking(move || store.inbound_page(no, from.as_deref(), before, limit)).await?;
+    let items: Vec<_> = page.items.iter().map(|inbound| views::inbound(&caller.org.id, inbound)).collect();
+    let next = page.next.map(|id| id.to_string());
+    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": next}))
+}
+
+/// A '+' in a query means a blank: a number may come with either.
+fn author(text: &str) -> Option<String> {
+    let is_user_id = |id: &&str| id.contains('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+    match text.replace(' ', "+").parse::<Recipient>() {
+        Ok(number) => Some(number.as_str().to_owned()),
+        Err(_) => Some(text).filter(is_user_id).map(str::to_owned),
+    }
+}

@@ -1,0 +1,81 @@
+//! What recipients write, of every type there is or will be: the item is kept as it came, and read only for what is
+//! common to all.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use domain::message::Recipient;
+use domain::{ProviderId, Timestamp};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{object, plain, whole};
+
+/// Meta's words for types and its ids of users are shorter; what is longer is none.
+const WORD_MAX: usize = 64;
+const USER_ID_MAX: usize = 200;
+
+/// A message that a recipient wrote.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InboundItem {
+    /// Meta's id of it.
+    pub id: ProviderId,
+    /// Who wrote it; `None` for one who shows no phone number.
+    pub from: Option<Recipient>,
+    /// Meta's id of who wrote it, if it tells one.
+    pub user_id: Option<String>,
+    /// Meta's word for its type; `unknown` if there is none.
+    pub kind: String,
+    /// Whether it opens the customer service window.
+    pub opens_window: bool,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Meta's item, as JSON text.
+    pub raw: Arc<[u8]>,
+}
+
+impl fmt::Debug for InboundItem {
+    /// The type only: the rest is private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InboundItem({})", self.kind)
+    }
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    from: Option<&'a RawValue>,
+    #[serde(borrow)]
+    from_user_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    group_id: Option<&'a RawValue>,
+}
+
+/// `None` if it lacks an id: it could not be told from a repeat of itself. `now` stands in for its time.
+pub(super) fn read(raw: &RawValue, now: Timestamp) -> Option<InboundItem> {
+    let item: Item<'_> = object(raw.get())?;
+    if item.id.is_empty() {
+        return None;
+    }
+    let kind: Option<String> = item.r#type.and_then(whole);
+    let kind = kind.filter(|kind| (1..=WORD_MAX).contains(&kind.len())).unwrap_or_else(|| "unknown".to_owned());
+    let user_id: Option<String> = item.from_user_id.and_then(whole);
+    Some(InboundItem {
+        id: ProviderId::new(&item.id),
+        // Meta leaves the '+' out.
+        from: item.from.and_then(|from| format!("+{}", plain(from).trim_start_matches('+')).parse().ok()),
+        user_id: user_id.filter(|id| (1..=USER_ID_MAX).contains(&id.len())),
+        // Meta tells of users by `system` messages: they did not write. Groups have windows of their own.
+        opens_window: kind != "system" && item.group_id.is_none(),
+        kind,
+        at: item.timestamp.and_then(|at| plain(at).parse().ok()).map_or(now, Timestamp::from_secs),
+        raw: raw.get().as_bytes().into(),
+    })
+}

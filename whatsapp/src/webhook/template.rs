@@ -1,0 +1,36 @@
+//! What becomes of templates.
+
+use super::{ChangeValue, plain, whole};
+
+/// A change of a template's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateUpdate {
+    /// Meta's word for what happened, such as `APPROVED` or `PAUSED`.
+    pub event: String,
+    /// The template's name.
+    pub name: String,
+    /// Its language's code, as in a send: `en_US`.
+    pub language: String,
+}
+
+impl TemplateUpdate {
+    /// Whether the template may be used from now on. `None` where that is for the next send to find out: a template that
+    /// is gone for good must let its messages fail, not wait.
+    pub fn is_usable(&self) -> Option<bool> {
+        match self.event.as_str() {
+            "APPROVED" | "REINSTATED" | "UNARCHIVED" => Some(true),
+            "PAUSED" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// `None` if it lacks the event, the name or the language.
+pub(super) fn read(value: &ChangeValue<'_>) -> Option<TemplateUpdate> {
+    Some(TemplateUpdate {
+        event: plain(value.event?).to_owned(),
+        name: whole(value.message_template_name?)?,
+        // Meta's examples have `en-US` where a send needs `en_US`.
+        language: plain(value.message_template_language?).replace('-', "_"),
+    })
+}
