@@ -7,13 +7,14 @@
 //! ```
 
 mod receipts;
+mod refusals;
 
 use std::time::Duration;
 
 use crate::audit::Fact;
 use crate::ids::{AttemptNo, ProviderId};
 use crate::message::{Message, OnUnknown};
-use crate::outcome::{Class, Outcome, ProviderError, Scope};
+use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::retry::RetryPolicy;
 use crate::state::{Attempt, AttemptStatus, Failure, Phase, State, Wait};
@@ -21,8 +22,6 @@ use crate::time::Timestamp;
 
 /// Beyond so many attempts a message is not tried again: its record would grow without end.
 const ATTEMPTS_MAX: usize = 200;
-/// How long Meta wants to be left alone after it held marketing back from a recipient. Sooner only renews the error.
-const DEFERRED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The operator's settings that decisions depend on.
 #[derive(Clone, Debug)]
@@ -336,64 +335,6 @@ impl Step<'_> {
         }
         self.fail(open, failure);
         self.done()
-    }
-
-    /// An error that holds for more than the message is no fault of the message: it keeps its place, the attempt is not
-    /// charged, and its ProviderActor, which has seen the answer too, says how long it is held.
-    fn refused(&mut self, no: AttemptNo, error: &ProviderError) {
-        let failure = error.failure();
-        match (error.verdict.class, error.verdict.scope) {
-            (Class::Permanent, _) => self.end(no, failure),
-            (Class::Transient, _) => self.retry_or_fail(no, failure),
-            (Class::Throttled, Scope::Pair) => self.postpone(no, failure, self.now, Wait::Pair),
-            (Class::Throttled, _) => self.postpone(no, failure, self.now, Wait::Rate),
-            (Class::Blocked, Scope::Template) => self.postpone(no, failure, self.now, Wait::Template),
-            (Class::Blocked, _) => self.postpone(no, failure, self.now, Wait::Sender),
-            (Class::Deferred, _) if self.next.deferred => self.end(no, failure),
-            (Class::Deferred, _) => {
-                self.next.deferred = true;
-                self.postpone(no, failure, self.now.after(DEFERRED_FOR), Wait::Deferred);
-            }
-        }
-    }
-
-    fn postpone(&mut self, no: AttemptNo, failure: Failure, due: Timestamp, wait: Wait) {
-        self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
-        if let Some(attempt) = self.next.attempt_mut(no) {
-            attempt.charged = false;
-        }
-        // Others may have used up the budget; and a record that grows without end is of no use.
-        let is_spent = self.next.attempt_count() >= self.next.max_attempts;
-        if is_spent || self.next.attempts.len() >= ATTEMPTS_MAX {
-            return self.end(no, failure);
-        }
-        let due = self.queue(due, wait);
-        if let Some(attempt) = self.next.attempt_mut(no) {
-            attempt.next_retry_at = Some(due);
-        }
-        // Probing a paused sender may take long: of several refusals in a row the last one tells enough.
-        let earlier = self.next.attempts.iter().rev().find(|attempt| attempt.no < no);
-        if let Some(earlier) = earlier.filter(|earlier| !earlier.charged && earlier.provider_id.is_none()) {
-            let gone = earlier.no;
-            self.next.attempts.retain(|attempt| attempt.no != gone);
-        }
-        self.next.failure = Some(failure.clone());
-        self.facts.push(Fact::Postponed { attempt: no, failure, due });
-    }
-
-    fn retry_or_fail(&mut self, no: AttemptNo, failure: Failure) {
-        if !self.may_try_again() {
-            return self.end(no, failure);
-        }
-        let made = self.next.attempt_count().saturating_sub(self.next.budget_start);
-        let due = self.now.after(self.policy.retry.delay(made, self.roll));
-        self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
-        let due = self.queue(due, Wait::Retry);
-        if let Some(attempt) = self.next.attempt_mut(no) {
-            attempt.next_retry_at = Some(due);
-        }
-        self.next.failure = Some(failure.clone());
-        self.facts.push(Fact::RetryScheduled { attempt: no, failure, due });
     }
 
     fn may_try_again(&self) -> bool {

@@ -31,16 +31,21 @@ impl State {
         if let Some(at) = next {
             self.wake_at(at);
         }
-        if expired.is_empty() {
+        // One that is being sent is past expiring.
+        self.decide_each(expired, &Event::Expiry, By::System)
+    }
+
+    /// Decides the same event for many messages, in one commit.
+    pub(super) fn decide_each(&mut self, ids: Vec<MessageId>, event: &Event, by: By) -> Result<(), ActorProcessingErr> {
+        if ids.is_empty() {
             return Ok(());
         }
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else { return Ok(()) };
-        let mut draft = self.ledger.draft(now, By::System);
-        for id in expired {
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
+        for id in ids {
             let Some((message, before)) = self.ledger.latest(id)? else { continue };
-            // One that is being sent is past expiring.
-            let decision = decide(&message, &before, &Event::Expiry, &self.ctx.settings.policy, now, 0.0);
+            let decision = decide(&message, &before, event, &self.ctx.settings.policy, draft.at, 0.0);
             if let Decision::Move(step) = decision {
                 self.ledger.apply(&mut draft, &message, &before, *step, None)?;
             }

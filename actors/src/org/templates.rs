@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use domain::audit::By;
 use domain::gate::TemplateKey;
-use domain::lifecycle::{Decision, Event, decide};
+use domain::lifecycle::Event;
 use domain::{SenderNo, Wait};
 use ractor::ActorProcessingErr;
 use store::Lane;
 
-use super::{After, State};
+use super::{Snapshot, State};
 use crate::provider::ProviderMsg;
 
 /// Waiting messages that are looked at when a template opens. Those beyond are found at the next try of the template.
@@ -44,8 +44,6 @@ impl State {
 
     /// Lets messages go at once that were to wait for a template until later.
     fn release(&mut self, senders: &[SenderNo], template: &TemplateKey) -> Result<(), ActorProcessingErr> {
-        let committer = self.ctx.committer.clone();
-        let Ok(slot) = committer.reserve() else { return Ok(()) };
         let now = self.ctx.clock.now();
         let mut later = Vec::new();
         for (no, lane) in senders.iter().flat_map(|no| [Lane::High, Lane::Normal, Lane::Low].map(|lane| (*no, lane))) {
@@ -56,21 +54,14 @@ impl State {
                 if later.len() < LOOKED_AT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
         }
-        let mut draft = self.ledger.draft(now, By::WhatsApp);
+        let mut waiting = Vec::new();
         for id in later {
-            let Some((message, before)) = self.ledger.latest(id)? else { continue };
-            if before.wait != Wait::Template || message.template().as_ref() != Some(template) {
-                continue;
-            }
-            let decision = decide(&message, &before, &Event::Release, &self.ctx.settings.policy, now, 0.0);
-            if let Decision::Move(step) = decision {
-                self.ledger.apply(&mut draft, &message, &before, *step, None)?;
-            }
+            let latest = self.ledger.latest(id)?;
+            let waits = |(message, state): &Snapshot| {
+                state.wait == Wait::Template && message.template().as_ref() == Some(template)
+            };
+            waiting.extend(latest.filter(waits).map(|_| id));
         }
-        if !draft.changed.is_empty() {
-            self.ledger.close(&mut draft)?;
-            self.submit(slot, draft, After::Changed, |_| ());
-        }
-        Ok(())
+        self.decide_each(waiting, &Event::Release, By::WhatsApp)
     }
 }

@@ -36,6 +36,11 @@ impl Step<'_> {
         if reached == Phase::Sent && contradicted {
             return ReceiptEffect::Kept;
         }
+        if self.next.attempt(no).is_some_and(|attempt| attempt.status != AttemptStatus::Accepted) {
+            // It overtook the answer, or stands in for a lost one: the trail says that it was sent all the same.
+            let provider_id = receipt.provider_id.clone();
+            self.facts.push(Fact::Accepted { attempt: no, provider_id });
+        }
         self.finish(no, AttemptStatus::Accepted, None);
         self.note_times(no, receipt.at, reached);
         if rank(reached) <= rank(self.next.phase) {
