@@ -12,6 +12,7 @@ mod accept;
 mod actor_tree;
 mod bad_input;
 mod chaos;
+mod classes;
 mod commands;
 mod crashes;
 mod inbound;
