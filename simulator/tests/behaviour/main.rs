@@ -14,4 +14,3 @@ mod receipts;
 mod refusals;
 mod sending;
 mod support;
-mod throughput;
