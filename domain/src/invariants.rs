@@ -1,8 +1,9 @@
 //! What must hold after every step of a message, as predicates: used by property tests and as debug assertions in the
 //! runtime.
 
+use crate::ids::AttemptNo;
 use crate::lifecycle::rank;
-use crate::state::{AttemptStatus, Phase, State};
+use crate::state::{Attempt, AttemptStatus, Phase, State};
 
 /// A rule that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -16,6 +17,18 @@ pub enum Broken {
     /// No more attempts than allowed.
     #[error("more attempts than allowed")]
     TooManyAttempts,
+    /// The current budget began after no more attempts than count.
+    #[error("a budget that begins after more attempts than count")]
+    Budget,
+    /// Attempts are in the order of their numbers, and no number is given twice.
+    #[error("attempt numbers do not grow")]
+    Numbers,
+    /// Of several attempts in a row that do not count and that Meta did not name, only the last is kept.
+    #[error("attempts kept that tell nothing")]
+    Verbose,
+    /// An attempt that counts, or that a receipt may still name, is kept.
+    #[error("an attempt was forgotten")]
+    Forgotten,
     /// Delivery is never taken back.
     #[error("moved backwards")]
     Backwards,
@@ -46,6 +59,16 @@ pub fn check(state: &State) -> Result<(), Broken> {
     if state.attempt_count() > state.max_attempts {
         return Err(Broken::TooManyAttempts);
     }
+    if state.budget_start > state.attempt_count() {
+        return Err(Broken::Budget);
+    }
+    if !state.attempts.is_sorted_by(|earlier, later| earlier.no < later.no) {
+        return Err(Broken::Numbers);
+    }
+    let mut pairs = state.attempts.iter().zip(state.attempts.iter().skip(1));
+    if pairs.any(|(earlier, later)| is_forgettable(earlier) && is_forgettable(later)) {
+        return Err(Broken::Verbose);
+    }
     if state.sent_at > state.delivered_at.or(state.sent_at) || state.delivered_at > state.read_at.or(state.delivered_at)
     {
         return Err(Broken::Times);
@@ -65,5 +88,18 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
     if rank(before.phase) >= rank(Phase::Delivered) && rank(after.phase) < rank(before.phase) {
         return Err(Broken::Backwards);
     }
+    let is_new = |no: AttemptNo| before.latest().is_none_or(|latest| latest < no);
+    let mut numbers = after.attempts.iter().map(|attempt| attempt.no);
+    if !numbers.all(|no| before.attempt(no).is_some() || is_new(no)) {
+        return Err(Broken::Numbers);
+    }
+    let mut gone = before.attempts.iter().filter(|attempt| after.attempt(attempt.no).is_none());
+    if !gone.all(is_forgettable) {
+        return Err(Broken::Forgotten);
+    }
     Ok(())
+}
+
+const fn is_forgettable(attempt: &Attempt) -> bool {
+    !attempt.charged && attempt.provider_id.is_none()
 }

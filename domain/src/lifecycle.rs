@@ -311,8 +311,7 @@ impl Step<'_> {
 
     fn requeue(mut self) -> Decision {
         let made = self.next.attempt_count();
-        let is_worn = self.next.attempts.len() >= ATTEMPTS_MAX;
-        if self.next.phase != Phase::Failed || is_worn || self.message.is_expired(self.now) {
+        if self.next.phase != Phase::Failed || self.is_worn() || self.message.is_expired(self.now) {
             return Decision::Ignore(Ignored::NotRetryable);
         }
         self.next.budget_start = made;
@@ -338,9 +337,12 @@ impl Step<'_> {
     }
 
     fn may_try_again(&self) -> bool {
-        self.next.attempt_count() < self.next.max_attempts
-            && self.next.attempts.len() < ATTEMPTS_MAX
-            && !self.message.is_expired(self.now)
+        self.next.attempt_count() < self.next.max_attempts && !self.is_worn() && !self.message.is_expired(self.now)
+    }
+
+    /// Whether its record, or the numbers for its attempts, are used up.
+    fn is_worn(&self) -> bool {
+        self.next.attempts.len() >= ATTEMPTS_MAX || self.next.latest() == Some(AttemptNo(u16::MAX))
     }
 
     /// Queued until `due`, or until it expires if that is sooner: it then ends at that time, not later.

@@ -11,6 +11,10 @@
 
 #[path = "support/given.rs"]
 mod given;
+#[path = "support/postponed.rs"]
+mod postponed;
+#[path = "support/refusals.rs"]
+mod refusals;
 #[path = "support/row.rs"]
 mod row;
 #[path = "support/stories.rs"]
@@ -23,6 +27,7 @@ use domain::lifecycle::Event::{Cancel, Expiry, Lapse, Release, Requeue, Turn, Wi
 use domain::lifecycle::Ignored::{NotCancellable, NotRetryable, Overtaken, Repeated, TooEarly, UnknownAttempt};
 use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient};
 use domain::state::Status::{self, Cancelled, Delivered, Failed, Queued, Read, Sending, Sent};
+use domain::state::Wait;
 
 use given::*;
 use row::{Kind, Row, Said, Then, said};
@@ -44,6 +49,29 @@ fn table() -> Vec<Row> {
         expiring_in(MINUTE).later(MINUTE - 1).when(Expiry).ignored(TooEarly),
         expiring_in(MINUTE).later(MINUTE).when(Expiry).to(Failed).says(Said::Failed),
         queued().when(Lapse).ignored(Overtaken),
+        // QUEUED, held and released: only what is due is held, and only what is held is released.
+        queued().when(hold_for(MINUTE, Wait::Pair)).to(Queued).due_in(MINUTE).waits_for(Wait::Pair),
+        retrying().when(hold_for(MINUTE, Wait::Rate)).to(Queued).due_in(MINUTE).waits_for(Wait::Rate),
+        held_by(Wait::Template).later(HOUR).when(hold_for(HOUR, Wait::Pair))
+            .to(Queued).due_in(HOUR).waits_for(Wait::Pair),
+        queued().when(hold_for(0, Wait::Pair)).ignored(TooEarly),
+        scheduled_in(HOUR).when(hold_for(2 * HOUR, Wait::Pair)).ignored(TooEarly),
+        held_by(Wait::Template).when(hold_for(2 * HOUR, Wait::Pair)).ignored(TooEarly),
+        deferred().when(hold_for(48 * HOUR, Wait::Pair)).ignored(TooEarly),
+        expiring_in(9).when(hold_for(MINUTE, Wait::Pair)).to(Queued).due_in(9).waits_for(Wait::Pair),
+        expiring_in(9).later(9).when(hold_for(MINUTE, Wait::Pair)).to(Queued).due_in(0),
+        held_by(Wait::Template).when(Release).to(Queued).due_in(0).waits_for(Wait::Template),
+        held_by(Wait::Pair).when(Release).to(Queued).due_in(0).waits_for(Wait::Pair),
+        held_by(Wait::Rate).when(Release).to(Queued).due_in(0).waits_for(Wait::Rate),
+        held_by(Wait::Sender).when(Release).to(Queued).due_in(0).waits_for(Wait::Sender),
+        held_by(Wait::Template).later(HOUR).when(Release).ignored(Overtaken),
+        queued().when(Release).ignored(Overtaken),
+        scheduled_in(HOUR).when(Release).ignored(Overtaken),
+        refused_by_receipt().when(Release).ignored(Overtaken),
+        deferred().when(Release).ignored(Overtaken),
+        // QUEUED, the recipient has not written lately: nothing is called.
+        queued().when(WindowClosed).to(Failed).says(Said::Failed),
+        retrying().when(WindowClosed).to(Failed).says(Said::Failed),
         // QUEUED, an answer: late, since the attempt was given up as unknown. An acceptance proves that it went, so no
         // other is made.
         queued().when(accepted(0)).ignored(UnknownAttempt),
@@ -68,34 +96,6 @@ fn table() -> Vec<Row> {
         queued().when(Requeue).ignored(NotRetryable),
         queued().when(crash()).to(Failed).says(Said::Failed),
 
-        // What holds a message from outside, and lets it go: only while it is QUEUED.
-        queued().when(hold()).to(Queued).due_in(MINUTE),
-        retrying().when(hold()).ignored(TooEarly),
-        scheduled_in(HOUR).when(hold()).ignored(TooEarly),
-        expiring_in(9).when(hold()).to(Queued).due_in(9),
-        shut_in().when(Release).to(Queued).due_in(0),
-        queued().when(Release).ignored(Overtaken),
-        scheduled_in(HOUR).when(Release).ignored(Overtaken),
-        queued().when(WindowClosed).to(Failed).says(Said::Failed),
-        sending().when(hold()).ignored(Overtaken),
-        sending().when(Release).ignored(Overtaken),
-        sending().when(WindowClosed).ignored(Overtaken),
-        sent().when(hold()).ignored(Overtaken),
-        sent().when(Release).ignored(Overtaken),
-        sent().when(WindowClosed).ignored(Overtaken),
-        delivered().when(hold()).ignored(Overtaken),
-        delivered().when(Release).ignored(Overtaken),
-        delivered().when(WindowClosed).ignored(Overtaken),
-        read().when(hold()).ignored(Overtaken),
-        read().when(Release).ignored(Overtaken),
-        read().when(WindowClosed).ignored(Overtaken),
-        failed().when(hold()).ignored(Overtaken),
-        failed().when(Release).ignored(Overtaken),
-        failed().when(WindowClosed).ignored(Overtaken),
-        cancelled().when(hold()).ignored(Overtaken),
-        cancelled().when(Release).ignored(Overtaken),
-        cancelled().when(WindowClosed).ignored(Overtaken),
-
         // SENDING, its own times. Once begun, an attempt outlives the message's expiry.
         sending().when(Turn).ignored(Overtaken),
         sending().when(Expiry).ignored(Overtaken),
@@ -106,14 +106,23 @@ fn table() -> Vec<Row> {
         holding().on(Turn).later(STALE).when(Lapse).to(Failed).says(Said::Failed),
         last_try().later(STALE).when(Lapse).to(Failed).says(Said::Failed),
         expiring_in(MINUTE).on(Turn).later(STALE).when(Lapse).to(Failed).says(Said::Failed),
-        // SENDING, the answer.
+        // SENDING: nothing holds back an attempt that has begun.
+        sending().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
+        sending().when(Release).ignored(Overtaken),
+        sending().when(WindowClosed).ignored(Overtaken),
+        // SENDING, the answer. For each class and scope of a refusal see `refusals`.
         sending().when(accepted(1)).to(Sent).says(Said::Accepted),
         last_try().when(accepted(6)).to(Sent).says(Said::Accepted),
         sending().when(refused(1, Transient)).to(Queued).due_in(MINUTE).says(Said::RetryScheduled),
         sending().when(refused(1, Throttled)).to(Queued).due_in(0).says(Said::Postponed),
         sending().when(refused(1, Blocked)).to(Queued).due_in(0).says(Said::Postponed),
         sending().when(refused(1, Deferred)).to(Queued).due_in(24 * HOUR).says(Said::Postponed),
+        last_try().when(refused(6, Throttled)).to(Queued).due_in(0).says(Said::Postponed),
         last_try().when(refused(6, Blocked)).to(Queued).due_in(0).says(Said::Postponed),
+        last_try().when(refused(6, Deferred)).to(Queued).due_in(24 * HOUR).says(Said::Postponed),
+        deferred_try().when(refused(2, Deferred)).to(Failed).says(Said::Failed),
+        expiring_in(9).on(Turn).when(refused(1, Deferred)).to(Queued).due_in(9).says(Said::Postponed),
+        expiring_in(9).on(Turn).later(9).when(refused(1, Blocked)).to(Queued).due_in(0).says(Said::Postponed),
         sending().when(refused(1, Permanent)).to(Failed).says(Said::Failed),
         second_try().when(refused(2, Transient)).to(Queued).due_in(5 * MINUTE).says(Said::RetryScheduled),
         last_try().when(refused(6, Transient)).to(Failed).says(Said::Failed),
@@ -128,6 +137,7 @@ fn table() -> Vec<Row> {
         second_try().when(accepted(1)).to(Sent).says(Said::Accepted),
         unanswered().when(accepted(1)).to(Sent).says(Said::Accepted),
         second_try().when(refused(1, Transient)).ignored(Overtaken),
+        second_try().when(refused(1, Blocked)).ignored(Overtaken),
         second_try().when(not_sent(1)).ignored(Overtaken),
         second_try().when(unknown(1)).ignored(Overtaken),
         unanswered().when(unknown(1)).ignored(Overtaken),
@@ -140,7 +150,8 @@ fn table() -> Vec<Row> {
         sending().when(read_receipt(1)).to(Read).effect(Applied).says(Said::Accepted),
         unanswered().when(sent_receipt(1)).to(Sent).effect(Applied).says(Said::Accepted),
         sending().when(failed_receipt(1, Blocked)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),
-        sending().when(failed_receipt(1, Transient)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
+        sending().when(failed_receipt(1, Transient))
+            .to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
         sending().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
         sending().when(failed_receipt_without_code(1)).to(Failed).effect(Applied).says(Said::Failed),
         last_try().when(failed_receipt(6, Transient)).to(Failed).effect(Applied).says(Said::Failed),
@@ -155,6 +166,9 @@ fn table() -> Vec<Row> {
         sent().when(Turn).ignored(Overtaken),
         sent().when(Expiry).ignored(Overtaken),
         sent().when(Lapse).ignored(Overtaken),
+        sent().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
+        sent().when(Release).ignored(Overtaken),
+        sent().when(WindowClosed).ignored(Overtaken),
         sent().when(accepted(1)).ignored(Overtaken),
         sent().when(refused(1, Permanent)).ignored(Overtaken),
         sent().when(not_sent(1)).ignored(Overtaken),
@@ -171,6 +185,10 @@ fn table() -> Vec<Row> {
         sent().when(delivered_receipt(1)).to(Delivered).effect(Applied),
         sent().when(read_receipt(1)).to(Read).effect(Applied),
         sent().when(failed_receipt(1, Transient)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
+        sent().when(failed_receipt(1, Throttled)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),
+        sent().when(failed_receipt(1, Blocked)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),
+        sent().when(failed_receipt(1, Deferred)).to(Queued).due_in(24 * HOUR).effect(Applied).says(Said::Postponed),
+        deferred_try().on(accepted(2)).when(failed_receipt(2, Deferred)).to(Failed).effect(Applied).says(Said::Failed),
         sent().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
         last_try().on(accepted(6)).when(failed_receipt(6, Transient)).to(Failed).effect(Applied).says(Said::Failed),
         // SENT by several attempts: it stays so while one of them holds; then one under way decides, else the last
@@ -181,6 +199,8 @@ fn table() -> Vec<Row> {
         first_sent().on(failed_receipt(1, Permanent)).when(refused(2, Permanent)).to(Failed).says(Said::Failed),
         both_sent().when(failed_receipt(2, Permanent)).to(Sent).effect(Kept),
         one_left().when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
+        one_left().when(failed_receipt(1, Blocked)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),
+        first_sent().when(failed_receipt(1, Blocked)).to(Sending).due_in(STALE).effect(Applied),
         one_left().when(failed_receipt(1, Transient))
             .to(Queued).due_in(5 * MINUTE).effect(Applied).says(Said::RetryScheduled),
         first_sent().on(not_sent(2)).when(failed_receipt(1, Permanent)).to(Failed).effect(Applied).says(Said::Failed),
@@ -193,6 +213,9 @@ fn table() -> Vec<Row> {
         delivered().when(Turn).ignored(Overtaken),
         delivered().when(Expiry).ignored(Overtaken),
         delivered().when(Lapse).ignored(Overtaken),
+        delivered().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
+        delivered().when(Release).ignored(Overtaken),
+        delivered().when(WindowClosed).ignored(Overtaken),
         delivered().when(accepted(1)).ignored(Overtaken),
         delivered().when(refused(1, Permanent)).ignored(Overtaken),
         delivered().when(not_sent(1)).ignored(Overtaken),
@@ -211,6 +234,9 @@ fn table() -> Vec<Row> {
         read().when(Turn).ignored(Overtaken),
         read().when(Expiry).ignored(Overtaken),
         read().when(Lapse).ignored(Overtaken),
+        read().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
+        read().when(Release).ignored(Overtaken),
+        read().when(WindowClosed).ignored(Overtaken),
         read().when(accepted(1)).ignored(Overtaken),
         read().when(refused(1, Permanent)).ignored(Overtaken),
         read().when(not_sent(1)).ignored(Overtaken),
@@ -227,6 +253,9 @@ fn table() -> Vec<Row> {
         failed().when(Turn).ignored(Overtaken),
         failed().when(Expiry).ignored(Overtaken),
         failed().when(Lapse).ignored(Overtaken),
+        failed().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
+        failed().when(Release).ignored(Overtaken),
+        failed().when(WindowClosed).ignored(Overtaken),
         failed().when(accepted(1)).to(Sent).says(Said::Accepted),
         failed().when(refused(1, Permanent)).ignored(Overtaken),
         failed().when(not_sent(1)).ignored(Overtaken),
@@ -253,6 +282,9 @@ fn table() -> Vec<Row> {
         cancelled().when(Turn).ignored(Overtaken),
         cancelled().when(Expiry).ignored(Overtaken),
         cancelled().when(Lapse).ignored(Overtaken),
+        cancelled().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
+        cancelled().when(Release).ignored(Overtaken),
+        cancelled().when(WindowClosed).ignored(Overtaken),
         queued().on(Cancel).when(accepted(1)).ignored(UnknownAttempt),
         cancelled().when(accepted(1)).to(Sent).says(Said::Accepted),
         cancelled().when(refused(1, Permanent)).ignored(Overtaken),
@@ -277,6 +309,7 @@ fn every_row_of_the_table_holds() {
             Decision::Ignore(reason) => Then::Ignored(reason),
             Decision::Move(step) => {
                 assert_eq!(check_step(before, &step.next), Ok(()), "line {line}");
+                assert!(row.waits.is_none_or(|wait| wait == step.next.wait), "line {line}: {:?}", step.next.wait);
                 let due_in = step.next.due().map(|due| due.since(row.given.now).as_secs());
                 let says = step.facts.iter().map(said).collect();
                 Then::Moves { to: step.next.phase.status(), call: step.call, due_in, says }

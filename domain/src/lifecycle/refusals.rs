@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPTS_MAX, Step};
+use super::Step;
 use crate::audit::Fact;
 use crate::ids::AttemptNo;
 use crate::outcome::{Class, ProviderError, Scope};
@@ -20,9 +20,11 @@ impl Step<'_> {
         match (error.verdict.class, error.verdict.scope) {
             (Class::Permanent, _) => self.end(no, failure),
             (Class::Transient, _) => self.retry_or_fail(no, failure),
-            (Class::Throttled, Scope::Pair) => self.postpone(no, failure, self.now, Wait::Pair),
+            (Class::Throttled, Scope::Pair | Scope::Recipient) => self.postpone(no, failure, self.now, Wait::Pair),
+            (Class::Throttled | Class::Blocked, Scope::Template) => {
+                self.postpone(no, failure, self.now, Wait::Template);
+            }
             (Class::Throttled, _) => self.postpone(no, failure, self.now, Wait::Rate),
-            (Class::Blocked, Scope::Template) => self.postpone(no, failure, self.now, Wait::Template),
             (Class::Blocked, _) => self.postpone(no, failure, self.now, Wait::Sender),
             (Class::Deferred, _) if self.next.deferred => self.end(no, failure),
             (Class::Deferred, _) => {
@@ -37,20 +39,21 @@ impl Step<'_> {
         if let Some(attempt) = self.next.attempt_mut(no) {
             attempt.charged = false;
         }
-        // Others may have used up the budget; and a record that grows without end is of no use.
-        let is_spent = self.next.attempt_count() >= self.next.max_attempts;
-        if is_spent || self.next.attempts.len() >= ATTEMPTS_MAX {
-            return self.end(no, failure);
-        }
-        let due = self.queue(due, wait);
-        if let Some(attempt) = self.next.attempt_mut(no) {
-            attempt.next_retry_at = Some(due);
-        }
+        // It may have been an attempt of an earlier budget.
+        self.next.budget_start = self.next.budget_start.min(self.next.attempt_count());
         // Probing a paused sender may take long: of several refusals in a row the last one tells enough.
         let earlier = self.next.attempts.iter().rev().find(|attempt| attempt.no < no);
         if let Some(earlier) = earlier.filter(|earlier| !earlier.charged && earlier.provider_id.is_none()) {
             let gone = earlier.no;
             self.next.attempts.retain(|attempt| attempt.no != gone);
+        }
+        // Others may have used up the budget; and a record that grows without end is of no use.
+        if self.next.attempt_count() >= self.next.max_attempts || self.is_worn() {
+            return self.end(no, failure);
+        }
+        let due = self.queue(due, wait);
+        if let Some(attempt) = self.next.attempt_mut(no) {
+            attempt.next_retry_at = Some(due);
         }
         self.next.failure = Some(failure.clone());
         self.facts.push(Fact::Postponed { attempt: no, failure, due });

@@ -6,7 +6,7 @@ use domain::intake::NewMessage;
 use domain::invariants::check_step;
 use domain::lifecycle::Event::{Lapse, Turn};
 use domain::lifecycle::{Decision, Event, Policy, decide};
-use domain::outcome::Class::{self, Permanent, Transient};
+use domain::outcome::Class::{self, Deferred, Permanent, Transient};
 use domain::outcome::{Outcome, ProviderError, Scope, Verdict};
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::retry::RetryPolicy;
@@ -55,6 +55,11 @@ pub(crate) fn holding() -> Given {
     given
 }
 
+/// Due, but held for an hour.
+pub(crate) fn held_by(wait: Wait) -> Given {
+    queued().on(hold_for(HOUR, wait))
+}
+
 pub(crate) fn sending() -> Given {
     queued().on(Turn)
 }
@@ -86,6 +91,16 @@ pub(crate) fn second_try() -> Given {
 /// Attempt 6 of 6 is under way.
 pub(crate) fn last_try() -> Given {
     (1..6).fold(sending(), |given, no| given.on(refused(no, Transient)).on(Turn))
+}
+
+/// Meta holds it back from its recipient; it is tried once more a day later.
+pub(crate) fn deferred() -> Given {
+    sending().on(refused(1, Deferred))
+}
+
+/// That second try is under way.
+pub(crate) fn deferred_try() -> Given {
+    deferred().on(Turn)
 }
 
 pub(crate) fn sent() -> Given {
@@ -134,7 +149,7 @@ impl Given {
         self
     }
 
-    /// What `event` does here and now; a receipt is of this moment.
+    /// What `event` does here and now; a receipt is of this moment, and a hold begins at it.
     pub(crate) fn decide(&self, event: &Event) -> Decision {
         decide(&self.message, &self.state, &dated(event, self.now), &policy(), self.now, 0.0)
     }
@@ -167,6 +182,9 @@ fn dated(event: &Event, at: Timestamp) -> Event {
     if let Event::Receipt { receipt, .. } = &mut event {
         receipt.at = at;
     }
+    if let Event::Hold { until, .. } = &mut event {
+        *until = at.after(until.since(START));
+    }
     event
 }
 
@@ -179,7 +197,11 @@ pub(crate) fn accepted(no: u16) -> Event {
 }
 
 pub(crate) fn refused(no: u16, class: Class) -> Event {
-    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Refused(error(class)) }
+    refused_for(no, class, Scope::Message)
+}
+
+pub(crate) fn refused_for(no: u16, class: Class, scope: Scope) -> Event {
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Refused(error(class, scope)) }
 }
 
 pub(crate) fn not_sent(no: u16) -> Event {
@@ -205,7 +227,11 @@ pub(crate) fn read_receipt(no: u16) -> Event {
 }
 
 pub(crate) fn failed_receipt(no: u16, class: Class) -> Event {
-    receipt(no, ReceiptKind::Failed, Some(error(class)))
+    failed_receipt_for(no, class, Scope::Message)
+}
+
+pub(crate) fn failed_receipt_for(no: u16, class: Class, scope: Scope) -> Event {
+    receipt(no, ReceiptKind::Failed, Some(error(class, scope)))
 }
 
 pub(crate) fn failed_receipt_without_code(no: u16) -> Event {
@@ -217,22 +243,17 @@ pub(crate) fn receipt(no: u16, kind: ReceiptKind, error: Option<ProviderError>) 
     Event::Receipt { attempt: AttemptNo(no), receipt: Box::new(receipt) }
 }
 
-/// Held for a minute by its pair.
-pub(crate) fn hold() -> Event {
-    Event::Hold { until: START.after(Duration::from_secs(MINUTE)), wait: Wait::Pair }
-}
-
-/// Shut in by its template until a minute from the start.
-pub(crate) fn shut_in() -> Given {
-    queued().on(Event::Hold { until: START.after(Duration::from_secs(MINUTE)), wait: Wait::Template })
+/// Held for so long from the moment that it comes.
+pub(crate) fn hold_for(secs: u64, wait: Wait) -> Event {
+    Event::Hold { until: START.after(Duration::from_secs(secs)), wait }
 }
 
 pub(crate) fn crash() -> Event {
     Event::Crash { cause: "index out of bounds".to_owned() }
 }
 
-pub(crate) fn error(class: Class) -> ProviderError {
-    ProviderError { code: 131_000, message: "as told".to_owned(), verdict: Verdict { class, scope: Scope::Message } }
+fn error(class: Class, scope: Scope) -> ProviderError {
+    ProviderError { code: 131_000, message: "as told".to_owned(), verdict: Verdict { class, scope } }
 }
 
 pub(crate) fn wamid(no: u16) -> ProviderId {

@@ -7,7 +7,7 @@ use domain::audit::{Fact, ReceiptEffect};
 use domain::lifecycle::{Event, Ignored};
 use domain::outcome::Outcome;
 use domain::receipt::ReceiptKind;
-use domain::state::Status;
+use domain::state::{Status, Wait};
 
 use crate::given::Given;
 
@@ -16,6 +16,7 @@ pub(crate) struct Row {
     pub(crate) given: Given,
     pub(crate) event: Event,
     pub(crate) then: Then,
+    pub(crate) waits: Option<Wait>,
     pub(crate) line: u32,
 }
 
@@ -41,7 +42,7 @@ pub(crate) struct When {
 
 impl When {
     fn then(self, then: Then) -> Row {
-        Row { given: self.given, event: self.event, line: self.line, then }
+        Row { given: self.given, event: self.event, line: self.line, then, waits: None }
     }
 
     pub(crate) fn ignored(self, reason: Ignored) -> Row {
@@ -63,6 +64,11 @@ impl Row {
     pub(crate) fn due_in(mut self, secs: u64) -> Self {
         let Then::Moves { due_in, .. } = &mut self.then else { panic!("nothing is due") };
         *due_in = Some(secs);
+        self
+    }
+
+    pub(crate) const fn waits_for(mut self, wait: Wait) -> Self {
+        self.waits = Some(wait);
         self
     }
 
@@ -120,7 +126,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Hold, Release, WindowClosed, Expiry, Lapse, Accepted, Refused, NotSent, Unknown,
+    Turn, Expiry, Lapse, Hold, Release, WindowClosed, Accepted, Refused, NotSent, Unknown,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -129,11 +135,11 @@ impl Kind {
     pub(crate) fn of(event: &Event) -> Self {
         match event {
             Event::Turn => Self::Turn,
+            Event::Expiry => Self::Expiry,
+            Event::Lapse => Self::Lapse,
             Event::Hold { .. } => Self::Hold,
             Event::Release => Self::Release,
             Event::WindowClosed => Self::WindowClosed,
-            Event::Expiry => Self::Expiry,
-            Event::Lapse => Self::Lapse,
             Event::Settled { outcome: Outcome::Accepted(_), .. } => Self::Accepted,
             Event::Settled { outcome: Outcome::Refused(_), .. } => Self::Refused,
             Event::Settled { outcome: Outcome::NotSent(_), .. } => Self::NotSent,

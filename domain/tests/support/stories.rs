@@ -6,7 +6,7 @@ use domain::audit::Fact;
 use domain::lifecycle::Decision;
 use domain::lifecycle::Event::{Cancel, Lapse, Requeue, Turn};
 use domain::lifecycle::Ignored::{NotCancellable, Overtaken};
-use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient};
+use domain::outcome::Class::{Permanent, Transient};
 use domain::retry::RetryPolicy;
 use domain::state::Status::{Delivered, Failed, Queued, Read, Sending, Sent};
 use domain::{AttemptNo, AttemptStatus};
@@ -203,41 +203,4 @@ fn a_receipt_that_changes_nothing_does_not_erase_why_its_attempt_failed() {
         let attempt = &message.state.attempts[0];
         assert_eq!((attempt.status, attempt.failure.is_some()), (AttemptStatus::Failed, true));
     }
-}
-
-#[test]
-fn a_sender_that_is_refused_for_long_costs_its_messages_nothing() {
-    let mut message = queued();
-    for no in 1..=500 {
-        message = message.on(Turn).on(refused(no, Blocked)).later(MINUTE);
-    }
-    assert_eq!((message.status(), message.state.attempt_count()), (Queued, 0));
-    assert_eq!(message.state.attempts.len(), 1, "the last refusal tells enough");
-    let message = message.on(Turn).on(accepted(501));
-    assert_eq!((message.status(), message.state.attempt_count()), (Sent, 1));
-}
-
-#[test]
-fn what_meta_defers_is_tried_once_more_a_day_later() {
-    let message = queued().on(Turn).on(refused(1, Deferred));
-    assert_eq!(message.state.due(), Some(START.after(Duration::from_secs(24 * HOUR))));
-    let message = message.later(24 * HOUR).on(Turn).on(refused(2, Deferred));
-    assert_eq!(message.status(), Failed);
-}
-
-#[test]
-fn a_receipt_finds_its_attempt_by_number_after_others_were_dropped() {
-    let message = queued().on(Turn).on(refused(1, Throttled)).on(Turn).on(refused(2, Throttled));
-    let message = message.on(Turn).on(accepted(3)).on(delivered_receipt(3));
-    assert_eq!(message.status(), Delivered);
-    let numbers: Vec<u16> = message.state.attempts.iter().map(|attempt| attempt.no.0).collect();
-    assert_eq!(numbers, [2, 3]);
-}
-
-#[test]
-fn a_blocked_sender_s_failed_receipt_queues_the_message_again_uncharged() {
-    let message = sent().on(failed_receipt(1, Blocked));
-    assert_eq!((message.status(), message.state.attempt_count()), (Queued, 0));
-    assert!(message.state.attempts[0].provider_id.is_some(), "the attempt that Meta took is kept");
-    assert_eq!(message.state.next_retry_at(), None, "nobody knows when its sender is repaired");
 }
