@@ -156,7 +156,7 @@ impl Config {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
             let syntax = text.parse::<toml::Table>();
-            syntax.map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+            syntax.map_err(|error| ConfigError(format!("{}{}", path.display(), without_source(&text, &error))))?;
             figment = figment.merge(Toml::string(&text));
         }
         let place = |key: &str| file.and_then(|path| line_of(path, key)).map(|place| format!(" ({place})"));
@@ -185,9 +185,10 @@ impl Config {
 
     /// What types cannot say.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        let Self { http, outbound, whatsapp, log, .. } = self;
-        let rules: [(bool, &'static str, &str); 13] = [
+        let Self { http, store, outbound, whatsapp, log, .. } = self;
+        let rules: [(bool, &'static str, &str); 14] = [
             (http.max_body.as_u64() >= 1024, "http.max_body", "must be at least 1KiB"),
+            (store.cache.as_u64() >= 1024 * 1024, "store.cache", "must be at least 1MiB"),
             (
                 !outbound.retry_delays.is_empty(),
                 "outbound.retry_delays",
@@ -282,6 +283,13 @@ fn is_level(text: &str) -> bool {
     text.split(',').all(is_known) && text.parse::<Targets>().is_ok()
 }
 
+/// A syntax error by its line, without the line itself: it may hold a secret.
+fn without_source(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| format!(", line {}", before.matches('\n').count() + 1));
+    format!("{}: {}", line.unwrap_or_default(), error.message())
+}
+
 /// Where a key stands in the file, for people: `FILE, line N`. The last part of `key` is looked for below the header of
 /// its section.
 fn line_of(path: &Path, key: &str) -> Option<String> {
@@ -337,6 +345,12 @@ mod tests {
             let error = error(toml);
             assert!(error.contains(reason) && error.contains(place), "{toml}\n{error}");
         }
+    }
+
+    #[test]
+    fn a_syntax_error_does_not_show_the_line_that_it_is_in() {
+        let error = error("[admin]\nkey = \"topsecretvalue\n");
+        assert!(error.contains("line 2") && !error.contains("topsecret"), "{error}");
     }
 
     #[test]

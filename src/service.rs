@@ -34,7 +34,10 @@ pub enum ServiceError {
     #[error(transparent)]
     Folder(#[from] store::folder::FolderError),
     /// The store in it cannot be opened.
-    #[error("{0}; restore the folder from a backup, or start with an empty one")]
+    #[error(
+        "{0}. Nothing was changed: if the disk is full or may not be written to, mend that and start again; only if the \
+         store is damaged, restore the folder from a backup"
+    )]
     Store(#[from] StoreError),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}: {source}")]

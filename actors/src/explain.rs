@@ -88,7 +88,14 @@ impl Explanation {
             ("template", facts.template(due)),
             ("consent", None),
             ("window", window),
-            ("schedule", facts.waits(due, &[Wait::Schedule], "it is not to be sent before its sendAt")),
+            (
+                "schedule",
+                facts.waits(
+                    due,
+                    &[Wait::Schedule],
+                    "it is not yet time for it (its sendAt, or the first of outbound.retry_delays)",
+                ),
+            ),
             ("retry", facts.waits(due, &[Wait::Retry, Wait::Deferred], "it waits for its next attempt")),
             ("sequence", None),
             ("pair", facts.pair(due)),

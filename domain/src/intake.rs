@@ -125,7 +125,12 @@ impl NewMessage {
 
 fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
     let dossier = match fields.value("dossierId")? {
-        Value::Number(number) => Dossier::Number(number.to_string()),
+        // Others would lose digits on their way through JSON, and two dossiers might become one.
+        Value::Number(number) if number.is_i64() || number.is_u64() => Dossier::Number(number.to_string()),
+        Value::Number(_) => {
+            fields.refuse("dossierId", "must be a whole number of at most 64 bits; send others as a string");
+            return None;
+        }
         Value::String(text) => Dossier::Text(text.clone()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
             fields.refuse("dossierId", "must be a number or a string");
@@ -217,6 +222,21 @@ mod tests {
                 "to"
             ]
         );
+    }
+
+    #[test]
+    fn a_dossier_whose_digits_json_would_lose_must_be_a_string() {
+        for number in ["18446744073709551616", "1e5", "4.5"] {
+            let body: Value = serde_json::from_str(&text(json!({})).to_string().replacen(
+                '{',
+                &format!("{{\"dossierId\":{number},"),
+                1,
+            ))
+            .unwrap();
+            assert_eq!(parse(&body, None).unwrap_err(), ["dossierId"], "{number}");
+        }
+        assert!(parse(&text(json!({"dossierId": u64::MAX})), None).is_ok());
+        assert!(parse(&text(json!({"dossierId": "18446744073709551616"})), None).is_ok());
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
 
 fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {
     request.only(&["sender"])?;
+    request.filled("sender")?;
     Ok(request.parsed("sender", "must be a phone number id", |text| text.parse().ok())?.into_iter().collect())
 }
 

@@ -64,6 +64,10 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", format!("the body may have at most {max} bytes"))
     }
 
+    pub(crate) fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", "the body did not come in time")
+    }
+
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::later(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail, "5")
     }

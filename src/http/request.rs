@@ -1,15 +1,22 @@
 //! A request as handlers see it: read whole, within its limit, with its query parsed.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
 use domain::FieldError;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
 
 /// So much of a body beyond its limit is read and thrown away: a client that is still sending when the connection closes
+/// Room that is made for a body before any of it came.
+const RESERVED_MAX: usize = 16 * 1024;
+/// A body must be here within this time.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// would see that, and not the answer.
 const DISCARDED_MAX: usize = 16 * 1024 * 1024;
 
@@ -42,10 +49,12 @@ impl Request {
             // It waits for a word from us before it sends any.
             return Err(Problem::too_large(max));
         }
-        let mut whole = Vec::with_capacity(announced.unwrap_or(0).min(max));
+        // Memory follows what came, not what was announced: an announcement costs its sender nothing.
+        let mut whole = Vec::with_capacity(announced.unwrap_or(0).min(max).min(RESERVED_MAX));
         let mut size: usize = 0;
+        let deadline = Instant::now() + BODY_WITHIN;
         let mut body = std::pin::pin!(body);
-        while let Some(part) = body.next().await {
+        while let Some(part) = timeout_at(deadline, body.next()).await.map_err(|_| Problem::too_slow())? {
             let mut part = part.map_err(|_| Problem::malformed("the body was cut off"))?;
             size = size.saturating_add(part.remaining());
             if size > max.saturating_add(DISCARDED_MAX) {
@@ -80,6 +89,14 @@ impl Request {
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A query parameter that must not be empty where it is given: a shell's unset variable must not widen a change.
+    pub(crate) fn filled(&self, name: &str) -> Result<Option<&str>, Problem> {
+        match self.query.iter().find(|(known, _)| known == name) {
+            Some((_, value)) if value.is_empty() => Err(Problem::invalid_field(name, "must not be empty")),
+            found => Ok(found.map(|(_, value)| value.as_str())),
+        }
     }
 
     /// A query parameter that must be a whole number within `min..=max`.

@@ -173,6 +173,7 @@ async fn an_operator_pauses_and_resumes_and_explain_says_so() {
     app.admin().post(&format!("admin/orgs/acme/pause?sender={PHONE}"), &json!({})).await.ok(200);
     app.admin().post("admin/orgs/acme/resume", &json!({})).await.ok(200);
     assert_eq!(sender(&app, "acme").await["state"], "PAUSED", "the sender itself is still paused");
+    app.admin().post("admin/orgs/acme/pause?sender=", &json!({})).await.problem(422, "INVALID");
     app.admin().post("admin/orgs/acme/resume?sender=0000", &json!({})).await.problem(404, "NOT_FOUND");
     app.admin().post(&format!("admin/orgs/acme/resume?sender={PHONE}"), &json!({})).await.ok(200);
     app.acme().until(&id, "READ").await;
