@@ -283,22 +283,8 @@ impl TryFrom<OrgMsg> for ToOrg {
     type Error = &'static str;
 
     fn try_from(mail: OrgMsg) -> Result<Self, Self::Error> {
-        match mail {
-            OrgMsg::Message(mail) => Ok(mail),
-            OrgMsg::Accept(_)
-            | OrgMsg::Webhook(_)
-            | OrgMsg::Manual(_)
-            | OrgMsg::Change(_)
-            | OrgMsg::Template(_)
-            | OrgMsg::Explain { .. }
-            | OrgMsg::Provider(_)
-            | OrgMsg::Landed(_)
-            | OrgMsg::Wake
-            | OrgMsg::Revive(_)
-            | OrgMsg::StartProvider(_)
-            | OrgMsg::StartAudit
-            | OrgMsg::ClearLot => Err("not mail of a MessageActor"),
-        }
+        let OrgMsg::Message(mail) = mail else { return Err("not mail of a MessageActor") };
+        Ok(mail)
     }
 }
 
@@ -306,22 +292,8 @@ impl TryFrom<OrgMsg> for FromProvider {
     type Error = &'static str;
 
     fn try_from(mail: OrgMsg) -> Result<Self, Self::Error> {
-        match mail {
-            OrgMsg::Provider(mail) => Ok(mail),
-            OrgMsg::Accept(_)
-            | OrgMsg::Webhook(_)
-            | OrgMsg::Manual(_)
-            | OrgMsg::Change(_)
-            | OrgMsg::Template(_)
-            | OrgMsg::Explain { .. }
-            | OrgMsg::Message(_)
-            | OrgMsg::Landed(_)
-            | OrgMsg::Wake
-            | OrgMsg::Revive(_)
-            | OrgMsg::StartProvider(_)
-            | OrgMsg::StartAudit
-            | OrgMsg::ClearLot => Err("not mail of a ProviderActor"),
-        }
+        let OrgMsg::Provider(mail) = mail else { return Err("not mail of a ProviderActor") };
+        Ok(mail)
     }
 }
 

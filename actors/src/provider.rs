@@ -11,11 +11,11 @@ use domain::gate::{Backoff, TemplateGates, TemplateKey};
 use domain::lifecycle::Event;
 use domain::message::Recipient;
 use domain::org::{PausedBy, Sender};
-use domain::outcome::{Outcome, ProviderError};
+use domain::outcome::Outcome;
 use domain::pace::Pace;
 use domain::pair::Pairs;
 use domain::throttle::TokenBucket;
-use domain::{Message, MessageId, Priority, SenderNo, Timestamp, Wait};
+use domain::{Message, MessageId, Priority, Timestamp, Wait};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 use whatsapp::SendRequest;
@@ -360,6 +360,3 @@ impl Drop for State {
         self.cancel_probe();
     }
 }
-
-/// A sender's number, and the error that says something of all it sends.
-pub(crate) type Refusal = (SenderNo, ProviderError);

@@ -10,7 +10,7 @@ use ractor::ActorProcessingErr;
 use store::Unavailable;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{After, OrgMsg, State};
+use super::{After, State};
 
 /// A request to accept a message.
 pub(crate) struct Accept {
@@ -212,10 +212,4 @@ enum Admission {
 fn first_due(message: &Message, soonest: Timestamp) -> Timestamp {
     let due = message.send_at.map_or(soonest, |at| at.max(soonest));
     message.expires_at.map_or(due, |at| at.min(due))
-}
-
-impl From<Accept> for OrgMsg {
-    fn from(accept: Accept) -> Self {
-        Self::Accept(Box::new(accept))
-    }
 }

@@ -24,7 +24,7 @@ impl State {
                 }
                 Ok(())
             }
-            FromProvider::Blocked((sender, error)) => self.blocked(sender, &error),
+            FromProvider::Blocked { sender, error } => self.blocked(sender, &error),
             FromProvider::TemplateShut { sender, observation } => {
                 let Observation { message, error, .. } = *observation;
                 for sibling in self.siblings(sender, Scope::Account) {

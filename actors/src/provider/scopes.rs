@@ -7,7 +7,7 @@ use domain::org::{PausedBy, Secret};
 use domain::outcome::{Class, ProviderError, Scope};
 use domain::{Message, SenderNo, Timestamp};
 
-use super::{PAUSE_IN, ProviderMsg, Refusal, State};
+use super::{PAUSE_IN, ProviderMsg, State};
 
 /// An answer or a receipt, as far as it concerns more than its message.
 pub(crate) struct Observation {
@@ -25,7 +25,7 @@ pub(crate) enum FromProvider {
     /// Numbers of the same account or app are to slow down, too.
     Throttled { sender: SenderNo, scope: Scope, rest: Option<Duration> },
     /// Meta refuses all that the sender, or more, sends.
-    Blocked(Refusal),
+    Blocked { sender: SenderNo, error: ProviderError },
     /// A template is shut; numbers of the same account cannot use it either.
     TemplateShut { sender: SenderNo, observation: Box<Observation> },
     /// Meta takes messages of a sender that its refusals had paused.
@@ -77,7 +77,7 @@ impl State {
                 let is_current = observation.token.as_ref().is_none_or(|token| *token == self.sender.access_token);
                 if is_current && self.sender.paused.is_none() {
                     self.stopped_until = self.ctx.clock.uptime() + PAUSE_IN;
-                    self.tell_org(FromProvider::Blocked((self.sender.no, error)));
+                    self.tell_org(FromProvider::Blocked { sender: self.sender.no, error });
                 }
             }
             (Class::Transient | Class::Deferred | Class::Permanent, _) => {}
