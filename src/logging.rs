@@ -21,10 +21,12 @@ pub(crate) fn start(log: &Log) {
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let _ = if is_text { builder.with_ansi(stderr().is_terminal()).try_init() } else { builder.json().try_init() };
-    // A panic is caught by its actor's supervisor; here it is logged once, with its place.
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let backtrace = std::backtrace::Backtrace::capture();
-        tracing::error!(%place, %backtrace, "a panic: {}", panic.payload_as_str().unwrap_or("of unknown cause"));
+        // That of an actor is logged by its supervisor, with the actor's path.
+        if !actors::note_panic(panic) {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let backtrace = std::backtrace::Backtrace::force_capture();
+            tracing::error!(%place, %backtrace, "a panic: {}", panic.payload_as_str().unwrap_or("of unknown cause"));
+        }
     }));
 }

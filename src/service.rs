@@ -133,7 +133,9 @@ fn explain(error: &ChangeError) -> String {
             let list: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
             list.join("; ")
         }
-        ChangeError::NotFound | ChangeError::SenderTaken(_) | ChangeError::Unavailable => error.to_string(),
+        ChangeError::NotFound | ChangeError::SenderTaken(_) | ChangeError::Down(_) | ChangeError::Unavailable => {
+            error.to_string()
+        }
     }
 }
 

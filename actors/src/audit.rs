@@ -9,8 +9,10 @@ use domain::{Epoch, OrgNo, Seq};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use store::Commit;
 
+use crate::address::Address;
 use crate::context::Context;
-use crate::vitals::{Address, Vitals};
+use crate::figures::{AuditFigures, Figures};
+use crate::vitals::Vitals;
 
 /// Entries in one block, at most.
 const BLOCK_MAX: usize = 512;
@@ -71,17 +73,8 @@ impl Actor for AuditActor {
         mail: AuditMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.me.vitals().begin(mail.label(), state.ctx.clock.now());
-        match mail {
-            AuditMsg::Appended(seq) => state.appended = state.appended.max(seq),
-            AuditMsg::Seal => state.seal()?,
-            AuditMsg::Sealed(block) => state.sealed(block),
-        }
-        state.wait();
-        let unsealed = state.appended.saturating_sub(state.sealed);
-        state.me.vitals().show(vec![("entries", state.appended.into()), ("unsealed", unsealed.into())]);
-        state.me.vitals().end();
-        Ok(())
+        let (vitals, ctx) = (Arc::clone(state.me.vitals()), Arc::clone(&state.ctx));
+        vitals.attend(&ctx, mail.label(), async { state.react(mail) }).await
     }
 
     async fn handle_supervisor_evt(
@@ -106,6 +99,19 @@ impl AuditMsg {
 }
 
 impl State {
+    /// The table of its mail.
+    fn react(&mut self, mail: AuditMsg) -> Result<(), ActorProcessingErr> {
+        match mail {
+            AuditMsg::Appended(seq) => self.appended = self.appended.max(seq),
+            AuditMsg::Seal => self.seal()?,
+            AuditMsg::Sealed(block) => self.sealed(block),
+        }
+        self.wait();
+        let unsealed = self.appended.saturating_sub(self.sealed);
+        self.me.vitals().show(Figures::Audit(AuditFigures { entries: self.appended, unsealed }));
+        Ok(())
+    }
+
     /// Makes sure that what is unsealed will be sealed.
     fn wait(&mut self) {
         if self.busy || self.appended <= self.sealed {

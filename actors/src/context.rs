@@ -1,9 +1,11 @@
-//! What every actor is given: the settings, the store, the road to Meta, the clock.
+//! What every actor is given: the settings, the store, the road to Meta, the clock, and what is counted over all of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use store::{Committer, Store};
+use tokio::sync::Semaphore;
 use whatsapp::Provider;
 
 use crate::clock::Clock;
@@ -13,14 +15,24 @@ use crate::turn::Flights;
 
 /// Shared by all actors of one outbox.
 pub(crate) struct Context {
-    pub(crate) settings: Settings,
+    settings: ArcSwap<Settings>,
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) clock: Clock,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flights: Flights,
+    /// MessageActors of all organisations.
+    pub(crate) residents: AtomicUsize,
+    /// One for each request to accept a message that waits for its commit, and …
+    pub(crate) accepting: Arc<Semaphore>,
+    /// … one for each other request that waits for an actor: webhooks, people's wishes, changes, questions.
+    pub(crate) asking: Arc<Semaphore>,
+    /// How often an actor was found stuck.
+    pub(crate) stuck: AtomicU64,
     draining: AtomicBool,
+    #[cfg(feature = "faults")]
+    pub(crate) faults: Arc<crate::faults::Faults>,
 }
 
 impl Context {
@@ -31,16 +43,32 @@ impl Context {
         provider: Arc<dyn Provider>,
         clock: Clock,
     ) -> Self {
+        let limits = &settings.limits;
         Self {
-            directory: Arc::new(Directory::new(settings.limits.max_accepting)),
-            settings,
+            directory: Arc::new(Directory::new(limits.max_accepting)),
+            accepting: Arc::new(Semaphore::new(limits.max_accepting_in_all)),
+            asking: Arc::new(Semaphore::new(limits.max_asking)),
+            settings: ArcSwap::from_pointee(settings),
             store,
             committer,
             provider,
             clock,
             flights: Flights::default(),
+            residents: AtomicUsize::new(0),
+            stuck: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            #[cfg(feature = "faults")]
+            faults: Arc::default(),
         }
+    }
+
+    /// The settings in force: they may change while the outbox runs.
+    pub(crate) fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    pub(crate) fn replace_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// From now on nothing new is accepted and no turn is given.
@@ -54,6 +82,6 @@ impl Context {
 
     /// Whether a send may begin: it must also be possible to record it.
     pub(crate) fn may_send(&self) -> bool {
-        self.settings.enabled && !self.is_draining() && self.committer.health().borrow().is_none()
+        self.settings().enabled && !self.is_draining() && self.committer.health().borrow().is_none()
     }
 }

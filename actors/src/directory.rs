@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
+use crate::address::Address;
 use crate::org::OrgMsg;
-use crate::vitals::Address;
 
 /// The organisations as last committed.
 pub struct Directory {
@@ -28,9 +28,28 @@ struct Inner {
 
 struct Listing {
     record: Arc<Org>,
-    address: Option<Address<OrgMsg>>,
+    presence: Presence,
     /// Bounds the requests that wait for a commit.
     permits: Arc<Semaphore>,
+}
+
+/// Where an organisation's actor is.
+#[derive(Clone)]
+pub(crate) enum Presence {
+    /// In memory.
+    Running(Address<OrgMsg>),
+    /// Not in memory, for want of work: the root starts it for whoever has mail for it.
+    Away,
+    /// It crashed, and takes no mail: why, and until when.
+    Down(Arc<str>),
+}
+
+/// Organisations, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Census {
+    pub(crate) all: usize,
+    pub(crate) running: usize,
+    pub(crate) down: usize,
 }
 
 /// Whose request it is.
@@ -82,41 +101,44 @@ impl Directory {
         inner.orgs.get(inner.senders.get(sender)?).map(|listing| Arc::clone(&listing.record))
     }
 
-    /// Where an organisation's actor is; `None` while it is not running.
-    pub(crate) fn address(&self, id: &OrgId) -> Option<Address<OrgMsg>> {
-        self.read().orgs.get(id)?.address.clone()
+    /// Where an organisation's actor is; `None` if there is no such organisation.
+    pub(crate) fn presence(&self, id: &OrgId) -> Option<Presence> {
+        self.read().orgs.get(id).map(|listing| listing.presence.clone())
     }
 
-    /// The same, with the permits that a request must take one of; `None` if there is no such organisation.
-    pub(crate) fn entrance(&self, id: &OrgId) -> Option<(Option<Address<OrgMsg>>, Arc<Semaphore>)> {
-        let inner = self.read();
-        let listing = inner.orgs.get(id)?;
-        Some((listing.address.clone(), Arc::clone(&listing.permits)))
+    /// The permits that a request to an organisation must take one of.
+    pub(crate) fn permits(&self, id: &OrgId) -> Option<Arc<Semaphore>> {
+        self.read().orgs.get(id).map(|listing| Arc::clone(&listing.permits))
     }
 
-    pub(crate) fn set_address(&self, id: &OrgId, address: Option<Address<OrgMsg>>) {
+    pub(crate) fn set_presence(&self, id: &OrgId, presence: Presence) {
         if let Some(listing) = self.write().orgs.get_mut(id) {
-            listing.address = address;
+            listing.presence = presence;
         }
     }
 
-    /// Lists an organisation as it now is, with its actor.
-    pub(crate) fn list(&self, record: Arc<Org>, address: Address<OrgMsg>) {
-        self.insert(record, Some(address));
-    }
-
-    /// Lists an organisation whose actor is yet to start.
-    pub(crate) fn announce(&self, record: Arc<Org>) {
-        self.insert(record, None);
-    }
-
-    fn insert(&self, record: Arc<Org>, address: Option<Address<OrgMsg>>) {
+    /// Lists an organisation as it now is.
+    pub(crate) fn list(&self, record: Arc<Org>, presence: Presence) {
         let mut inner = self.write();
         let old = inner.forget(&record.id);
         let permits = old.map_or_else(|| Arc::new(Semaphore::new(self.max_accepting)), |old| old.permits);
         inner.keys.extend(record.keys.iter().map(|key| (key.hash, record.id.clone())));
         inner.senders.extend(record.senders.iter().map(|sender| (sender.phone_number_id.clone(), record.id.clone())));
-        inner.orgs.insert(record.id.clone(), Listing { record, address, permits });
+        inner.orgs.insert(record.id.clone(), Listing { record, presence, permits });
+    }
+
+    /// How many organisations there are, and where their actors are.
+    pub(crate) fn census(&self) -> Census {
+        let inner = self.read();
+        let mut census = Census { all: inner.orgs.len(), ..Census::default() };
+        for listing in inner.orgs.values() {
+            match listing.presence {
+                Presence::Running(_) => census.running += 1,
+                Presence::Away => {}
+                Presence::Down(_) => census.down += 1,
+            }
+        }
+        census
     }
 
     pub(crate) fn remove(&self, id: &OrgId) {

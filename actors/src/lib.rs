@@ -15,14 +15,19 @@
 //! Deliberately absent: names in ractor's registry, work in `post_stop`, waiting for I/O inside `handle`, and state that
 //! cannot be rebuilt from the store. The outside is [`Outbox`].
 
+mod address;
 mod audit;
 mod clock;
 mod context;
 mod directory;
 mod explain;
+#[cfg(feature = "faults")]
+pub mod faults;
+mod figures;
 mod message;
 mod org;
 mod outbox;
+mod panics;
 mod provider;
 mod restart;
 mod settings;
@@ -30,6 +35,7 @@ mod supervisor;
 mod tree;
 mod turn;
 mod vitals;
+mod watchdog;
 
 pub use clock::Clock;
 pub use directory::{Directory, Identity};
@@ -39,7 +45,9 @@ pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};
 pub use org::templates::TemplateStatus;
 pub use org::{OrgChange, Snapshot};
-pub use outbox::{Outbox, StartError};
+pub use outbox::{Outbox, StartError, Unreachable};
+pub use panics::note_panic;
 pub use settings::{Limits, Settings};
 pub use supervisor::ChangeError;
 pub use tree::{Node, TreeQuery};
+pub use vitals::Kind;

@@ -13,10 +13,11 @@ use store::StoreError;
 use tokio::task::AbortHandle;
 use whatsapp::Answer;
 
+use crate::address::Address;
 use crate::context::Context;
 use crate::provider::ProviderMsg;
 use crate::turn::{Call, Flight, Turn};
-use crate::vitals::{Address, Vitals};
+use crate::vitals::Vitals;
 
 /// How long to wait before proposing again when the commit queue was full.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -114,7 +115,8 @@ impl Actor for MessageActor {
     }
 
     async fn post_start(&self, _myself: ActorRef<MessageMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.plan();
+        let (vitals, ctx) = (Arc::clone(&state.args.vitals), Arc::clone(&state.args.ctx));
+        vitals.attend(&ctx, "starting", async { state.plan() }).await;
         Ok(())
     }
 
@@ -124,21 +126,8 @@ impl Actor for MessageActor {
         mail: MessageMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.args.vitals.begin(mail.label(), state.args.ctx.clock.now());
-        match mail {
-            MessageMsg::Timer(no) => state.timer(no),
-            MessageMsg::Turn(turn, flight) => state.turn(turn, flight)?,
-            MessageMsg::Hold(event) => state.held(event),
-            MessageMsg::Leave => state.leave(),
-            MessageMsg::Durable(next) => state.durable(next)?,
-            MessageMsg::Refused(latest) => state.refused(latest),
-            MessageMsg::Busy => state.arm(state.args.ctx.clock.now().after(BUSY_PAUSE)),
-            MessageMsg::Changed(latest) => state.changed(latest),
-            MessageMsg::Settled { attempt, answer, flight } => state.settled(attempt, *answer, flight),
-            MessageMsg::Provider(provider) => state.provider_changed(provider),
-        }
-        state.args.vitals.end();
-        Ok(())
+        let (vitals, ctx) = (Arc::clone(&state.args.vitals), Arc::clone(&state.args.ctx));
+        vitals.attend(&ctx, mail.label(), async { state.react(mail) }).await
     }
 
     async fn handle_supervisor_evt(
@@ -157,7 +146,8 @@ impl MessageMsg {
         match self {
             Self::Timer(_) => "looking at the time",
             Self::Turn(..) => "beginning an attempt",
-            Self::Hold(_) | Self::Leave => "stepping back",
+            Self::Hold(_) => "stepping back",
+            Self::Leave => "leaving its sender",
             Self::Durable(_) => "acting on a commit",
             Self::Refused(_) => "deciding again",
             Self::Busy => "waiting for the store",
@@ -169,6 +159,23 @@ impl MessageMsg {
 }
 
 impl State {
+    /// The table of its mail.
+    fn react(&mut self, mail: MessageMsg) -> Result<(), ActorProcessingErr> {
+        match mail {
+            MessageMsg::Timer(no) => self.timer(no),
+            MessageMsg::Turn(turn, flight) => self.turn(turn, flight)?,
+            MessageMsg::Hold(event) => self.held(event),
+            MessageMsg::Leave => self.leave(),
+            MessageMsg::Durable(next) => self.durable(next)?,
+            MessageMsg::Refused(latest) => self.refused(latest),
+            MessageMsg::Busy => self.arm(self.args.ctx.clock.now().after(BUSY_PAUSE)),
+            MessageMsg::Changed(latest) => self.changed(latest),
+            MessageMsg::Settled { attempt, answer, flight } => self.settled(attempt, *answer, flight),
+            MessageMsg::Provider(provider) => self.provider_changed(provider),
+        }
+        Ok(())
+    }
+
     /// Rests until something is to be done, or does it now.
     fn plan(&mut self) {
         self.stage = Stage::Resting;
@@ -286,7 +293,7 @@ impl State {
     fn is_window_closed(&self) -> Result<bool, StoreError> {
         let Args { ctx, message, org_no, .. } = &self.args;
         let is_template = message.template_code.is_some() || message.template().is_some();
-        if !ctx.settings.check_window || is_template {
+        if !ctx.settings().check_window || is_template {
             return Ok(false);
         }
         let last = ctx.store.last_inbound(*org_no, message.sender, message.to.as_str())?;
@@ -301,7 +308,7 @@ impl State {
         response: Option<(AttemptNo, Vec<u8>)>,
     ) {
         let Args { ctx, message, state, incarnation, .. } = &self.args;
-        match decide(message, state, &event, &ctx.settings.policy, ctx.clock.now(), ctx.clock.roll()) {
+        match decide(message, state, &event, &ctx.settings().policy, ctx.clock.now(), ctx.clock.roll()) {
             Decision::Move(step) => {
                 let by = if matches!(event, Event::Settled { .. }) { By::WhatsApp } else { By::System };
                 self.tell_org(ToOrg::Propose(Box::new(Proposal {

@@ -4,6 +4,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod change;
+mod children;
 mod desk;
 mod expiry;
 mod inbound;
@@ -11,33 +12,36 @@ mod ledger;
 pub(crate) mod manual;
 mod receipts;
 mod residents;
+pub(crate) mod rest;
 mod scopes;
 pub(crate) mod templates;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::audit::By;
 use domain::org::Org;
 use domain::state::Status;
 use domain::{Message, MessageId, ProviderId, SenderNo, Seq, State as MessageState, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use store::CommitError;
 use store::group_commit::Slot;
+use store::{CommitError, Unavailable};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use crate::address::Address;
 use crate::audit::AuditMsg;
 use crate::context::Context;
+use crate::figures::{Figures, OrgFigures};
 use crate::message::{MessageMsg, ToOrg};
 use crate::provider::{FromProvider, Held, ProviderMsg};
-use crate::restart::{Budget, Crashes, Verdict};
+use crate::restart::Crashes;
 use crate::supervisor::RootMsg;
-use crate::vitals::{Address, Vitals};
+use crate::vitals::{Kind, Vitals};
 use accept::{Accept, Pending};
 use change::ChangeRequest;
 pub use change::OrgChange;
+use children::Child;
 use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
@@ -45,9 +49,6 @@ use manual::ManualRequest;
 use receipts::Lot;
 pub(crate) use receipts::Webhook;
 use templates::TemplateStatus;
-
-/// How often receipts that nobody claimed are looked through.
-const LOT_EVERY: Duration = Duration::from_secs(60);
 
 /// Mail to an OrgActor.
 pub(crate) enum OrgMsg {
@@ -79,6 +80,12 @@ pub(crate) enum OrgMsg {
     StartAudit,
     /// Look through the parked receipts.
     ClearLot,
+    /// Time to see whether it still has something to do.
+    Rest,
+    /// The root lets it leave, if it still has nothing to do.
+    Leave,
+    /// The settings changed.
+    Reconfigured,
 }
 
 /// The end of a commit.
@@ -126,40 +133,21 @@ pub(crate) struct State {
     lot: Lot,
     arrivals: Arrivals,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
-    /// What is remembered of ProviderActors that are down.
-    crashes: HashMap<SenderNo, (Crashes, Option<Arc<Vitals>>)>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
-    audit: Option<Child<AuditMsg>>,
+    audit: Child<AuditMsg>,
     /// When `Wake` comes.
     alarm: Option<(Timestamp, AbortHandle)>,
     /// Senders with messages that are due and wait for room: new ones then go behind them.
     crowded: HashSet<SenderNo>,
-}
-
-/// A child that is started again when it crashes.
-struct Child<M> {
-    address: Address<M>,
-    crashes: Crashes,
-}
-
-impl<M: ractor::Message> Child<M> {
-    /// How long to wait before starting it again; an error once its budget is used up.
-    fn crashed(
-        &mut self,
-        budget: &Budget,
-        now: Timestamp,
-        cause: Option<String>,
-    ) -> Result<Duration, ActorProcessingErr> {
-        let vitals = self.address.vitals();
-        let cause = cause.unwrap_or_else(|| "ended without being told to".into());
-        tracing::error!(kind = vitals.kind.as_str(), id = %vitals.id, %cause, "an actor crashed");
-        vitals.crashed(cause);
-        match self.crashes.note(budget, now) {
-            Verdict::Restart(after) => Ok(after),
-            Verdict::GiveUp => Err(format!("its {} actor crashes again and again", vitals.kind.as_str()).into()),
-        }
-    }
+    /// Commits handed in whose end has not come back.
+    unlanded: usize,
+    /// Whether anything was asked of it since it was last looked at.
+    is_busy: bool,
+    /// It is leaving: what still comes goes back to the root.
+    is_leaving: bool,
+    /// Whether `ClearLot` is on its way.
+    lot_armed: bool,
 }
 
 impl Actor for OrgActor {
@@ -172,13 +160,7 @@ impl Actor for OrgActor {
         let ledger = Ledger::take_over(ctx.store.clone(), record.no)?;
         let lot = Lot::load(&ctx.store, record.no)?;
         let me = Address::new(myself, Arc::clone(&vitals));
-        let timer = me.clone();
-        tokio::spawn(async move {
-            while timer.actor().get_status() < ractor::ActorStatus::Stopping {
-                tokio::time::sleep(LOT_EVERY).await;
-                timer.send(OrgMsg::ClearLot);
-            }
-        });
+        let audit = Child::new(vitals.child(Kind::Audit, record.id.as_str(), ctx.clock.now()));
         Ok(State {
             ctx,
             root,
@@ -191,23 +173,20 @@ impl Actor for OrgActor {
             lot,
             arrivals: Arrivals::default(),
             providers: HashMap::new(),
-            crashes: HashMap::new(),
             message_crashes: HashMap::new(),
-            audit: None,
+            audit,
             alarm: None,
             crowded: HashSet::new(),
+            unlanded: 0,
+            is_busy: false,
+            is_leaving: false,
+            lot_armed: false,
         })
     }
 
     async fn post_start(&self, _myself: ActorRef<OrgMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        if state.is_kept {
-            state.claim()?;
-        }
-        state.start_audit().await?;
-        state.start_probing().await?;
-        state.fill().await?;
-        state.show();
-        Ok(())
+        let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
+        vitals.attend(&ctx, "starting", state.begin()).await
     }
 
     async fn handle(
@@ -216,27 +195,8 @@ impl Actor for OrgActor {
         mail: OrgMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.vitals.begin(mail.label(), state.ctx.clock.now());
-        match mail {
-            OrgMsg::Accept(accept) => state.accept(*accept)?,
-            OrgMsg::Webhook(webhook) => state.webhook(webhook)?,
-            OrgMsg::Manual(request) => state.manual(request)?,
-            OrgMsg::Change(request) => state.change(*request)?,
-            OrgMsg::Message(ToOrg::Propose(proposal)) => state.propose(*proposal)?,
-            OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => state.idle(id, incarnation, version).await?,
-            OrgMsg::Template(status) => state.template_status(&status)?,
-            OrgMsg::Explain { message, reply } => state.explain(message, reply),
-            OrgMsg::Provider(mail) => state.follow_provider(mail).await?,
-            OrgMsg::Landed(landed) => state.landed(*landed).await?,
-            OrgMsg::Wake => state.wake().await?,
-            OrgMsg::Revive(id) => state.revive(id).await?,
-            OrgMsg::StartProvider(no) => state.restart_provider(no).await?,
-            OrgMsg::StartAudit => state.start_audit().await?,
-            OrgMsg::ClearLot => state.clear_lot()?,
-        }
-        state.show();
-        state.vitals.end();
-        Ok(())
+        let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
+        vitals.attend(&ctx, mail.label(), state.react(mail)).await
     }
 
     async fn handle_supervisor_evt(
@@ -267,8 +227,13 @@ impl OrgMsg {
             Self::Explain { .. } => "explaining",
             Self::Landed(_) => "following a commit",
             Self::Wake => "looking at what is due",
-            Self::Revive(_) | Self::StartProvider(_) | Self::StartAudit => "starting an actor again",
+            Self::Revive(_) => "starting a message again",
+            Self::StartProvider(_) => "starting a sender again",
+            Self::StartAudit => "starting the audit again",
             Self::ClearLot => "looking through parked receipts",
+            Self::Rest => "looking for work",
+            Self::Leave => "leaving",
+            Self::Reconfigured => "following new settings",
         }
     }
 }
@@ -298,10 +263,59 @@ impl TryFrom<OrgMsg> for FromProvider {
 }
 
 impl State {
-    /// Makes the new epoch durable before anything else, so that an older owner is fenced off.
+    async fn begin(&mut self) -> Result<(), ActorProcessingErr> {
+        if self.is_kept {
+            self.claim()?;
+        }
+        self.start_audit().await?;
+        self.start_probing().await?;
+        self.fill().await?;
+        self.rest_later();
+        self.watch_lot();
+        self.show();
+        Ok(())
+    }
+
+    /// The table of its mail.
+    async fn react(&mut self, mail: OrgMsg) -> Result<(), ActorProcessingErr> {
+        if self.is_leaving {
+            self.send_back(mail);
+            return Ok(());
+        }
+        self.is_busy |= !matches!(mail, OrgMsg::Rest | OrgMsg::Leave | OrgMsg::ClearLot);
+        match mail {
+            OrgMsg::Accept(accept) => self.accept(*accept)?,
+            OrgMsg::Webhook(webhook) => self.webhook(webhook)?,
+            OrgMsg::Manual(request) => self.manual(request)?,
+            OrgMsg::Change(request) => self.change(*request)?,
+            OrgMsg::Message(ToOrg::Propose(proposal)) => self.propose(*proposal)?,
+            OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => self.idle(id, incarnation, version).await?,
+            OrgMsg::Template(status) => self.template_status(&status)?,
+            OrgMsg::Explain { message, reply } => self.explain(message, reply),
+            OrgMsg::Provider(mail) => self.follow_provider(mail).await?,
+            OrgMsg::Landed(landed) => self.landed(*landed).await?,
+            OrgMsg::Wake => self.wake().await?,
+            OrgMsg::Revive(id) => self.revive(id).await?,
+            OrgMsg::StartProvider(no) => self.restart_provider(no).await?,
+            OrgMsg::StartAudit => self.start_audit().await?,
+            OrgMsg::ClearLot => self.clear_lot()?,
+            OrgMsg::Rest => self.rest()?,
+            OrgMsg::Leave => self.leave()?,
+            OrgMsg::Reconfigured => self.recorded().await?,
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Makes the new epoch durable before anything else, so that an older owner is fenced off. If there is no place in the
+    /// queue, the first commit that finds one does it.
     fn claim(&mut self) -> Result<(), ActorProcessingErr> {
         let committer = self.ctx.committer.clone();
-        let slot = committer.reserve()?;
+        let slot = match committer.reserve() {
+            Ok(slot) => slot,
+            Err(Unavailable::Busy) => return Ok(()),
+            Err(error @ Unavailable::Closed) => return Err(error.into()),
+        };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), By::System);
         self.ledger.close(&mut draft)?;
         self.submit(slot, draft, After::Changed, |_| ());
@@ -310,7 +324,7 @@ impl State {
 
     /// Hands in a draft. `then` is called from the commit thread, before `Landed` is handled.
     fn submit(
-        &self,
+        &mut self,
         slot: Slot<'_>,
         draft: Draft,
         after: After,
@@ -318,6 +332,7 @@ impl State {
     ) {
         let Draft { commit, changed, named, .. } = draft;
         let (me, seq) = (self.me.clone(), self.ledger.head.last_seq);
+        self.unlanded += 1;
         slot.submit(commit, move |result| {
             then(result.clone());
             me.send(OrgMsg::Landed(Box::new(Landed { result, changed, named, seq, after })));
@@ -326,6 +341,7 @@ impl State {
 
     async fn landed(&mut self, landed: Landed) -> Result<(), ActorProcessingErr> {
         let Landed { result, changed, named, seq, after } = landed;
+        self.unlanded = self.unlanded.saturating_sub(1);
         match result {
             Ok(()) => {}
             // Another owner has taken over: this one must end.
@@ -368,8 +384,8 @@ impl State {
 
     /// A sender whose actor is not running holds nothing: the reply's end says so.
     fn explain(&self, message: Arc<Message>, reply: oneshot::Sender<Held>) {
-        if let Some(child) = self.providers.get(&message.sender) {
-            child.address.send(ProviderMsg::Explain { message, reply });
+        if let Some(provider) = self.running_provider(message.sender) {
+            provider.send(ProviderMsg::Explain { message, reply });
         }
     }
 
@@ -380,12 +396,12 @@ impl State {
 
     fn show(&self) {
         let head = &self.ledger.head;
-        self.vitals.show(vec![
-            ("queued", head.count(Status::Queued).into()),
-            ("sending", head.count(Status::Sending).into()),
-            ("resident", self.ledger.desk.residents().into()),
-            ("parkedReceipts", self.lot.len().into()),
-            ("auditEntries", head.last_seq.into()),
-        ]);
+        self.vitals.show(Figures::Org(OrgFigures {
+            queued: head.count(Status::Queued),
+            sending: head.count(Status::Sending),
+            resident: self.ledger.desk.residents(),
+            parked_receipts: self.lot.len(),
+            audit_entries: head.last_seq,
+        }));
     }
 }

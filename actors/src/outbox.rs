@@ -1,6 +1,7 @@
 //! The handle that the outside holds: what it asks here becomes mail to actors, and the answers come back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::audit::By;
@@ -10,22 +11,25 @@ use domain::receipt::Receipt;
 use domain::{Inbound, MessageId, OrgId};
 use ractor::Actor;
 use store::{Committer, Store, StoreError, Unavailable};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use whatsapp::Provider;
 
+use crate::address::Address;
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::directory::Directory;
+use crate::directory::{Directory, Presence};
 use crate::explain::{Explanation, Facts};
+use crate::figures::{Figures, RootFigures};
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
 use crate::org::manual::{Manual, ManualError, ManualRequest};
 use crate::org::templates::TemplateStatus;
 use crate::org::{OrgChange, OrgMsg, Snapshot, Webhook};
 use crate::settings::Settings;
-use crate::supervisor::{self, ChangeError, RootMsg, RootSupervisor};
+use crate::supervisor::{ChangeError, RootMsg, RootSupervisor};
 use crate::tree::{Node, TreeQuery};
-use crate::vitals::{Address, Kind, Vitals};
+use crate::vitals::Vitals;
+use crate::watchdog;
 
 /// A running outbox.
 #[derive(Clone)]
@@ -39,6 +43,23 @@ pub struct Outbox {
 #[error("the supervisor did not start: {0}")]
 pub struct StartError(String);
 
+/// Why an organisation's actor was not asked, or did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// There is no such organisation.
+    #[error("no such organisation")]
+    NoSuchOrg,
+    /// Its actor crashed.
+    #[error("{0}")]
+    Down(Arc<str>),
+    /// As many requests as may wait do so already.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// It ended without an answer.
+    #[error("the service takes no requests now")]
+    Ended,
+}
+
 impl Outbox {
     /// Starts the actors over what the store holds.
     pub async fn start(
@@ -48,30 +69,29 @@ impl Outbox {
         provider: Arc<dyn Provider>,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        let vitals = Vitals::new(Kind::Root, "root", clock.now());
+        let vitals = Vitals::root(clock.now());
         let ctx = Arc::new(Context::new(settings, store, committer, provider, clock));
         let (root, _) = RootSupervisor::spawn(None, RootSupervisor, (Arc::clone(&ctx), Arc::clone(&vitals)))
             .await
             .map_err(|error| StartError(error.to_string()))?;
+        watchdog::start(Arc::clone(&ctx), root.get_cell(), Arc::clone(&vitals));
         Ok(Self { ctx, root: Address::new(root, vitals) })
     }
 
     /// Accepts a message; returns once it is durable.
     pub async fn accept(&self, org: &OrgId, request: NewMessage, by: By) -> Result<Accepted, AcceptError> {
-        let (address, permits) = self.ctx.directory.entrance(org).ok_or(AcceptError::NoSuchOrg)?;
-        let address = address.ok_or(AcceptError::Unavailable)?;
-        let permit = permits.try_acquire_owned().map_err(|_| AcceptError::Overloaded)?;
-        let (reply, answer) = oneshot::channel();
-        address.send(OrgMsg::Accept(Box::new(Accept { request, by, reply, permit })));
-        answer.await.unwrap_or(Err(AcceptError::Unavailable))
+        let of_org = self.ctx.directory.permits(org).ok_or(AcceptError::NoSuchOrg)?;
+        let of_all = Arc::clone(&self.ctx.accepting);
+        let permits = [of_org, of_all].map(|permits| permits.try_acquire_owned().ok());
+        let [Some(of_org), Some(of_all)] = permits else { return Err(AcceptError::Overloaded) };
+        let permit = (of_org, of_all);
+        self.ask(org, |reply| OrgMsg::Accept(Box::new(Accept { request, by, reply, permit }))).await
     }
 
     /// Calls a message back or queues it again; returns once that is durable.
     pub async fn manual(&self, org: &OrgId, id: MessageId, wish: Manual, by: By) -> Result<Snapshot, ManualError> {
-        let address = self.ctx.directory.address(org).ok_or(ManualError::Unavailable)?;
-        let (reply, answer) = oneshot::channel();
-        address.send(OrgMsg::Manual(ManualRequest { id, wish, by, reply }));
-        answer.await.unwrap_or(Err(ManualError::Unavailable))
+        let _permit = self.permit()?;
+        self.ask(org, |reply| OrgMsg::Manual(ManualRequest { id, wish, by, reply })).await
     }
 
     /// Why a message has not gone yet; `None` if there is no such message.
@@ -81,43 +101,87 @@ impl Outbox {
             return Ok(None);
         };
         let message = Arc::new(message);
-        let (reply, answer) = oneshot::channel();
-        if let Some(address) = self.ctx.directory.address(&org.id) {
-            address.send(OrgMsg::Explain { message: Arc::clone(&message), reply });
-        }
-        let held = answer.await.unwrap_or_default();
-        let (settings, now) = (&self.ctx.settings, self.ctx.clock.now());
-        let facts = Facts { settings, org, message: &message, state: &state, held: &held, now };
+        // An actor that is not in memory holds nothing.
+        let held = match (self.permit(), self.ctx.directory.presence(&org.id)) {
+            (Ok(_permit), Some(Presence::Running(address))) => {
+                let (reply, answer) = oneshot::channel();
+                address.send(OrgMsg::Explain { message: Arc::clone(&message), reply });
+                answer.await.unwrap_or_default()
+            }
+            (Ok(_) | Err(_), _) => crate::provider::Held::default(),
+        };
+        let settings = self.ctx.settings();
+        let facts = Facts {
+            settings: &settings,
+            org,
+            message: &message,
+            state: &state,
+            held: &held,
+            now: self.ctx.clock.now(),
+        };
         Explanation::of(&facts, &store).map(Some)
     }
 
-    /// Meta reports a template's status.
+    /// Meta reports a template's status. An organisation that is not in memory learns it from its next try.
     pub fn template_status(&self, org: &OrgId, status: TemplateStatus) {
-        if let Some(address) = self.ctx.directory.address(org) {
-            address.send(OrgMsg::Template(status));
+        if self.deliver(org, OrgMsg::Template(status)).is_err() {
+            tracing::warn!(%org, "a template's news found its organisation down");
         }
     }
 
     /// Records receipts and inbound messages of one organisation; returns once they are durable.
     pub async fn webhook(&self, org: &OrgId, receipts: Vec<Receipt>, inbound: Vec<Inbound>) -> Result<(), Unavailable> {
-        let address = self.ctx.directory.address(org).ok_or(Unavailable::Closed)?;
-        let (reply, answer) = oneshot::channel();
-        address.send(OrgMsg::Webhook(Webhook { receipts, inbound, reply }));
-        answer.await.unwrap_or(Err(Unavailable::Closed))
+        let _permit = self.permit()?;
+        self.ask(org, |reply| OrgMsg::Webhook(Webhook { receipts, inbound, reply })).await
     }
 
     /// Creates or changes an organisation; returns once that is durable.
     pub async fn put_org(&self, id: OrgId, change: OrgChange, by: By) -> Result<Arc<Org>, ChangeError> {
-        supervisor::put(&self.root, id, change, by).await
+        let _permit = self.permit()?;
+        let (reply, answer) = oneshot::channel();
+        self.root.send(RootMsg::Put { id, request: ChangeRequest { change, by, reply } });
+        answer.await.unwrap_or(Err(ChangeError::Unavailable))
     }
 
     /// Changes an organisation that exists; returns once that is durable.
     pub async fn change_org(&self, id: &OrgId, change: OrgChange, by: By) -> Result<Arc<Org>, ChangeError> {
-        self.ctx.directory.org(id).ok_or(ChangeError::NotFound)?;
-        let address = self.ctx.directory.address(id).ok_or(ChangeError::Unavailable)?;
+        let _permit = self.permit()?;
+        self.ask(id, |reply| OrgMsg::Change(Box::new(ChangeRequest { change, by, reply }))).await
+    }
+
+    /// Room for one more request that waits for an actor.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Unreachable> {
+        Arc::clone(&self.ctx.asking).try_acquire_owned().map_err(|_| Unreachable::Busy)
+    }
+
+    /// Asks an organisation's actor and waits for its answer.
+    async fn ask<T, E: From<Unreachable>>(
+        &self,
+        org: &OrgId,
+        mail: impl FnOnce(oneshot::Sender<Result<T, E>>) -> OrgMsg,
+    ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        address.send(OrgMsg::Change(Box::new(ChangeRequest { change, by, reply })));
-        answer.await.unwrap_or(Err(ChangeError::Unavailable))
+        self.deliver(org, mail(reply))?;
+        answer.await.unwrap_or_else(|_| Err(Unreachable::Ended.into()))
+    }
+
+    /// Sends mail to an organisation's actor; through the root, if it is not in memory or is just leaving.
+    fn deliver(&self, org: &OrgId, mail: OrgMsg) -> Result<(), Unreachable> {
+        let undelivered = match self.ctx.directory.presence(org).ok_or(Unreachable::NoSuchOrg)? {
+            Presence::Running(address) => address.try_send(mail).err().flatten(),
+            Presence::Away => Some(mail),
+            Presence::Down(reason) => return Err(Unreachable::Down(reason)),
+        };
+        if let Some(mail) = undelivered {
+            self.root.send(RootMsg::Deliver { id: org.clone(), mail: Box::new(mail) });
+        }
+        Ok(())
+    }
+
+    /// From now on these settings hold. What is fixed at the start stays: the limits on requests that wait.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.ctx.replace_settings(settings);
+        self.root.send(RootMsg::Reconfigured);
     }
 
     /// Who is who.
@@ -137,7 +201,20 @@ impl Outbox {
 
     /// The actor tree as it is now, read from outside: no actor is asked.
     pub fn tree(&self, query: &TreeQuery) -> Node {
-        Node::read(self.root.vitals(), query, self.ctx.clock.now())
+        let (ctx, root) = (&self.ctx, self.root.vitals());
+        let limits = &ctx.settings().limits;
+        let census = ctx.directory.census();
+        root.show(Figures::Root(RootFigures {
+            organisations: census.all,
+            running: census.running,
+            down: census.down,
+            resident: ctx.residents.load(Ordering::Relaxed),
+            sends_under_way: ctx.flights.under_way(),
+            commits_waiting: ctx.committer.waiting(),
+            accepting: limits.max_accepting_in_all.saturating_sub(ctx.accepting.available_permits()),
+            stuck: ctx.stuck.load(Ordering::Relaxed),
+        }));
+        Node::read(root, query, ctx.clock.now())
     }
 
     /// Why no messages can be taken now, if so.
@@ -171,5 +248,51 @@ impl Outbox {
         let _ = tokio::task::spawn_blocking(move || committer.stop()).await;
         self.root.actor().stop(None);
         left
+    }
+
+    /// The faults on purpose of this outbox.
+    #[cfg(feature = "faults")]
+    pub fn faults(&self) -> Arc<crate::faults::Faults> {
+        Arc::clone(&self.ctx.faults)
+    }
+}
+
+impl From<Unreachable> for Unavailable {
+    fn from(error: Unreachable) -> Self {
+        match error {
+            Unreachable::Busy => Self::Busy,
+            Unreachable::NoSuchOrg | Unreachable::Down(_) | Unreachable::Ended => Self::Closed,
+        }
+    }
+}
+
+impl From<Unreachable> for AcceptError {
+    fn from(error: Unreachable) -> Self {
+        match error {
+            Unreachable::NoSuchOrg => Self::NoSuchOrg,
+            Unreachable::Down(reason) => Self::Down(reason),
+            Unreachable::Busy => Self::Overloaded,
+            Unreachable::Ended => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Unreachable> for ManualError {
+    fn from(error: Unreachable) -> Self {
+        match error {
+            Unreachable::NoSuchOrg => Self::NotFound,
+            Unreachable::Down(reason) => Self::Down(reason),
+            Unreachable::Busy | Unreachable::Ended => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Unreachable> for ChangeError {
+    fn from(error: Unreachable) -> Self {
+        match error {
+            Unreachable::NoSuchOrg => Self::NotFound,
+            Unreachable::Down(reason) => Self::Down(reason),
+            Unreachable::Busy | Unreachable::Ended => Self::Unavailable,
+        }
     }
 }

@@ -20,10 +20,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEv
 use tokio::task::AbortHandle;
 use whatsapp::SendRequest;
 
+use crate::address::Address;
 use crate::context::Context;
+use crate::figures::{Figures, ProviderFigures};
 use crate::message::MessageMsg;
 use crate::turn::{Call, Turn};
-use crate::vitals::{Address, Vitals};
+use crate::vitals::{Status, Vitals};
 pub(crate) use scopes::{FromProvider, Held, Observation};
 
 /// After so many turns for those before them in a row, the first of a later lane gets one: nobody starves.
@@ -114,7 +116,7 @@ impl Actor for ProviderActor {
     async fn pre_start(&self, myself: ActorRef<ProviderMsg>, args: Args) -> Result<State, ActorProcessingErr> {
         let Args { ctx, org, sender, vitals } = args;
         let full = rate(&ctx, &sender);
-        let pairs = Pairs::new(ctx.settings.pair_limit);
+        let pairs = Pairs::new(ctx.settings().pair_limit);
         let mut state = State {
             ctx,
             org,
@@ -137,6 +139,7 @@ impl Actor for ProviderActor {
             may_probe: false,
         };
         state.follow_pause();
+        state.show_pause();
         state.show();
         Ok(state)
     }
@@ -147,28 +150,8 @@ impl Actor for ProviderActor {
         mail: ProviderMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.me.vitals().begin(mail.label(), state.ctx.clock.now());
-        match mail {
-            ProviderMsg::Ask { message, reply } => state.ask(&message, reply),
-            ProviderMsg::Withdraw { id } => state.withdraw(id),
-            ProviderMsg::Call { call, message, body } => state.call(call, message, body),
-            ProviderMsg::Observed(observation) => state.observed(*observation),
-            ProviderMsg::Slow { rest } => state.pace.throttled(state.ctx.clock.uptime(), rest),
-            ProviderMsg::OpenTemplate(template) => {
-                state.templates.open(&template);
-            }
-            ProviderMsg::ShutTemplate(template) => state.templates.refused(template, state.ctx.clock.now()),
-            ProviderMsg::Back { spent } => state.back(spent),
-            ProviderMsg::Refilled => state.refill_armed = false,
-            ProviderMsg::Probe(no) => state.begin_probe(no),
-            ProviderMsg::Configure(sender) => state.configure(*sender),
-            ProviderMsg::Explain { message, reply } => {
-                let _ = reply.send(state.explain(&message));
-            }
-        }
-        state.grant();
-        state.show();
-        state.me.vitals().end();
+        let (vitals, ctx) = (Arc::clone(state.me.vitals()), Arc::clone(&state.ctx));
+        vitals.attend(&ctx, mail.label(), async { state.react(mail) }).await;
         Ok(())
     }
 
@@ -184,7 +167,7 @@ impl Actor for ProviderActor {
 }
 
 fn rate(ctx: &Context, sender: &Sender) -> f64 {
-    f64::from(sender.messages_per_second.unwrap_or(ctx.settings.messages_per_second))
+    f64::from(sender.messages_per_second.unwrap_or(ctx.settings().messages_per_second))
 }
 
 impl ProviderMsg {
@@ -193,8 +176,10 @@ impl ProviderMsg {
             Self::Ask { .. } => "queueing a message",
             Self::Withdraw { .. } => "letting a message go",
             Self::Call { .. } => "starting a call",
-            Self::Observed(_) | Self::Slow { .. } => "following an answer",
-            Self::OpenTemplate(_) | Self::ShutTemplate(_) => "following a template",
+            Self::Observed(_) => "following an answer",
+            Self::Slow { .. } => "slowing down",
+            Self::OpenTemplate(_) => "opening a template",
+            Self::ShutTemplate(_) => "shutting a template",
             Self::Back { .. } => "taking back a turn",
             Self::Refilled => "refilling",
             Self::Probe(_) => "beginning a probe",
@@ -205,6 +190,30 @@ impl ProviderMsg {
 }
 
 impl State {
+    /// The table of its mail.
+    fn react(&mut self, mail: ProviderMsg) {
+        match mail {
+            ProviderMsg::Ask { message, reply } => self.ask(&message, reply),
+            ProviderMsg::Withdraw { id } => self.withdraw(id),
+            ProviderMsg::Call { call, message, body } => self.call(call, message, body),
+            ProviderMsg::Observed(observation) => self.observed(*observation),
+            ProviderMsg::Slow { rest } => self.pace.throttled(self.ctx.clock.uptime(), rest),
+            ProviderMsg::OpenTemplate(template) => {
+                self.templates.open(&template);
+            }
+            ProviderMsg::ShutTemplate(template) => self.templates.refused(template, self.ctx.clock.now()),
+            ProviderMsg::Back { spent } => self.back(spent),
+            ProviderMsg::Refilled => self.refill_armed = false,
+            ProviderMsg::Probe(no) => self.begin_probe(no),
+            ProviderMsg::Configure(sender) => self.configure(*sender),
+            ProviderMsg::Explain { message, reply } => {
+                let _ = reply.send(self.explain(&message));
+            }
+        }
+        self.grant();
+        self.show();
+    }
+
     fn ask(&mut self, message: &Message, reply: Address<MessageMsg>) {
         let id = message.id;
         let now = self.ctx.clock.now();
@@ -254,7 +263,7 @@ impl State {
         let request = SendRequest { from: self.sender.phone_number_id.clone(), token: token.clone(), body };
         let answer = self.ctx.provider.send(request);
         // By then the message's policy decides: no call may outlast that and meet the one that follows it.
-        let answer = tokio::time::timeout(self.ctx.settings.policy.stale_after, answer);
+        let answer = tokio::time::timeout(self.ctx.settings().policy.stale_after, answer);
         let me = self.me.clone();
         // Not tied to this actor: if it crashes, the answer still reaches its message.
         tokio::spawn(async move {
@@ -283,7 +292,7 @@ impl State {
 
     fn configure(&mut self, sender: Sender) {
         let full = rate(&self.ctx, &sender);
-        if (full - rate(&self.ctx, &self.sender)).abs() > f64::EPSILON {
+        if (full - self.pace.full()).abs() > f64::EPSILON {
             self.pace = Pace::new(full);
         }
         self.sender = sender;
@@ -294,12 +303,14 @@ impl State {
             }
             self.places.clear();
         }
+        self.pairs.set_limit(self.ctx.settings().pair_limit);
         self.follow_pause();
+        self.show_pause();
     }
 
     /// Gives turns while there are messages, slots and tokens.
     fn grant(&mut self) {
-        while self.out < self.ctx.settings.max_concurrent && self.ctx.may_send() && !self.queue.is_empty() {
+        while self.out < self.ctx.settings().max_concurrent && self.ctx.may_send() && !self.queue.is_empty() {
             let now = self.ctx.clock.uptime();
             let rest = self.pace.rests_until().max(self.stopped_until).saturating_sub(now);
             self.bucket.set_rate(self.pace.at(now), now);
@@ -340,18 +351,24 @@ impl State {
 
     fn show(&self) {
         let now = self.ctx.clock.uptime();
-        let mut counters = vec![
-            ("queued", self.queue.len().into()),
-            ("inFlight", self.out.into()),
-            ("perSecond", ((self.pace.at(now) * 10.0).round() / 10.0).into()),
-            ("pairs", self.pairs.len().into()),
-        ];
-        if let Some(pause) = &self.sender.paused {
-            counters.push(("pausedReason", pause.reason.as_str().into()));
-            counters.push(("pausedBy", if pause.by == PausedBy::Meta { "meta".into() } else { "operator".into() }));
-        }
-        self.me.vitals().set_status(self.sender.paused.as_ref().map(|_| "PAUSED"));
-        self.me.vitals().show(counters);
+        self.me.vitals().show(Figures::Provider(ProviderFigures {
+            queued: self.queue.len(),
+            in_flight: self.out,
+            per_second: self.pace.at(now),
+            tokens: self.bucket.tokens(now),
+            pairs: self.pairs.len(),
+        }));
+    }
+
+    fn show_pause(&self) {
+        let status = self.sender.paused.as_ref().map(|pause| Status {
+            word: "PAUSED",
+            details: vec![
+                ("pausedReason", pause.reason.clone()),
+                ("pausedBy", if pause.by == PausedBy::Meta { "meta".into() } else { "operator".into() }),
+            ],
+        });
+        self.me.vitals().set_status(status);
     }
 }
 

@@ -48,29 +48,53 @@ impl Default for Settings {
     }
 }
 
-/// How much may be held at once, and what happens beyond it.
+/// How much may be held at once, and what happens beyond it: every queue and every memory of the runtime has its limit here.
+/// The commit queue's is [`store::group_commit::QUEUE_MAX`].
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// MessageActors of one organisation, shared out evenly among its senders; further messages wait in the due index.
+    /// No more than these ask at a ProviderActor, so it bounds those queues, too.
     pub max_resident: usize,
+    /// MessageActors of all organisations. Beyond it each organisation still has [`Self::MIN_RESIDENT`], so that none
+    /// waits for another.
+    pub max_resident_in_all: usize,
     /// Messages QUEUED in one organisation; beyond it a request is answered 429.
     pub max_queued: u64,
-    /// Requests of one organisation that wait for their commit; beyond it 503.
+    /// Requests of one organisation that wait for their commit; beyond it 503. It bounds the idempotency keys that are
+    /// remembered until they are in the store, too.
     pub max_accepting: usize,
+    /// The same of all organisations.
+    pub max_accepting_in_all: usize,
+    /// Other requests that wait for an actor: webhooks, people's wishes, changes, questions; beyond it 503.
+    pub max_asking: usize,
     /// Receipts of one organisation whose message is not known; beyond it the oldest is let go.
     pub max_parked: usize,
     /// How long such a receipt is kept.
     pub parked_for: Duration,
+    /// An actor that has been at one mail for longer is shown, logged and counted as stuck.
+    pub stuck_after: Duration,
+    /// An organisation's actor that has had nothing to do for so long, or up to twice that, leaves memory.
+    pub rest_after: Duration,
+}
+
+impl Limits {
+    /// MessageActors that every organisation may have, whatever the others have.
+    pub const MIN_RESIDENT: usize = 4;
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_resident: 1000,
+            max_resident_in_all: 10_000,
             max_queued: 1_000_000,
             max_accepting: 2048,
+            max_accepting_in_all: 8192,
+            max_asking: 1024,
             max_parked: 10_000,
             parked_for: Duration::from_secs(3600),
+            stuck_after: Duration::from_secs(5),
+            rest_after: Duration::from_secs(300),
         }
     }
 }

@@ -1,27 +1,31 @@
-//! RootSupervisor: starts an OrgActor for every organisation, starts crashed ones again, and purges deleted ones.
+//! RootSupervisor: starts an OrgActor for every organisation that has something to do, lets it leave when it has not,
+//! starts crashed ones again, and purges deleted ones.
+
+mod purge;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::audit::By;
 use domain::org::Org;
-use domain::{Epoch, FieldError, OrgId, OrgNo, PhoneNumberId};
+use domain::{Epoch, FieldError, OrgId, OrgNo, PhoneNumberId, Timestamp};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use store::{Commit, Unavailable};
+use store::{Commit, StoreError, Unavailable};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
+use crate::address::Address;
 use crate::context::Context;
+use crate::directory::Presence;
 use crate::org::change::ChangeRequest;
+use crate::org::rest::{Work, work};
 use crate::org::{self, OrgActor, OrgChange, OrgMsg};
-use crate::restart::{Budget, Crashes, Verdict};
-use crate::vitals::{Address, Kind, Vitals};
+use crate::restart::{Budget, Patience, Verdict};
+use crate::vitals::{Kind, Status, Vitals};
 
 const ORG_BUDGET: Budget = Budget { max: 5, period: Duration::from_secs(60), delay: Duration::from_millis(100) };
-/// An organisation beyond its budget is left alone for so long before it is tried again.
-const QUARANTINE: Duration = Duration::from_secs(60);
-/// Keys of a deleted organisation that one commit purges.
-const PURGE_MAX: usize = 2000;
+/// An organisation beyond its budget is left alone for so long, then ever longer, to the second figure.
+const QUARANTINE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
 /// Why an organisation was not changed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,6 +39,9 @@ pub enum ChangeError {
     /// The phone number belongs to another organisation.
     #[error("phone number id {0} belongs to another organisation")]
     SenderTaken(PhoneNumberId),
+    /// The organisation's actor crashed.
+    #[error("{0}")]
+    Down(Arc<str>),
     /// The service is stopping, overloaded, or its store is unwell.
     #[error("the service takes no changes now")]
     Unavailable,
@@ -50,6 +57,14 @@ impl From<Unavailable> for ChangeError {
 pub(crate) enum RootMsg {
     /// Create or change an organisation.
     Put { id: OrgId, request: ChangeRequest },
+    /// Mail for an organisation whose actor is not in memory, or is just leaving.
+    Deliver { id: OrgId, mail: Box<OrgMsg> },
+    /// An OrgActor has had nothing to do for a while, and will have nothing before this time.
+    MayLeave { id: OrgId, next: Option<Timestamp> },
+    /// It has something to do after all; it is still at this address.
+    Stays { id: OrgId, address: Address<OrgMsg> },
+    /// An organisation that is away has something to do now.
+    Due(OrgId),
     /// An organisation's deletion is durable.
     Deleted {
         /// Its last record.
@@ -59,6 +74,8 @@ pub(crate) enum RootMsg {
     },
     /// A crashed OrgActor's pause is over.
     Restart(OrgId),
+    /// The settings changed.
+    Reconfigured,
 }
 
 pub(crate) struct RootSupervisor;
@@ -75,9 +92,24 @@ pub(crate) struct State {
 }
 
 struct OrgChild {
-    address: Option<Address<OrgMsg>>,
+    stage: Stage,
     vitals: Arc<Vitals>,
-    crashes: Crashes,
+    patience: Patience,
+}
+
+enum Stage {
+    Running(Address<OrgMsg>),
+    /// It was told to leave. What comes for it meanwhile waits; the requests' permits bound it.
+    Leaving {
+        next: Option<Timestamp>,
+        waiting: Vec<OrgMsg>,
+    },
+    /// Not in memory, until there is mail for it or the alarm comes.
+    Away {
+        alarm: Option<AbortHandle>,
+    },
+    /// It crashed.
+    Down,
 }
 
 impl Actor for RootSupervisor {
@@ -97,15 +129,15 @@ impl Actor for RootSupervisor {
             State { ctx, me, vitals, orgs: HashMap::new(), by_actor: HashMap::new(), claims: HashMap::new(), next_no };
         for record in records.into_iter().map(Arc::new) {
             if record.deleted_at.is_some() {
-                state.purge(record);
+                purge::begin(Arc::clone(&state.ctx), record);
             } else {
                 let numbers = record.senders.iter().map(|sender| sender.phone_number_id.clone());
                 state.claims.extend(numbers.map(|number| (number, record.id.clone())));
-                state.ctx.directory.announce(Arc::clone(&record));
-                state.start(record, true).await;
+                state.ctx.directory.list(Arc::clone(&record), Presence::Away);
+                state.child(&record.id);
+                state.look_for_work(record).await?;
             }
         }
-        state.show();
         Ok(state)
     }
 
@@ -115,19 +147,8 @@ impl Actor for RootSupervisor {
         mail: RootMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.vitals.begin(mail.label(), state.ctx.clock.now());
-        match mail {
-            RootMsg::Put { id, request } => state.put(id, request).await,
-            RootMsg::Deleted { record, reply } => {
-                state.forget(&record.id);
-                state.purge(Arc::clone(&record));
-                let _ = reply.send(Ok(record));
-            }
-            RootMsg::Restart(id) => state.restart(&id).await,
-        }
-        state.show();
-        state.vitals.end();
-        Ok(())
+        let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
+        vitals.attend(&ctx, mail.label(), state.react(mail)).await
     }
 
     async fn handle_supervisor_evt(
@@ -137,8 +158,8 @@ impl Actor for RootSupervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(child, _, _) => state.ended(&child, "ended without being told to"),
-            SupervisionEvent::ActorFailed(child, cause) => state.ended(&child, &cause.to_string()),
+            SupervisionEvent::ActorTerminated(child, _, _) => state.ended(&child, None).await,
+            SupervisionEvent::ActorFailed(child, cause) => state.ended(&child, Some(cause.to_string())).await,
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
         Ok(())
@@ -149,28 +170,53 @@ impl RootMsg {
     const fn label(&self) -> &'static str {
         match self {
             Self::Put { .. } => "putting an organisation",
+            Self::Deliver { .. } => "delivering mail",
+            Self::MayLeave { .. } => "letting an organisation leave",
+            Self::Stays { .. } => "keeping an organisation",
+            Self::Due(_) => "waking an organisation",
             Self::Deleted { .. } => "removing an organisation",
             Self::Restart(_) => "starting an actor again",
+            Self::Reconfigured => "spreading new settings",
         }
     }
 }
 
 impl State {
+    async fn react(&mut self, mail: RootMsg) -> Result<(), ActorProcessingErr> {
+        match mail {
+            RootMsg::Put { id, request } => self.put(id, request).await,
+            RootMsg::Deliver { id, mail } => self.deliver(&id, *mail).await,
+            RootMsg::MayLeave { id, next } => self.may_leave(&id, next),
+            RootMsg::Stays { id, address } => self.stays(&id, address),
+            RootMsg::Due(id) => self.due(&id).await?,
+            RootMsg::Deleted { record, reply } => {
+                self.forget(&record.id);
+                purge::begin(Arc::clone(&self.ctx), Arc::clone(&record));
+                let _ = reply.send(Ok(record));
+            }
+            RootMsg::Restart(id) => self.restart(&id).await,
+            RootMsg::Reconfigured => self.reconfigured().await?,
+        }
+        Ok(())
+    }
+
     async fn put(&mut self, id: OrgId, request: ChangeRequest) {
-        match self.place(&id, &request.change) {
-            Ok(None) => {}
-            Ok(Some(new)) => self.start(new, false).await,
+        let new = match self.place(&id, &request.change) {
+            Ok(new) => new,
             Err(error) => {
                 let _ = request.reply.send(Err(error));
                 return;
             }
+        };
+        if let Some(new) = new {
+            self.child(&id);
+            self.start(new, false).await;
         }
-        match self.orgs.get(&id).and_then(|child| child.address.as_ref()) {
-            Some(address) => address.send(OrgMsg::Change(Box::new(request))),
-            None => {
-                let _ = request.reply.send(Err(ChangeError::Unavailable));
-            }
+        if let Some(Presence::Down(reason)) = self.ctx.directory.presence(&id) {
+            let _ = request.reply.send(Err(ChangeError::Down(reason)));
+            return;
         }
+        self.deliver(&id, OrgMsg::Change(Box::new(request))).await;
     }
 
     /// Checks what only the root can: that the put is valid and takes no other organisation's number. A new organisation
@@ -204,16 +250,27 @@ impl State {
         Ok(new)
     }
 
+    /// What is remembered of an organisation's actor: nothing is running yet.
+    fn child(&mut self, id: &OrgId) {
+        let child = OrgChild {
+            stage: Stage::Away { alarm: None },
+            vitals: self.vitals.child(Kind::Org, id.as_str(), self.ctx.clock.now()),
+            patience: Patience::new(ORG_BUDGET, QUARANTINE.0, QUARANTINE.1),
+        };
+        self.orgs.insert(id.clone(), child);
+    }
+
     async fn start(&mut self, record: Arc<Org>, is_kept: bool) {
-        let now = self.ctx.clock.now();
+        // With a store that is unwell it could not begin: no crash of its own, so no budget is spent on it.
+        if self.ctx.is_draining() || self.ctx.committer.health().borrow().is_some() {
+            return;
+        }
         let id = record.id.clone();
-        let child = self.orgs.entry(id.clone()).or_insert_with(|| OrgChild {
-            address: None,
-            vitals: Vitals::new(Kind::Org, id.as_str(), now),
-            crashes: Crashes::default(),
-        });
-        self.vitals.adopt(&child.vitals);
+        let Some(child) = self.orgs.get_mut(&id) else { return };
+        child.patience.started(self.ctx.clock.now());
         child.vitals.disown_all();
+        child.vitals.set_status(None);
+        self.vitals.adopt(&child.vitals);
         let args = org::Args {
             ctx: Arc::clone(&self.ctx),
             root: self.me.clone(),
@@ -224,45 +281,151 @@ impl State {
         match OrgActor::spawn_linked(None, OrgActor, args, self.me.actor().get_cell()).await {
             Ok((actor, _)) => {
                 let address = Address::new(actor, Arc::clone(&child.vitals));
-                child.vitals.set_status(None);
                 self.by_actor.insert(address.actor().get_id(), id.clone());
-                child.address = Some(address.clone());
-                self.ctx.directory.set_address(&id, Some(address));
+                child.stop_waiting();
+                child.stage = Stage::Running(address.clone());
+                self.ctx.directory.set_presence(&id, Presence::Running(address));
             }
             // A failed start does not come as an event.
             Err(error) => self.crashed(&id, &error.to_string()),
         }
     }
 
-    async fn restart(&mut self, id: &OrgId) {
-        if let Some(record) = self.ctx.directory.org(id) {
-            self.start(record, true).await;
-        } else {
+    /// Starts an organisation that is away, if the directory has it.
+    async fn bring_back(&mut self, id: &OrgId) {
+        match self.ctx.directory.org(id) {
+            Some(record) => self.start(record, true).await,
             // Its first commit never came: nobody was told that it exists.
-            self.forget(id);
+            None => self.forget(id),
         }
     }
 
-    fn ended(&mut self, actor: &ActorCell, cause: &str) {
-        if let Some(id) = self.by_actor.remove(&actor.get_id()) {
-            self.crashed(&id, cause);
+    async fn deliver(&mut self, id: &OrgId, mail: OrgMsg) {
+        if matches!(self.orgs.get(id), Some(OrgChild { stage: Stage::Away { .. }, .. })) {
+            self.bring_back(id).await;
+        }
+        match self.orgs.get_mut(id).map(|child| &mut child.stage) {
+            Some(Stage::Running(address)) => address.send(mail),
+            Some(Stage::Leaving { waiting, .. }) => waiting.push(mail),
+            // Whoever waits for an answer learns it from the end of the channel.
+            Some(Stage::Away { .. } | Stage::Down) | None => {}
+        }
+    }
+
+    fn may_leave(&mut self, id: &OrgId, next: Option<Timestamp>) {
+        let Some(child) = self.orgs.get_mut(id) else { return };
+        if let Stage::Running(address) = &child.stage {
+            let address = address.clone();
+            child.stage = Stage::Leaving { next, waiting: Vec::new() };
+            self.ctx.directory.set_presence(id, Presence::Away);
+            address.send(OrgMsg::Leave);
+        }
+    }
+
+    fn stays(&mut self, id: &OrgId, address: Address<OrgMsg>) {
+        let Some(child) = self.orgs.get_mut(id) else { return };
+        if let Stage::Leaving { waiting, .. } = &mut child.stage {
+            for mail in std::mem::take(waiting) {
+                address.send(mail);
+            }
+            child.stage = Stage::Running(address.clone());
+            self.ctx.directory.set_presence(id, Presence::Running(address));
+        }
+    }
+
+    /// An OrgActor has left: what came for it meanwhile brings it back, as what it has to do later will.
+    async fn left(&mut self, id: &OrgId, next: Option<Timestamp>, waiting: Vec<OrgMsg>) {
+        let Some(child) = self.orgs.get_mut(id) else { return };
+        self.vitals.disown(&child.vitals);
+        child.stage = Stage::Away { alarm: None };
+        for mail in waiting {
+            self.deliver(id, mail).await;
+        }
+        if let Some(next) = next {
+            self.wake_at(id, next);
+        }
+    }
+
+    fn wake_at(&mut self, id: &OrgId, at: Timestamp) {
+        let (me, due, wait) = (self.me.clone(), id.clone(), at.since(self.ctx.clock.now()));
+        if let Some(OrgChild { stage: Stage::Away { alarm }, .. }) = self.orgs.get_mut(id) {
+            let sleeper = tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                me.send(RootMsg::Due(due));
+            });
+            *alarm = Some(sleeper.abort_handle());
+        }
+    }
+
+    async fn due(&mut self, id: &OrgId) -> Result<(), StoreError> {
+        match self.ctx.directory.org(id) {
+            Some(record) => self.look_for_work(record).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts an organisation that is away if it has something to do now, else sees to it that it is woken when it has.
+    async fn look_for_work(&mut self, record: Arc<Org>) -> Result<(), StoreError> {
+        if !matches!(self.orgs.get(&record.id), Some(OrgChild { stage: Stage::Away { .. }, .. })) {
+            return Ok(());
+        }
+        match work(&self.ctx, &record)? {
+            Work::Now => self.start(record, true).await,
+            Work::Later(at) => self.wake_at(&record.id, at),
+            Work::None => {}
+        }
+        Ok(())
+    }
+
+    async fn reconfigured(&mut self) -> Result<(), StoreError> {
+        let running = self.orgs.values().filter_map(|child| match &child.stage {
+            Stage::Running(address) => Some(address),
+            Stage::Leaving { .. } | Stage::Away { .. } | Stage::Down => None,
+        });
+        running.for_each(|address| address.send(OrgMsg::Reconfigured));
+        for record in self.ctx.directory.orgs() {
+            self.look_for_work(record).await?;
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, id: &OrgId) {
+        if matches!(self.orgs.get(id), Some(OrgChild { stage: Stage::Down, .. })) {
+            self.bring_back(id).await;
+        }
+    }
+
+    async fn ended(&mut self, actor: &ActorCell, cause: Option<String>) {
+        let Some(id) = self.by_actor.remove(&actor.get_id()) else { return };
+        let Some(child) = self.orgs.get_mut(&id) else { return };
+        match (&mut child.stage, cause) {
+            (Stage::Leaving { next, waiting }, None) => {
+                let (next, waiting) = (*next, std::mem::take(waiting));
+                self.left(&id, next, waiting).await;
+            }
+            (_, cause) => self.crashed(&id, cause.as_deref().unwrap_or("ended without being told to")),
         }
     }
 
     fn crashed(&mut self, id: &OrgId, cause: &str) {
-        tracing::error!(path = %format!("/root/org:{id}"), %cause, "an actor crashed");
-        self.ctx.directory.set_address(id, None);
         let Some(child) = self.orgs.get_mut(id) else { return };
-        child.address = None;
-        child.vitals.crashed(cause.to_owned());
-        let after = match child.crashes.note(&ORG_BUDGET, self.ctx.clock.now()) {
-            Verdict::Restart(after) => after,
-            Verdict::GiveUp => {
-                tracing::error!(org = %id, "an organisation crashes again and again; it is quarantined for a while");
-                child.vitals.set_status(Some("QUARANTINED"));
-                QUARANTINE
+        let now = self.ctx.clock.now();
+        child.stage = Stage::Down;
+        let verdict = child.patience.note(now, self.ctx.clock.roll());
+        child.vitals.crashed(cause, verdict);
+        let (after, reason) = match verdict {
+            Verdict::Restart(after) => (after, "the organisation's actor crashed and is started again".to_owned()),
+            Verdict::Quarantine(after) => {
+                let at = now.after(after).to_string();
+                let reason = format!(
+                    "the organisation is quarantined: its actor crashed again and again; it is tried again at {at}"
+                );
+                child.vitals.set_status(Some(Status { word: "QUARANTINED", details: vec![("retryAt", at)] }));
+                (after, reason)
             }
+            Verdict::GiveUp => return,
         };
+        self.ctx.directory.set_presence(id, Presence::Down(reason.into()));
         let (ctx, me, id) = (Arc::clone(&self.ctx), self.me.clone(), id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
@@ -280,33 +443,20 @@ impl State {
         self.claims.retain(|_, owner| owner != id);
         if let Some(child) = self.orgs.remove(id) {
             self.vitals.disown(&child.vitals);
-            if let Some(address) = child.address {
+            child.stop_waiting();
+            if let Stage::Running(address) = child.stage {
                 self.by_actor.remove(&address.actor().get_id());
                 address.actor().stop(None);
             }
         }
     }
+}
 
-    /// Removes a deleted organisation's data, a little at a time. Cut off, it goes on at the next start.
-    fn purge(&self, record: Arc<Org>) {
-        let ctx = Arc::clone(&self.ctx);
-        tokio::spawn(async move {
-            if let Err(error) = purge(&ctx, &record).await {
-                tracing::error!(org = %record.id, %error, "a deleted organisation's data could not be purged; it goes on at the next start");
-            } else {
-                tracing::info!(org = %record.id, "a deleted organisation's data is purged");
-            }
-        });
-    }
-
-    fn show(&self) {
-        let running = self.orgs.values().filter(|child| child.address.is_some()).count();
-        self.vitals.show(vec![
-            ("organisations", self.orgs.len().into()),
-            ("running", running.into()),
-            ("sendsUnderWay", self.ctx.flights.under_way().into()),
-            ("commitsWaiting", self.ctx.committer.waiting().into()),
-        ]);
+impl OrgChild {
+    fn stop_waiting(&self) {
+        if let Stage::Away { alarm: Some(alarm) } = &self.stage {
+            alarm.abort();
+        }
     }
 }
 
@@ -330,40 +480,4 @@ async fn all_landed(ctx: &Context, no: OrgNo) -> bool {
         tokio::time::sleep(ORG_BUDGET.delay).await;
     }
     landed.await.is_ok()
-}
-
-async fn purge(ctx: &Context, record: &Org) -> Result<(), ActorProcessingErr> {
-    let epoch = Epoch(ctx.store.head(record.no)?.epoch.0 + 1);
-    loop {
-        let store = ctx.store.clone();
-        let no = record.no;
-        let keys = tokio::task::spawn_blocking(move || store.data_keys(no, PURGE_MAX)).await??;
-        let is_last = keys.is_empty();
-        let mut commit = Commit::new(no, epoch);
-        if is_last {
-            commit.forget_org(Some(record))?;
-        } else {
-            commit.purge(keys);
-        }
-        let (done, durable) = oneshot::channel();
-        ctx.committer.reserve()?.submit(commit, move |result| {
-            let _ = done.send(result);
-        });
-        durable.await??;
-        if is_last {
-            return Ok(());
-        }
-    }
-}
-
-/// Creates or changes an organisation through the root.
-pub(crate) async fn put(
-    root: &Address<RootMsg>,
-    id: OrgId,
-    change: OrgChange,
-    by: By,
-) -> Result<Arc<Org>, ChangeError> {
-    let (reply, answer) = oneshot::channel();
-    root.send(RootMsg::Put { id, request: ChangeRequest { change, by, reply } });
-    answer.await.unwrap_or(Err(ChangeError::Unavailable))
 }

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::vitals::{Kind, Vitals};
 
+/// The width of a line of the tree as text.
+const COLUMNS: usize = 100;
+
 /// What to show of the tree.
 #[derive(Clone, Debug)]
 pub struct TreeQuery {
@@ -35,7 +38,7 @@ pub struct Node {
     pub kind: &'static str,
     /// What it stands for.
     pub id: String,
-    /// `RUNNING`, or what is the matter.
+    /// `RUNNING`, `STUCK`, or what else is the matter.
     pub status: &'static str,
     /// When it first started.
     pub started_at: String,
@@ -59,51 +62,39 @@ pub struct Node {
 
 impl Node {
     pub(crate) fn read(root: &Vitals, query: &TreeQuery, now: Timestamp) -> Self {
-        Self::at(root, String::new(), query, query.depth, now)
+        Self::at(root, query, query.depth, now)
     }
 
-    fn at(vitals: &Vitals, parent: String, query: &TreeQuery, depth: usize, now: Timestamp) -> Self {
-        let path = match vitals.kind {
-            Kind::Root => "/root".to_owned(),
-            Kind::Org | Kind::Message | Kind::Provider | Kind::Audit => {
-                format!("{parent}/{}:{}", vitals.kind.as_str(), vitals.id)
-            }
-        };
+    fn at(vitals: &Vitals, query: &TreeQuery, depth: usize, now: Timestamp) -> Self {
+        let limit = if depth == 0 { 0 } else { query.limit };
         let is_wanted =
-            |child: &Vitals| vitals.kind != Kind::Root || query.org.as_ref().is_none_or(|org| *org == child.id);
-        let limit = match (depth, vitals.kind, &query.org) {
-            (0, _, _) => 0,
-            // One organisation among all of them is wanted: look through all.
-            (_, Kind::Root, Some(_)) => usize::MAX,
-            _ => query.limit,
-        };
-        let (children, children_omitted) = vitals.children(limit);
-        let children = children
-            .iter()
-            .filter(|child| is_wanted(child))
-            .map(|child| Self::at(child, path.clone(), query, depth.saturating_sub(1), now))
-            .collect();
+            |child: &Vitals| vitals.kind != Kind::Root || query.org.as_ref().is_none_or(|org| *org == child.id());
+        let (children, children_omitted) = vitals.children(limit, is_wanted);
+        let children = children.iter().map(|child| Self::at(child, query, depth.saturating_sub(1), now)).collect();
         let seen = vitals.seen();
         let mailbox = vitals.mailbox();
         let busy_for = seen.doing.map(|(_, since)| now.since(since).as_millis());
+        let (word, details) = seen.status.map_or(("RUNNING", Vec::new()), |status| (status.word, status.details));
+        let mut counters = seen.figures.to_counters();
+        counters.extend(details.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
         Self {
-            path,
+            path: vitals.path().to_owned(),
             kind: vitals.kind.as_str(),
-            id: vitals.id.clone(),
-            status: seen.status.unwrap_or("RUNNING"),
+            id: vitals.id().to_owned(),
+            status: if seen.is_stuck { "STUCK" } else { word },
             started_at: vitals.started_at.to_string(),
             restarts: vitals.restarts(),
             last_exit: seen.last_exit,
             mailbox,
             oldest_mail_ms: busy_for.filter(|_| mailbox > 0).map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
             doing: seen.doing.map(|(what, since)| format!("{what} since {since}")),
-            counters: seen.counters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            counters,
             children,
             children_omitted,
         }
     }
 
-    /// Draws the tree for a terminal.
+    /// Draws the tree for a terminal: lines of up to [`COLUMNS`], figures of zero left out.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         self.draw(&mut text, "", "");
@@ -111,23 +102,36 @@ impl Node {
     }
 
     fn draw(&self, text: &mut String, first: &str, rest: &str) {
-        let name = if self.kind == "root" { "root".to_owned() } else { format!("{} {}", self.kind, self.id) };
-        let _ = write!(text, "{first}{name}");
+        let trunk = if self.children.is_empty() && self.children_omitted == 0 { "  " } else { "│ " };
+        let name = if self.kind == "root" { self.id.clone() } else { format!("{} {}", self.kind, self.id) };
+        let mut line = format!("{first}{name}");
+        let mut add = |words: String| {
+            if line.chars().count() + 2 + words.chars().count() > COLUMNS {
+                let full = std::mem::replace(&mut line, format!("{rest}{trunk}  {words}"));
+                text.push_str(&full);
+                text.push('\n');
+            } else {
+                let _ = write!(line, "  {words}");
+            }
+        };
         if self.status != "RUNNING" {
-            let _ = write!(text, "  {}", self.status);
+            add(self.status.to_owned());
         }
-        for (name, value) in &self.counters {
-            let _ = write!(text, "  {name}={value}");
+        for (name, value) in self.counters.iter().filter(|(_, value)| value.as_f64() != Some(0.0)) {
+            add(format!("{name}={value}"));
         }
-        if self.mailbox > 0 {
-            let _ = write!(text, "  mailbox={}", self.mailbox);
-        }
-        if self.restarts > 0 {
-            let _ = write!(text, "  restarts={}", self.restarts);
+        for (name, count) in [("mailbox", self.mailbox), ("restarts", self.restarts.into())] {
+            if count > 0 {
+                add(format!("{name}={count}"));
+            }
         }
         if let Some(doing) = &self.doing {
-            let _ = write!(text, "  ({doing})");
+            add(format!("({doing})"));
         }
+        if let Some(last_exit) = &self.last_exit {
+            add(format!("lastExit={}", shortened(last_exit)));
+        }
+        text.push_str(&line);
         text.push('\n');
         let last = self.children.len() + usize::from(self.children_omitted > 0);
         for (i, child) in (1..).zip(&self.children) {
@@ -138,4 +142,11 @@ impl Node {
             let _ = writeln!(text, "{rest}└─ … and {} more", self.children_omitted);
         }
     }
+}
+
+/// The first line of a text, as much of it as is worth a place in the tree.
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(60).collect();
+    if cut.len() < line.len() { format!("{cut}…") } else { cut }
 }

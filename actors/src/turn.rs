@@ -9,9 +9,9 @@ use domain::{AttemptNo, Failure};
 use tokio::sync::Notify;
 use whatsapp::Answer;
 
+use crate::address::Address;
 use crate::message::MessageMsg;
 use crate::provider::ProviderMsg;
-use crate::vitals::Address;
 
 /// One of a sender's slots. Its drop tells the ProviderActor whether its token was spent.
 pub(crate) struct Turn {

@@ -1,25 +1,35 @@
 //! What can be seen of an actor from outside, without asking it: the actor writes its vitals, anyone may read them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::Timestamp;
-use ractor::{ActorRef, Message};
-use serde_json::Value;
+
+use crate::context::Context;
+use crate::figures::Figures;
+use crate::panics::{self, Panic};
+use crate::restart::Verdict;
 
 /// A kind of actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// RootSupervisor.
     Root,
+    /// OrgActor.
     Org,
-    Message,
-    Provider,
+    /// AuditActor.
     Audit,
+    /// ProviderActor.
+    Provider,
+    /// MessageActor. The last: among an organisation's children the few and steady are listed before the many.
+    Message,
 }
 
 impl Kind {
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// Its name in the tree.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Org => "org",
@@ -34,29 +44,72 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Vitals {
     pub(crate) kind: Kind,
-    pub(crate) id: String,
+    /// Such as `/root/org:org-123/provider:1065`.
+    path: Box<str>,
+    /// Where in the path its own id begins.
+    id_at: usize,
     pub(crate) started_at: Timestamp,
     sent: AtomicU64,
     handled: AtomicU64,
     restarts: AtomicU32,
     seen: Mutex<Seen>,
-    children: Mutex<BTreeMap<(Order, String), Arc<Vitals>>>,
+    children: Mutex<BTreeSet<Child>>,
 }
 
-/// Children are listed by kind: few and steady ones before the many messages.
-type Order = u8;
+/// A child in its place: by kind, then by id.
+#[derive(Debug)]
+struct Child(Arc<Vitals>);
+
+impl Child {
+    fn place(&self) -> (Kind, &str) {
+        (self.0.kind, self.0.id())
+    }
+}
+
+impl PartialEq for Child {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Child {}
+
+impl PartialOrd for Child {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Child {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
+    }
+}
 
 /// What changes together and is read together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// What it is doing, and since when; `None` while it waits for mail.
     pub(crate) doing: Option<(&'static str, Timestamp)>,
+    /// Whether it was found to have been at that for too long.
+    pub(crate) is_stuck: bool,
     /// Why it ended the last time.
     pub(crate) last_exit: Option<String>,
+    /// Where it panicked, until that is logged.
+    panic: Option<Panic>,
     /// Its own figures.
-    pub(crate) counters: Vec<(&'static str, Value)>,
-    /// Overrides the plain "it runs".
-    pub(crate) status: Option<&'static str>,
+    pub(crate) figures: Figures,
+    /// What is the matter, where it does not just run.
+    pub(crate) status: Option<Status>,
+}
+
+/// What is the matter with an actor.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    /// Such as `PAUSED`.
+    pub(crate) word: &'static str,
+    /// What there is to say of it.
+    pub(crate) details: Vec<(&'static str, String)>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,25 +117,45 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Vitals {
-    pub(crate) fn new(kind: Kind, id: impl Into<String>, started_at: Timestamp) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn root(started_at: Timestamp) -> Arc<Self> {
+        Arc::new(Self::new(Kind::Root, "/root".into(), 1, started_at))
+    }
+
+    /// The vitals of a child to be; it is listed once it is adopted.
+    pub(crate) fn child(&self, kind: Kind, id: &str, started_at: Timestamp) -> Arc<Self> {
+        let path = format!("{}/{}:{id}", self.path, kind.as_str());
+        let id_at = path.len() - id.len();
+        Arc::new(Self::new(kind, path, id_at, started_at))
+    }
+
+    fn new(kind: Kind, path: String, id_at: usize, started_at: Timestamp) -> Self {
+        Self {
             kind,
-            id: id.into(),
+            path: path.into(),
+            id_at,
             started_at,
             sent: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             restarts: AtomicU32::new(0),
             seen: Mutex::default(),
             children: Mutex::default(),
-        })
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.path.get(self.id_at..).unwrap_or_default()
+    }
+
+    pub(crate) const fn path(&self) -> &str {
+        &self.path
     }
 
     pub(crate) fn adopt(&self, child: &Arc<Self>) {
-        locked(&self.children).insert(child.place(), Arc::clone(child));
+        locked(&self.children).replace(Child(Arc::clone(child)));
     }
 
-    pub(crate) fn disown(&self, child: &Self) {
-        locked(&self.children).remove(&child.place());
+    pub(crate) fn disown(&self, child: &Arc<Self>) {
+        locked(&self.children).remove(&Child(Arc::clone(child)));
     }
 
     /// Its children ended with it.
@@ -90,42 +163,81 @@ impl Vitals {
         locked(&self.children).clear();
     }
 
-    fn place(&self) -> (Order, String) {
-        (u8::from(self.kind == Kind::Message), format!("{}:{}", self.kind.as_str(), self.id))
-    }
-
-    /// Up to `limit` children, and how many more there are.
-    pub(crate) fn children(&self, limit: usize) -> (Vec<Arc<Self>>, usize) {
+    /// Up to `limit` children that are `wanted`, and how many more of them there are.
+    pub(crate) fn children(&self, limit: usize, wanted: impl Fn(&Self) -> bool) -> (Vec<Arc<Self>>, usize) {
         let children = locked(&self.children);
-        (children.values().take(limit).cloned().collect(), children.len().saturating_sub(limit))
+        let mut wanted = children.iter().filter(|child| wanted(&child.0));
+        let shown: Vec<_> = wanted.by_ref().take(limit).map(|child| Arc::clone(&child.0)).collect();
+        (shown, wanted.count())
     }
 
-    /// The actor begins to handle a mail.
-    pub(crate) fn begin(&self, doing: &'static str, now: Timestamp) {
-        self.handled.fetch_add(1, Ordering::Relaxed);
-        locked(&self.seen).doing = Some((doing, now));
-    }
-
-    /// The actor has handled it.
-    pub(crate) fn end(&self) {
-        locked(&self.seen).doing = None;
-    }
-
-    /// The actor crashed.
-    pub(crate) fn crashed(&self, cause: String) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
-        // Mail that it had not handled died with it.
-        self.handled.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+    /// Handles one mail: the tree shows what it is doing and since when, and a panic is known to be this actor's.
+    pub(crate) async fn attend<T>(
+        self: &Arc<Self>,
+        ctx: &Context,
+        what: &'static str,
+        work: impl Future<Output = T>,
+    ) -> T {
+        self.taken();
+        locked(&self.seen).doing = Some((what, ctx.clock.now()));
+        let done = panics::as_actor(Arc::clone(self), async {
+            #[cfg(feature = "faults")]
+            ctx.faults.strike(self.kind, what).await;
+            work.await
+        })
+        .await;
         let mut seen = locked(&self.seen);
         seen.doing = None;
-        seen.last_exit = Some(cause);
+        seen.is_stuck = false;
+        done
     }
 
-    pub(crate) fn show(&self, counters: Vec<(&'static str, Value)>) {
-        locked(&self.seen).counters = counters;
+    /// A mail was put into its mailbox.
+    pub(crate) fn posted(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_status(&self, status: Option<&'static str>) {
+    /// … and was taken from it.
+    pub(crate) fn taken(&self) {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panicked(&self, panic: Panic) {
+        locked(&self.seen).panic = Some(panic);
+    }
+
+    /// The actor crashed, and its supervisor has decided what comes of it. Logged here, once.
+    pub(crate) fn crashed(&self, cause: &str, verdict: Verdict) {
+        // Mail that it had not handled died with it.
+        self.handled.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        let panic = {
+            let mut seen = locked(&self.seen);
+            seen.doing = None;
+            seen.is_stuck = false;
+            seen.last_exit = Some(cause.to_owned());
+            seen.panic.take()
+        };
+        let (place, backtrace) = panic.map(|panic| (panic.place, panic.backtrace)).unzip();
+        match verdict {
+            Verdict::Restart(after) => {
+                self.restarts.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(path = self.path(), %cause, place, backtrace, ?after, "an actor crashed; it is started again");
+            }
+            Verdict::Quarantine(after) => {
+                self.restarts.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(path = self.path(), %cause, place, backtrace, ?after, "an actor crashes again and again; it is quarantined");
+            }
+            Verdict::GiveUp => {
+                tracing::error!(path = self.path(), %cause, place, backtrace, "an actor crashed, more often than its budget allows");
+            }
+        }
+    }
+
+    pub(crate) fn show(&self, figures: Figures) {
+        locked(&self.seen).figures = figures;
+    }
+
+    pub(crate) fn set_status(&self, status: Option<Status>) {
         locked(&self.seen).status = status;
     }
 
@@ -137,45 +249,26 @@ impl Vitals {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// Mail not yet handled.
+    /// Mail not yet taken.
     pub(crate) fn mailbox(&self) -> u64 {
         let handled = self.handled.load(Ordering::Relaxed);
         self.sent.load(Ordering::Relaxed).saturating_sub(handled)
     }
-}
 
-/// Where to send mail to an actor; counts what it sends.
-#[derive(Debug)]
-pub(crate) struct Address<M> {
-    actor: ActorRef<M>,
-    vitals: Arc<Vitals>,
-}
-
-impl<M> Clone for Address<M> {
-    fn clone(&self) -> Self {
-        Self { actor: self.actor.clone(), vitals: Arc::clone(&self.vitals) }
-    }
-}
-
-impl<M: Message> Address<M> {
-    pub(crate) const fn new(actor: ActorRef<M>, vitals: Arc<Vitals>) -> Self {
-        Self { actor, vitals }
-    }
-
-    /// Sends mail. To an actor that has ended it is lost, as to one that ends before it handles it: whoever needs an
-    /// answer holds a reply channel that closes, or a timer.
-    pub(crate) fn send(&self, mail: M) {
-        self.vitals.sent.fetch_add(1, Ordering::Relaxed);
-        if self.actor.cast(mail).is_err() {
-            self.vitals.handled.fetch_add(1, Ordering::Relaxed);
+    /// Finds those in the tree below (itself included) that have been at one mail for longer than `limit`: each is
+    /// reported once for each such mail.
+    pub(crate) fn find_stuck(&self, limit: Duration, now: Timestamp, report: &mut dyn FnMut(&Self, &'static str)) {
+        let found = {
+            let mut seen = locked(&self.seen);
+            let late = seen.doing.filter(|(_, since)| !seen.is_stuck && now.since(*since) > limit);
+            seen.is_stuck |= late.is_some();
+            late
+        };
+        if let Some((what, _)) = found {
+            report(self, what);
         }
-    }
-
-    pub(crate) const fn actor(&self) -> &ActorRef<M> {
-        &self.actor
-    }
-
-    pub(crate) const fn vitals(&self) -> &Arc<Vitals> {
-        &self.vitals
+        for child in locked(&self.children).iter() {
+            child.0.find_stuck(limit, now, report);
+        }
     }
 }

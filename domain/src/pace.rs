@@ -63,6 +63,11 @@ impl Pace {
         self.rests_until = self.rests_until.max(now + rest.unwrap_or(REST));
     }
 
+    /// The full pace.
+    pub const fn full(&self) -> f64 {
+        self.full
+    }
+
     /// The pace now.
     pub fn at(&self, now: Duration) -> f64 {
         let recovered = now.saturating_sub(self.changed_at.max(self.rests_until)).as_secs_f64() * RECOVERY_PER_SECOND;

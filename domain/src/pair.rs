@@ -42,6 +42,11 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         Self { limit, pairs: HashMap::new() }
     }
 
+    /// Another limit holds from now on; times once promised are kept.
+    pub const fn set_limit(&mut self, limit: PairLimit) {
+        self.limit = limit;
+    }
+
     /// Takes one of the pair's places for `message`, or says from when it has one. A time once promised is kept, so each
     /// of many messages waits once and they go one after the other.
     pub fn take(&mut self, to: &K, message: M, now: Timestamp) -> Result<(), Timestamp> {

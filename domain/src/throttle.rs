@@ -22,8 +22,7 @@ impl TokenBucket {
 
     /// Takes a token, or says how long until there is one.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
-        let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.rate).min(self.burst);
+        self.tokens = self.tokens(now);
         self.filled_at = self.filled_at.max(now);
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
@@ -36,6 +35,12 @@ impl TokenBucket {
     /// How long until there is a token; `None` if there is one now.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         self.clone().take(now).err()
+    }
+
+    /// What is in the bucket now.
+    pub fn tokens(&self, now: Duration) -> f64 {
+        let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
+        (self.tokens + elapsed * self.rate).min(self.burst)
     }
 
     /// Drips at another rate from `now` on; what is in the bucket stays, as far as it fits.

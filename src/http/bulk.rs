@@ -127,7 +127,7 @@ async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answ
                     Ok(_) => done += 1,
                     // It moved on in between.
                     Err(ManualError::WrongState | ManualError::NotFound) => skipped += 1,
-                    Err(error @ ManualError::Unavailable) => return Err(error.into()),
+                    Err(error @ (ManualError::Down(_) | ManualError::Unavailable)) => return Err(error.into()),
                 }
             }
         }

@@ -121,6 +121,7 @@ impl From<AcceptError> for Problem {
             AcceptError::Overloaded => {
                 Self::later(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests are waiting", "1")
             }
+            AcceptError::Down(reason) => Self::unavailable(&*reason),
             AcceptError::Unavailable => Self::unavailable("the service takes no messages now"),
         }
     }
@@ -131,7 +132,7 @@ impl From<ManualError> for Problem {
         match error {
             ManualError::NotFound => Self::not_found("message"),
             ManualError::WrongState => Self::new(StatusCode::CONFLICT, "WRONG_STATE", error.to_string()),
-            ManualError::Unavailable => Self::unavailable(error.to_string()),
+            ManualError::Down(_) | ManualError::Unavailable => Self::unavailable(error.to_string()),
         }
     }
 }
@@ -142,7 +143,7 @@ impl From<ChangeError> for Problem {
             ChangeError::Invalid(errors) => Self::invalid(errors),
             ChangeError::NotFound => Self::not_found("organisation or key"),
             ChangeError::SenderTaken(_) => Self::new(StatusCode::CONFLICT, "SENDER_TAKEN", error.to_string()),
-            ChangeError::Unavailable => Self::unavailable(error.to_string()),
+            ChangeError::Down(_) | ChangeError::Unavailable => Self::unavailable(error.to_string()),
         }
     }
 }

@@ -17,9 +17,12 @@ pub(crate) struct Accept {
     pub(crate) request: NewMessage,
     pub(crate) by: By,
     pub(crate) reply: Reply,
-    /// Bounds how many requests wait in the mailbox; given back when the request is answered.
-    pub(crate) permit: OwnedSemaphorePermit,
+    /// Bound how many requests wait in the mailbox, of the organisation and of all; given back when the request is
+    /// answered.
+    pub(crate) permit: Permits,
 }
+
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 
@@ -52,6 +55,9 @@ pub enum AcceptError {
     /// Too many requests wait for the store.
     #[error("too many requests are waiting")]
     Overloaded,
+    /// The organisation's actor crashed.
+    #[error("{0}")]
+    Down(Arc<str>),
     /// The service is stopping, or its store is unwell.
     #[error("the service takes no messages now")]
     Unavailable,
@@ -70,7 +76,7 @@ impl From<Unavailable> for AcceptError {
 pub(super) struct Pending {
     id: MessageId,
     fingerprint: Hash,
-    repeats: Vec<(Reply, OwnedSemaphorePermit)>,
+    repeats: Vec<(Reply, Permits)>,
 }
 
 impl State {
@@ -114,20 +120,14 @@ impl State {
     }
 
     fn room(&self) -> Admission {
-        if self.ledger.head.count(Status::Queued) < self.ctx.settings.limits.max_queued {
+        if self.ledger.head.count(Status::Queued) < self.ctx.settings().limits.max_queued {
             Admission::Fresh
         } else {
             Admission::Refused(AcceptError::QueueFull)
         }
     }
 
-    fn create(
-        &mut self,
-        request: NewMessage,
-        by: By,
-        reply: Reply,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<(), ActorProcessingErr> {
+    fn create(&mut self, request: NewMessage, by: By, reply: Reply, permit: Permits) -> Result<(), ActorProcessingErr> {
         let sender = match self.choose_sender(&request) {
             Ok(sender) => sender,
             Err(message) => {
@@ -148,7 +148,7 @@ impl State {
         let id = self.ctx.clock.new_message_id(now);
         let (key, fingerprint) = (request.idempotency_key().map(str::to_owned), request.fingerprint);
         let message = Arc::new(request.into_message(id, sender.0, sender.1, now));
-        let retry = &self.ctx.settings.policy.retry;
+        let retry = &self.ctx.settings().policy.retry;
         let due = first_due(&message, now.after(retry.delay(0, self.ctx.clock.roll())));
         let state = MessageState::accepted(due, retry.max_attempts(), now);
 

@@ -10,6 +10,7 @@ use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
 
 use super::{After, State};
+use crate::directory::Presence;
 use crate::message::MessageMsg;
 use crate::provider::ProviderMsg;
 use crate::supervisor::{ChangeError, RootMsg};
@@ -77,7 +78,7 @@ impl State {
             let answer = match (result, next.deleted_at) {
                 (Ok(()), None) => {
                     // Before the answer: whoever gets it may use a new key at once.
-                    directory.list(Arc::clone(&next), me);
+                    directory.list(Arc::clone(&next), Presence::Running(me));
                     Ok(next)
                 }
                 (Ok(()), Some(_)) => {
@@ -148,12 +149,13 @@ impl State {
         let record = Arc::clone(&self.record);
         self.providers.retain(|no, child| match record.senders.iter().find(|sender| sender.no == *no) {
             Some(sender) => {
-                child.address.send(ProviderMsg::Configure(Box::new(record.effective(sender))));
+                if let Some(address) = &child.address {
+                    address.send(ProviderMsg::Configure(Box::new(record.effective(sender))));
+                }
                 true
             }
             None => {
-                child.address.actor().stop(None);
-                self.vitals.disown(child.address.vitals());
+                child.dismiss(&self.vitals);
                 false
             }
         });

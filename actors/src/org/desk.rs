@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use domain::{AttemptStatus, Message, MessageId, Phase, SenderNo, State, Timestamp};
 use ractor::{ActorCell, ActorId};
 
+use crate::address::Address;
+use crate::context::Context;
 use crate::message::MessageMsg;
-use crate::vitals::Address;
 
 /// One message on the desk.
 pub(super) struct Card {
@@ -20,12 +22,25 @@ pub(super) struct Card {
     resident: Option<Resident>,
 }
 
-/// The MessageActor of a message.
-#[derive(Clone)]
+/// The MessageActor of a message. While it is here, it counts among those of all organisations.
 pub(super) struct Resident {
     pub(super) address: Address<MessageMsg>,
     /// Tells this actor from those that it replaced.
     pub(super) incarnation: u64,
+    ctx: Arc<Context>,
+}
+
+impl Resident {
+    pub(super) fn new(address: Address<MessageMsg>, incarnation: u64, ctx: &Arc<Context>) -> Self {
+        ctx.residents.fetch_add(1, Ordering::Relaxed);
+        Self { address, incarnation, ctx: Arc::clone(ctx) }
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        self.ctx.residents.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The messages on the desk, and whose actor is whose.
@@ -45,6 +60,10 @@ impl Desk {
 
     pub(super) fn resident(&self, id: MessageId) -> Option<&Resident> {
         self.cards.get(&id)?.resident.as_ref()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.cards.is_empty()
     }
 
     pub(super) fn residents(&self) -> usize {

@@ -45,7 +45,7 @@ impl State {
         let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
         for id in ids {
             let Some((message, before)) = self.ledger.latest(id)? else { continue };
-            let decision = decide(&message, &before, event, &self.ctx.settings.policy, draft.at, 0.0);
+            let decision = decide(&message, &before, event, &self.ctx.settings().policy, draft.at, 0.0);
             if let Decision::Move(step) = decision {
                 self.ledger.apply(&mut draft, &message, &before, *step, None)?;
             }

@@ -1,5 +1,7 @@
 //! What a person does to a message: call it back, or queue it again.
 
+use std::sync::Arc;
+
 use domain::MessageId;
 use domain::audit::By;
 use domain::lifecycle::{Decision, Event, Ignored, decide};
@@ -20,7 +22,7 @@ pub enum Manual {
 }
 
 /// Why it cannot be done. Nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManualError {
     /// There is no such message here.
     #[error("no such message")]
@@ -28,6 +30,9 @@ pub enum ManualError {
     /// The message is not in a state for it.
     #[error("the message is not in a state for it")]
     WrongState,
+    /// The organisation's actor crashed.
+    #[error("{0}")]
+    Down(Arc<str>),
     /// The service is stopping, overloaded, or its store is unwell.
     #[error("the service takes no changes now")]
     Unavailable,
@@ -66,7 +71,7 @@ impl State {
             Manual::Retry => Event::Requeue,
         };
         let now = self.ctx.clock.now();
-        match decide(&message, &before, &event, &self.ctx.settings.policy, now, self.ctx.clock.roll()) {
+        match decide(&message, &before, &event, &self.ctx.settings().policy, now, self.ctx.clock.roll()) {
             Decision::Move(step) => {
                 let mut draft = self.ledger.draft(now, by);
                 let after = self.ledger.apply(&mut draft, &message, &before, *step, None)?;

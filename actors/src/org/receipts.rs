@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use domain::audit::By;
 use domain::lifecycle::{Decision, Event, decide};
@@ -12,7 +13,10 @@ use store::{Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
-use super::{After, State};
+use super::{After, OrgMsg, State};
+
+/// How often receipts that nobody claimed are looked through.
+const LOT_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) struct Webhook {
     pub(crate) receipts: Vec<Receipt>,
@@ -129,7 +133,7 @@ impl State {
     fn receive(&mut self, draft: &mut Draft, attempt: AttemptRef, receipt: &Receipt) -> Result<(), StoreError> {
         let Some((message, before)) = self.ledger.latest(attempt.message)? else { return Ok(()) };
         let event = Event::Receipt { attempt: attempt.attempt, receipt: Box::new(receipt.clone()) };
-        let (policy, roll) = (&self.ctx.settings.policy, self.ctx.clock.roll());
+        let (policy, roll) = (&self.ctx.settings().policy, self.ctx.clock.roll());
         let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));
         match decision {
             Ok(Decision::Move(step)) => {
@@ -156,7 +160,7 @@ impl State {
     }
 
     fn park(&mut self, draft: &mut Draft, receipt: Receipt) -> Result<(), StoreError> {
-        while self.lot.len() > 0 && self.lot.len() >= self.ctx.settings.limits.max_parked {
+        while self.lot.len() > 0 && self.lot.len() >= self.ctx.settings().limits.max_parked {
             for parked in self.lot.take_oldest() {
                 draft.commit.unpark(&parked);
             }
@@ -164,15 +168,26 @@ impl State {
         let parked = Parked { receipt, at: draft.at };
         draft.commit.park(&parked)?;
         self.lot.keep(parked);
+        self.watch_lot();
         Ok(())
+    }
+
+    /// Sees to it that parked receipts are looked through while there are any.
+    pub(super) fn watch_lot(&mut self) {
+        if self.lot.len() > 0 && !self.lot_armed {
+            self.lot_armed = true;
+            self.later(LOT_EVERY, OrgMsg::ClearLot);
+        }
     }
 
     /// Lets receipts go that have waited too long: they are of other apps.
     pub(super) fn clear_lot(&mut self) -> Result<(), ActorProcessingErr> {
+        self.lot_armed = false;
+        self.watch_lot();
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else { return Ok(()) };
         let now = self.ctx.clock.now();
-        let old = self.lot.take_older(now.before(self.ctx.settings.limits.parked_for));
+        let old = self.lot.take_older(now.before(self.ctx.settings().limits.parked_for));
         if old.is_empty() {
             return Ok(());
         }

@@ -1,28 +1,18 @@
-//! Who has an actor: messages move in when they are due and there is room, and out when there is nothing to do. Children
-//! that crash are started again within their budget.
+//! Who has an actor: messages move in when they are due and there is room, and out when there is nothing to do.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use domain::audit::By;
-use domain::lifecycle::{Decision, Event, decide};
+use domain::org::Sender;
 use domain::{Message, MessageId, SenderNo, State as MessageState, Timestamp};
-use ractor::{Actor, ActorCell, ActorProcessingErr};
+use ractor::{ActorCell, ActorProcessingErr};
 use store::{DueEntry, Lane};
 
-use super::desk::Resident;
-use super::{After, Child, OrgMsg, State};
-use crate::audit::{self, AuditActor, AuditMsg};
-use crate::message::{self, MessageActor, MessageMsg, Proposal};
-use crate::provider::{self, ProviderActor, ProviderMsg};
-use crate::restart::{Budget, Crashes, Verdict};
-use crate::vitals::{Address, Kind, Vitals};
-
-/// A message that crashes more often than this ends as FAILED.
-const MESSAGE_BUDGET: Budget = Budget { max: 3, period: Duration::from_secs(3600), delay: Duration::from_millis(200) };
-/// A ProviderActor or an AuditActor that crashes more often takes its organisation's actor down with it.
-const CHILD_BUDGET: Budget = Budget { max: 5, period: Duration::from_secs(60), delay: Duration::from_millis(100) };
+use super::{After, OrgMsg, State};
+use crate::message::{MessageMsg, Proposal};
+use crate::settings::Limits;
+use crate::vitals::Vitals;
 
 impl State {
     /// A message was accepted. While nobody waits for room it moves in at once; else the due index keeps its place.
@@ -38,9 +28,9 @@ impl State {
         }
         if due > now {
             self.wake_at(due);
-        } else if self.is_paused(message.sender) {
+        } else if self.is_paused(message.sender) || self.is_down(message.sender) {
             // The due index keeps its place until the sender goes on.
-        } else if !self.ctx.settings.enabled
+        } else if !self.ctx.settings().enabled
             || self.crowded.contains(&message.sender)
             || (self.free_for(message.sender) == 0 && !self.make_room())
         {
@@ -53,12 +43,15 @@ impl State {
 
     /// A sender's part of the room: a slow number with a long backlog must not keep out the messages of others.
     fn share(&self) -> usize {
-        (self.ctx.settings.limits.max_resident / self.record.senders.len().max(1)).max(1)
+        (self.ctx.settings().limits.max_resident / self.record.senders.len().max(1)).max(1)
     }
 
     /// How many more messages of a sender may move in.
     fn free_for(&self, sender: SenderNo) -> usize {
-        let free = self.ctx.settings.limits.max_resident.saturating_sub(self.ledger.desk.residents());
+        let (limits, residents) = (&self.ctx.settings().limits, self.ledger.desk.residents());
+        let in_all = limits.max_resident_in_all.saturating_sub(self.ctx.residents.load(Ordering::Relaxed));
+        let in_all = in_all.max(Limits::MIN_RESIDENT.saturating_sub(residents));
+        let free = limits.max_resident.saturating_sub(residents).min(in_all);
         free.min(self.share().saturating_sub(self.ledger.desk.residents_of(sender)))
     }
 
@@ -76,7 +69,7 @@ impl State {
     /// Moves in what is due, as far as there is room, and sets the alarm for what is due next.
     pub(super) async fn fill(&mut self) -> Result<(), ActorProcessingErr> {
         self.expire()?;
-        if !self.ctx.settings.enabled || self.ctx.is_draining() {
+        if !self.ctx.settings().enabled || self.ctx.is_draining() {
             return Ok(());
         }
         self.fill_room().await?;
@@ -91,7 +84,8 @@ impl State {
         self.crowded.clear();
         let settle = (1..self.record.next_sender).map(|no| (SenderNo(no), Lane::Settle));
         let lanes = [Lane::High, Lane::Normal, Lane::Low];
-        let active = || self.record.senders.iter().filter(|sender| self.record.pause_of(sender).is_none());
+        let is_active = |sender: &&Sender| self.record.pause_of(sender).is_none() && !self.is_down(sender.no);
+        let active = || self.record.senders.iter().filter(is_active);
         let send = lanes.into_iter().flat_map(|lane| active().map(move |sender| (sender.no, lane)));
         for (sender, lane) in settle.chain(send).collect::<Vec<_>>() {
             let (due, next) = self.due(sender, lane, now)?;
@@ -154,74 +148,6 @@ impl State {
         self.alarm = Some((at, sleeper.abort_handle()));
     }
 
-    pub(super) async fn spawn_message(
-        &mut self,
-        message: Arc<Message>,
-        state: Arc<MessageState>,
-    ) -> Result<(), ActorProcessingErr> {
-        let provider = self.provider(message.sender).await?;
-        let vitals = Vitals::new(Kind::Message, message.id.to_string(), self.ctx.clock.now());
-        let incarnation = self.ledger.desk.next_incarnation();
-        let args = message::Args {
-            ctx: Arc::clone(&self.ctx),
-            org: self.me.actor().get_derived(),
-            org_no: self.record.no,
-            provider,
-            message: Arc::clone(&message),
-            state: Arc::clone(&state),
-            incarnation,
-            vitals: Arc::clone(&vitals),
-        };
-        let (actor, _) = MessageActor::spawn_linked(None, MessageActor, args, self.me.actor().get_cell()).await?;
-        self.vitals.adopt(&vitals);
-        let address = Address::new(actor, vitals);
-        self.ledger.desk.moved_in(message, state, Resident { address, incarnation });
-        Ok(())
-    }
-
-    /// The actor of a sender, started if need be; `None` for a number that the organisation no longer has.
-    pub(super) async fn provider(&mut self, no: SenderNo) -> Result<Option<Address<ProviderMsg>>, ActorProcessingErr> {
-        if let Some(child) = self.providers.get(&no) {
-            return Ok(Some(child.address.clone()));
-        }
-        let Some(sender) = self.record.senders.iter().find(|sender| sender.no == no) else { return Ok(None) };
-        let crashes = self.crashes.remove(&no).unwrap_or_default();
-        let vitals = match &crashes {
-            (_, Some(vitals)) => Arc::clone(vitals),
-            (_, None) => Vitals::new(Kind::Provider, sender.phone_number_id.as_str(), self.ctx.clock.now()),
-        };
-        let args = provider::Args {
-            ctx: Arc::clone(&self.ctx),
-            org: self.me.actor().get_derived(),
-            sender: self.record.effective(sender),
-            vitals: Arc::clone(&vitals),
-        };
-        let (actor, _) = ProviderActor::spawn_linked(None, ProviderActor, args, self.me.actor().get_cell()).await?;
-        self.vitals.adopt(&vitals);
-        let address = Address::new(actor, vitals);
-        self.providers.insert(no, Child { address: address.clone(), crashes: crashes.0 });
-        Ok(Some(address))
-    }
-
-    /// Starts the AuditActor, which then follows the trail.
-    pub(super) async fn start_audit(&mut self) -> Result<(), ActorProcessingErr> {
-        let (crashes, vitals) = match self.audit.take() {
-            Some(Child { address, crashes }) => (crashes, Arc::clone(address.vitals())),
-            None => (Crashes::default(), Vitals::new(Kind::Audit, self.record.id.as_str(), self.ctx.clock.now())),
-        };
-        let args = audit::Args {
-            ctx: Arc::clone(&self.ctx),
-            org: self.record.no,
-            epoch: self.ledger.head.epoch,
-            last_seq: self.ctx.store.head(self.record.no)?.last_seq,
-            vitals: Arc::clone(&vitals),
-        };
-        let (actor, _) = AuditActor::spawn_linked(None, AuditActor, args, self.me.actor().get_cell()).await?;
-        self.vitals.adopt(&vitals);
-        self.audit = Some(Child { address: Address::new(actor, vitals), crashes });
-        Ok(())
-    }
-
     /// A MessageActor has decided a step.
     pub(super) fn propose(&mut self, proposal: Proposal) -> Result<(), ActorProcessingErr> {
         let Proposal { id, incarnation, base, step, by, response } = proposal;
@@ -270,7 +196,7 @@ impl State {
             return Ok(());
         }
         let wait = latest.due().map(|due| due.since(self.ctx.clock.now()));
-        let is_short = wait.is_some_and(|wait| !wait.is_zero() && wait <= self.ctx.settings.passivate_after);
+        let is_short = wait.is_some_and(|wait| !wait.is_zero() && wait <= self.ctx.settings().passivate_after);
         if is_short && !self.crowded.contains(&sender) && self.free_for(sender) > 0 {
             return Ok(());
         }
@@ -286,118 +212,22 @@ impl State {
         self.refill().await
     }
 
-    /// Moves the next in once a good part of the room is free: each look at the due index passes those who are in.
-    async fn refill(&mut self) -> Result<(), ActorProcessingErr> {
-        let (desk, share) = (&self.ledger.desk, self.share());
-        let has_room = desk.residents() + share / 4 <= self.ctx.settings.limits.max_resident;
-        if has_room && self.crowded.iter().any(|sender| desk.residents_of(*sender) + share / 4 <= share) {
-            return self.fill().await;
-        }
-        Ok(())
-    }
-
-    fn moved_out(&mut self, actor: &ActorCell) -> Option<MessageId> {
-        let (id, resident) = self.ledger.desk.moved_out(actor.get_id())?;
-        self.vitals.disown(resident.address.vitals());
-        Some(id)
-    }
-
-    /// A child has ended; `cause` tells why, if it crashed.
-    pub(super) async fn child_ended(
-        &mut self,
-        actor: &ActorCell,
-        cause: Option<String>,
-    ) -> Result<(), ActorProcessingErr> {
-        if let Some(id) = self.moved_out(actor) {
-            if let Some(cause) = cause {
-                self.message_crashed(id, cause)?;
-            }
-            return self.refill().await;
-        }
-        if self.audit.as_ref().is_some_and(|child| child.address.actor().get_id() == actor.get_id()) {
-            if let Some(child) = &mut self.audit {
-                let restart = child.crashed(&CHILD_BUDGET, self.ctx.clock.now(), cause)?;
-                self.later(restart, OrgMsg::StartAudit);
-            }
-            return Ok(());
-        }
-        let crashed = self.providers.iter().find(|(_, child)| child.address.actor().get_id() == actor.get_id());
-        if let Some(no) = crashed.map(|(no, _)| *no)
-            && let Some(mut child) = self.providers.remove(&no)
-        {
-            let restart = child.crashed(&CHILD_BUDGET, self.ctx.clock.now(), cause)?;
-            let vitals = Arc::clone(child.address.vitals());
-            self.crashes.insert(no, (child.crashes, Some(vitals)));
-            self.later(restart, OrgMsg::StartProvider(no));
-        }
-        Ok(())
-    }
-
-    /// Starts a ProviderActor again and lets all who may have waited at the old one ask again.
-    pub(super) async fn restart_provider(&mut self, no: SenderNo) -> Result<(), ActorProcessingErr> {
-        if let Some(address) = self.provider(no).await? {
-            for (message, resident) in self.ledger.desk.addresses() {
-                if message.sender == no {
-                    resident.send(MessageMsg::Provider(Some(address.clone())));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn message_crashed(&mut self, id: MessageId, cause: String) -> Result<(), ActorProcessingErr> {
-        tracing::error!(path = %format!("/root/org:{}/message:{id}", self.record.id), %cause, "an actor crashed");
-        let now = self.ctx.clock.now();
-        match self.message_crashes.entry(id).or_default().note(&MESSAGE_BUDGET, now) {
-            Verdict::Restart(after) => self.later(after, OrgMsg::Revive(id)),
-            Verdict::GiveUp => {
-                self.message_crashes.remove(&id);
-                self.give_up(id, cause)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn give_up(&mut self, id: MessageId, cause: String) -> Result<(), ActorProcessingErr> {
-        let committer = self.ctx.committer.clone();
-        let Ok(slot) = committer.reserve() else {
-            self.later(MESSAGE_BUDGET.delay, OrgMsg::Revive(id));
-            return Ok(());
+    /// Moves the next in once a good part of a sender's room is free, or all that it had are gone: each look at the due index
+    /// passes those who are in.
+    pub(super) async fn refill(&mut self) -> Result<(), ActorProcessingErr> {
+        let good_part = (self.share() / 4).max(1);
+        let has_room = |sender: &SenderNo| {
+            let free = self.free_for(*sender);
+            free >= good_part || (free > 0 && self.ledger.desk.residents_of(*sender) == 0)
         };
-        let Some((message, before)) = self.ledger.latest(id)? else { return Ok(()) };
-        let now = self.ctx.clock.now();
-        let event = Event::Crash { cause };
-        if let Decision::Move(step) = decide(&message, &before, &event, &self.ctx.settings.policy, now, 0.0) {
-            let mut draft = self.ledger.draft(now, By::System);
-            self.ledger.apply(&mut draft, &message, &before, *step, None)?;
-            self.ledger.close(&mut draft)?;
-            self.submit(slot, draft, After::Changed, |_| ());
-        }
-        Ok(())
+        if self.crowded.iter().any(has_room) { self.fill().await } else { Ok(()) }
     }
 
-    /// A crashed MessageActor's pause is over.
-    pub(super) async fn revive(&mut self, id: MessageId) -> Result<(), ActorProcessingErr> {
-        if self.ledger.desk.resident(id).is_none()
-            && let Some((message, state)) = self.ledger.latest(id)?
-        {
-            self.welcome(message, state).await?;
-        }
-        Ok(())
-    }
-
-    fn later(&self, after: Duration, mail: OrgMsg) {
-        let me = self.me.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            me.send(mail);
-        });
-    }
-
-    /// Tells the AuditActor how far the trail is durable.
-    pub(super) fn tell_audit(&self, seq: domain::Seq) {
-        if let Some(child) = &self.audit {
-            child.address.send(AuditMsg::Appended(seq));
-        }
+    /// An actor has ended, or is told to: whose it was.
+    pub(super) fn moved_out(&mut self, actor: &ActorCell) -> Option<(MessageId, Arc<Vitals>)> {
+        let (id, resident) = self.ledger.desk.moved_out(actor.get_id())?;
+        let vitals = Arc::clone(resident.address.vitals());
+        self.vitals.disown(&vitals);
+        Some((id, vitals))
     }
 }

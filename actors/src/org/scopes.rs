@@ -128,8 +128,8 @@ impl State {
 
     fn tell_provider(&self, no: SenderNo, mail: ProviderMsg) {
         // One that is not running has nothing to slow down.
-        if let Some(child) = self.providers.get(&no) {
-            child.address.send(mail);
+        if let Some(provider) = self.running_provider(no) {
+            provider.send(mail);
         }
     }
 

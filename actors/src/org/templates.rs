@@ -32,8 +32,8 @@ impl State {
         let senders: Vec<SenderNo> =
             self.record.senders.iter().filter(|sender| of_account(&sender.waba_id)).map(|sender| sender.no).collect();
         for no in &senders {
-            if let Some(child) = self.providers.get(no) {
-                child.address.send(match status.is_usable {
+            if let Some(provider) = self.running_provider(*no) {
+                provider.send(match status.is_usable {
                     true => ProviderMsg::OpenTemplate(status.template.clone()),
                     false => ProviderMsg::ShutTemplate(status.template.clone()),
                 });

@@ -152,7 +152,7 @@ impl State {
             template_until: message.template().and_then(|template| self.templates.shut_until(&template, now)),
             pair_until: self.pairs.next_free(&message.to, now).filter(|_| place.is_none()),
             rate_wait: if rest.is_zero() { self.bucket.wait(uptime) } else { Some(rest) },
-            is_full: self.out >= self.ctx.settings.max_concurrent,
+            is_full: self.out >= self.ctx.settings().max_concurrent,
             ahead: place.map(|place| self.queue.range(..place).count()),
             per_second: self.pace.at(uptime),
         }

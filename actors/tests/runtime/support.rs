@@ -148,18 +148,19 @@ impl World {
         self.outbox.tree(&TreeQuery { limit: 10_000, ..TreeQuery::default() })
     }
 
-    fn org_node(&self, org: &OrgId) -> Node {
-        let tree = self.tree();
-        tree.children.into_iter().find(|node| node.id == org.as_str()).unwrap()
+    /// The organisation's actor, if it is in memory.
+    pub(crate) fn org_node(&self, org: &OrgId) -> Option<Node> {
+        self.tree().children.into_iter().find(|node| node.id == org.as_str())
     }
 
     pub(crate) fn counter(&self, org: &OrgId, name: &str) -> u64 {
-        self.org_node(org).counters[name].as_u64().unwrap()
+        self.org_node(org).map_or(0, |node| node.counters[name].as_u64().unwrap())
     }
 
     /// The messages that have an actor now.
     pub(crate) fn actors(&self, org: &OrgId) -> Vec<String> {
-        self.org_node(org).children.into_iter().filter(|node| node.kind == "message").map(|node| node.id).collect()
+        let children = self.org_node(org).map(|node| node.children).unwrap_or_default();
+        children.into_iter().filter(|node| node.kind == "message").map(|node| node.id).collect()
     }
 
     /// No message of the organisation has an actor, or will soon have none.

@@ -1,0 +1,71 @@
+//! Faults on purpose, for tests only: the feature `faults` is never on in a release build.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::vitals::Kind;
+
+/// What happens to an actor that begins to handle a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It panics.
+    Panic,
+    /// It does not get on for so long.
+    Stall(Duration),
+}
+
+/// A sort of mail: to whom, and its label.
+type Sort = (Kind, &'static str);
+
+/// The faults that are to come.
+#[derive(Debug, Default)]
+pub struct Faults {
+    armed: Mutex<HashMap<Sort, (Fault, u32)>>,
+    /// Every kind of mail that was ever handled.
+    seen: Mutex<Vec<Sort>>,
+}
+
+impl Faults {
+    /// The next `times` mails of this sort meet the fault. `what` is the mail's label, as the actor tree's `doing` has it.
+    pub fn arm(&self, kind: Kind, what: &'static str, fault: Fault, times: u32) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, what), (fault, times));
+    }
+
+    /// Whether a fault that was armed has not all been met.
+    pub fn is_armed(&self) -> bool {
+        !self.armed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Every sort of mail that was handled so far.
+    pub fn seen(&self) -> Vec<Sort> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An actor begins to handle a mail.
+    #[expect(clippy::panic, reason = "that is what it is for")]
+    pub(crate) async fn strike(&self, kind: Kind, what: &'static str) {
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if !seen.contains(&(kind, what)) {
+                seen.push((kind, what));
+            }
+        }
+        match self.next(kind, what) {
+            None => {}
+            Some(Fault::Panic) => panic!("a fault on purpose: {what}"),
+            Some(Fault::Stall(time)) => tokio::time::sleep(time).await,
+        }
+    }
+
+    fn next(&self, kind: Kind, what: &'static str) -> Option<Fault> {
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fault, times) = armed.get_mut(&(kind, what))?;
+        let fault = *fault;
+        *times -= 1;
+        if *times == 0 {
+            armed.remove(&(kind, what));
+        }
+        Some(fault)
+    }
+}

@@ -1,0 +1,32 @@
+//! Notices actors that do not get on: shown as STUCK, logged once for each such mail, and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ractor::{ActorCell, ActorStatus};
+
+use crate::context::Context;
+use crate::vitals::Vitals;
+
+/// How often all are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at all actors below `vitals` for as long as the root lives.
+pub(crate) fn start(ctx: Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
+    tokio::spawn(async move {
+        while root.get_status() < ActorStatus::Stopping {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let limit = ctx.settings().limits.stuck_after;
+            vitals.find_stuck(limit, ctx.clock.now(), &mut |stuck, doing| {
+                ctx.stuck.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    path = stuck.path(),
+                    doing,
+                    ?limit,
+                    "an actor is stuck: it has been at one mail for too long"
+                );
+            });
+        }
+    });
+}
