@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use store::{Committer, Store};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use whatsapp::Provider;
 
 use crate::clock::Clock;
@@ -31,6 +31,8 @@ pub(crate) struct Context {
     /// How often an actor was found stuck.
     pub(crate) stuck: AtomicU64,
     draining: AtomicBool,
+    /// Whether calls under way are to end now.
+    cut: watch::Sender<bool>,
     #[cfg(feature = "faults")]
     pub(crate) faults: Arc<crate::faults::Faults>,
 }
@@ -57,6 +59,7 @@ impl Context {
             residents: AtomicUsize::new(0),
             stuck: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
             #[cfg(feature = "faults")]
             faults: Arc::default(),
         }
@@ -78,6 +81,21 @@ impl Context {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Ends the calls that are under way, whatever comes of them.
+    pub(crate) fn cut_off(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Returns once they are to end.
+    pub(crate) fn is_cut_off(&self) -> impl Future<Output = ()> + use<> {
+        let mut cut = self.cut.subscribe();
+        async move {
+            if cut.wait_for(|is_cut| *is_cut).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Whether a send may begin: it must also be possible to record it.

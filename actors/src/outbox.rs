@@ -31,6 +31,9 @@ use crate::tree::{Node, TreeQuery};
 use crate::vitals::Vitals;
 use crate::watchdog;
 
+/// How long the record of what was cut off may take.
+const RECORDED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A running outbox.
 #[derive(Clone)]
 pub struct Outbox {
@@ -235,15 +238,18 @@ impl Outbox {
         self.ctx.drain();
     }
 
-    /// Waits up to `grace` for the sends under way and their records, then ends. What was not done by then is done after
-    /// the next start; returns how many sends that leaves open.
+    /// Waits up to `grace` for the sends under way and their records, then cuts the others off and ends. What was not done by
+    /// then is done after the next start; returns how many sends were cut off.
     pub async fn stop(&self, grace: Duration) -> usize {
         self.drain();
+        let mut left = self.ctx.flights.under_way();
         // With a store that is unwell there is nothing to wait for: no outcome can be recorded.
         if self.ctx.committer.health().borrow().is_none() {
             let _ = tokio::time::timeout(grace, self.ctx.flights.all_landed()).await;
+            left = self.ctx.flights.under_way();
+            self.ctx.cut_off();
+            let _ = tokio::time::timeout(RECORDED_WITHIN, self.ctx.flights.all_landed()).await;
         }
-        let left = self.ctx.flights.under_way();
         let committer = self.ctx.committer.clone();
         let _ = tokio::task::spawn_blocking(move || committer.stop()).await;
         self.root.actor().stop(None);

@@ -15,10 +15,10 @@ use domain::outcome::Outcome;
 use domain::pace::Pace;
 use domain::pair::Pairs;
 use domain::throttle::TokenBucket;
-use domain::{Message, MessageId, Priority, Timestamp, Wait};
+use domain::{Failure, Message, MessageId, Priority, Timestamp, Wait};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
-use whatsapp::SendRequest;
+use whatsapp::{Answer, SendRequest};
 
 use crate::address::Address;
 use crate::context::Context;
@@ -264,15 +264,25 @@ impl State {
         let answer = self.ctx.provider.send(request);
         // By then the message's policy decides: no call may outlast that and meet the one that follows it.
         let answer = tokio::time::timeout(self.ctx.settings().policy.stale_after, answer);
+        let cut_off = self.ctx.is_cut_off();
         let me = self.me.clone();
         // Not tied to this actor: if it crashes, the answer still reaches its message.
         tokio::spawn(async move {
-            if let Ok(answer) = answer.await {
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer.ok(),
+                () = cut_off => Some(Answer {
+                    outcome: Outcome::CutOff(Failure::new("CUT_OFF", "the service stopped before the answer came")),
+                    response: None,
+                    retry_after: None,
+                }),
+            };
+            if let Some(answer) = answer {
                 // Before the message is told: when it asks again, what held it is known here.
                 let error = match &answer.outcome {
                     Outcome::Accepted(_) => Some(None),
                     Outcome::Refused(error) => Some(Some(error.clone())),
-                    Outcome::NotSent(_) | Outcome::Unknown(_) => None,
+                    Outcome::NotSent(_) | Outcome::Unknown(_) | Outcome::CutOff(_) => None,
                 };
                 if let Some(error) = error {
                     let rest = answer.retry_after;

@@ -66,7 +66,7 @@ pub fn check(state: &State) -> Result<(), Broken> {
         return Err(Broken::Numbers);
     }
     let mut pairs = state.attempts.iter().zip(state.attempts.iter().skip(1));
-    if pairs.any(|(earlier, later)| is_forgettable(earlier) && is_forgettable(later)) {
+    if pairs.any(|(earlier, later)| earlier.is_forgettable() && later.is_forgettable()) {
         return Err(Broken::Verbose);
     }
     if state.sent_at > state.delivered_at.or(state.sent_at) || state.delivered_at > state.read_at.or(state.delivered_at)
@@ -94,12 +94,8 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
         return Err(Broken::Numbers);
     }
     let mut gone = before.attempts.iter().filter(|attempt| after.attempt(attempt.no).is_none());
-    if !gone.all(is_forgettable) {
+    if !gone.all(Attempt::is_forgettable) {
         return Err(Broken::Forgotten);
     }
     Ok(())
-}
-
-const fn is_forgettable(attempt: &Attempt) -> bool {
-    !attempt.charged && attempt.provider_id.is_none()
 }

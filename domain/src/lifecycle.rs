@@ -259,8 +259,11 @@ impl Step<'_> {
             }
             Outcome::Refused(error) => self.refused(no, error),
             Outcome::NotSent(failure) => self.retry_or_fail(no, failure.clone()),
-            Outcome::Unknown(failure) => {
+            Outcome::Unknown(failure) | Outcome::CutOff(failure) => {
                 self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));
+                if matches!(outcome, Outcome::CutOff(_)) {
+                    self.uncharge(no);
+                }
                 self.next.failure = Some(failure.clone());
                 self.facts.push(Fact::OutcomeUnknown { attempt: no, failure: failure.clone(), settle_by });
             }
@@ -290,10 +293,14 @@ impl Step<'_> {
             Outcome::NotSent(failure) if is_open => {
                 self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
             }
-            Outcome::Unknown(failure) if is_open => {
+            Outcome::Unknown(failure) | Outcome::CutOff(failure) if is_open => {
                 self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));
             }
-            Outcome::Accepted(_) | Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
+            Outcome::Accepted(_)
+            | Outcome::Refused(_)
+            | Outcome::NotSent(_)
+            | Outcome::Unknown(_)
+            | Outcome::CutOff(_) => {
                 return Decision::Ignore(Ignored::Overtaken);
             }
         }
@@ -371,6 +378,15 @@ impl Step<'_> {
             attempt.failure = failure;
             attempt.finished_at.get_or_insert(self.now);
         }
+    }
+
+    /// The attempt is no fault of the message: it does not count against its budget.
+    fn uncharge(&mut self, no: AttemptNo) {
+        if let Some(attempt) = self.next.attempt_mut(no) {
+            attempt.charged = false;
+        }
+        // It may have been an attempt of an earlier budget.
+        self.next.budget_start = self.next.budget_start.min(self.next.attempt_count());
     }
 
     fn name(&mut self, no: AttemptNo, provider_id: &ProviderId) {

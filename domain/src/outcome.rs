@@ -18,6 +18,8 @@ pub enum Outcome {
     NotSent(Failure),
     /// The request may or may not have been taken: the answer was lost or unreadable.
     Unknown(Failure),
+    /// The same, since we ended the call ourselves in order to stop. It charges the message no attempt.
+    CutOff(Failure),
 }
 
 /// An error as Meta reports it, in an answer or in a `failed` receipt, with its meaning.

@@ -256,6 +256,12 @@ impl Attempt {
             receipts: Receipts::default(),
         }
     }
+
+    /// Whether Meta refused it for no fault of its message and never named it: no receipt will ask for it, and of several
+    /// such in a row the last tells enough.
+    pub fn is_forgettable(&self) -> bool {
+        !self.charged && self.status == AttemptStatus::Failed && self.provider_id.is_none()
+    }
 }
 
 /// How an attempt stands.

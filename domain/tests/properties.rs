@@ -20,7 +20,7 @@ use domain::lifecycle::{Decision, Event, Ignored, Policy};
 use domain::outcome::Outcome;
 use domain::receipt::ReceiptKind;
 use domain::retry::RetryPolicy;
-use domain::{Attempt, AttemptNo, AttemptStatus, OnUnknown, Phase, State, Timestamp};
+use domain::{AttemptNo, AttemptStatus, OnUnknown, Phase, State, Timestamp};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -78,8 +78,7 @@ proptest! {
         answers in vec(postponements(), 1..=20),
     ) {
         let mut world = life.lived()?;
-        let is_unnamed = |it: &&Attempt| !it.charged && it.provider_id.is_none();
-        let unnamed = |state: &State| state.attempts.iter().filter(is_unnamed).count();
+        let unnamed = |state: &State| state.attempts.iter().filter(|it| it.is_forgettable()).count();
         let (charged, spared) = (world.state.attempt_count(), unnamed(&world.state));
         for answer in &answers {
             world.go_on_until_answered(answer)?;

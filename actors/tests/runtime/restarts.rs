@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use actors::AcceptError;
-use domain::Status;
 use domain::receipt::ReceiptKind::Delivered;
+use domain::{AttemptStatus, Status};
 use serde_json::json;
 
 use crate::provider::{Say, wamid};
@@ -106,4 +106,22 @@ async fn a_drain_does_not_wait_longer_than_its_grace_and_says_what_is_left() {
     pass(SECOND).await;
     assert_eq!(world.outbox.stop(10 * SECOND).await, 2);
     assert_eq!(world.elapsed().as_secs(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_a_drain_cuts_off_is_of_unknown_outcome_and_charges_its_message_nothing() {
+    let mut world = World::new().await;
+    let acme = world.acme().await;
+    world.provider.always(Say::Accept, MINUTE);
+    let id = world.post(&acme, json!({})).await;
+    pass(SECOND).await;
+    let no = world.org_no(&acme);
+    assert_eq!(world.outbox.stop(SECOND).await, 1);
+    let state = world.store.state(no, id).unwrap().unwrap();
+    assert_eq!((state.phase.status(), state.attempt_count()), (Status::Sending, 0));
+    assert_eq!((state.attempts[0].status, state.attempts[0].charged), (AttemptStatus::Unknown, false));
+    world.provider.always(Say::Accept, Duration::ZERO);
+    world.restart().await;
+    let state = world.until(&acme, id, Status::Sent, 10 * MINUTE).await;
+    assert_eq!((state.attempts.len(), state.attempt_count()), (2, 1));
 }

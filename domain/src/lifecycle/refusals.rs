@@ -36,14 +36,10 @@ impl Step<'_> {
 
     fn postpone(&mut self, no: AttemptNo, failure: Failure, due: Timestamp, wait: Wait) {
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
-        if let Some(attempt) = self.next.attempt_mut(no) {
-            attempt.charged = false;
-        }
-        // It may have been an attempt of an earlier budget.
-        self.next.budget_start = self.next.budget_start.min(self.next.attempt_count());
+        self.uncharge(no);
         // Probing a paused sender may take long: of several refusals in a row the last one tells enough.
         let earlier = self.next.attempts.iter().rev().find(|attempt| attempt.no < no);
-        if let Some(earlier) = earlier.filter(|earlier| !earlier.charged && earlier.provider_id.is_none()) {
+        if let Some(earlier) = earlier.filter(|earlier| earlier.is_forgettable()) {
             let gone = earlier.no;
             self.next.attempts.retain(|attempt| attempt.no != gone);
         }

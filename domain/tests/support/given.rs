@@ -209,6 +209,11 @@ pub(crate) fn not_sent(no: u16) -> Event {
     Event::Settled { attempt: AttemptNo(no), outcome: Outcome::NotSent(failure) }
 }
 
+pub(crate) fn cut_off(no: u16) -> Event {
+    let failure = Failure::new("CUT_OFF", "the service stopped before the answer came");
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::CutOff(failure) }
+}
+
 pub(crate) fn unknown(no: u16) -> Event {
     let failure = Failure::new("NO_ANSWER", "the answer did not come in time");
     Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Unknown(failure) }

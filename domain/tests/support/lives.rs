@@ -95,7 +95,8 @@ fn happenings() -> impl Strategy<Value = Happening> {
 }
 
 pub(crate) fn outcomes() -> impl Strategy<Value = Outcome> {
-    prop_oneof![1 => postponements(), 2 => other_outcomes()]
+    let cut_off = Outcome::CutOff(Failure::new("CUT_OFF", "the service stopped before the answer came"));
+    prop_oneof![2 => postponements(), 4 => other_outcomes(), 1 => Just(cut_off)]
 }
 
 /// Refusals that are no fault of the message: it waits for a repair, however often they come.

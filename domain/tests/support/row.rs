@@ -126,7 +126,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Expiry, Lapse, Hold, Release, WindowClosed, Accepted, Refused, NotSent, Unknown,
+    Turn, Expiry, Lapse, Hold, Release, WindowClosed, Accepted, Refused, NotSent, Unknown, CutOff,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -144,6 +144,7 @@ impl Kind {
             Event::Settled { outcome: Outcome::Refused(_), .. } => Self::Refused,
             Event::Settled { outcome: Outcome::NotSent(_), .. } => Self::NotSent,
             Event::Settled { outcome: Outcome::Unknown(_), .. } => Self::Unknown,
+            Event::Settled { outcome: Outcome::CutOff(_), .. } => Self::CutOff,
             Event::Receipt { receipt, .. } => match receipt.kind {
                 ReceiptKind::Sent => Self::ReceiptSent,
                 ReceiptKind::Delivered => Self::ReceiptDelivered,

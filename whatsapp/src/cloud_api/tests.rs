@@ -61,7 +61,7 @@ fn words(outcome: &Outcome) -> String {
         Outcome::Accepted(id) => format!("accepted {}", id.as_str()),
         Outcome::Refused(error) => format!("refused {}", error.code),
         Outcome::NotSent(failure) => format!("not-sent {}", failure.code),
-        Outcome::Unknown(failure) => format!("unknown {}", failure.code),
+        Outcome::Unknown(failure) | Outcome::CutOff(failure) => format!("unknown {}", failure.code),
     }
 }
 
@@ -224,7 +224,7 @@ async fn no_failure_shows_the_token_the_number_or_the_address() {
     let refused = call(settings(format!("http://{address}"))).await;
     for answer in [lost, refused] {
         match answer.outcome {
-            Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
+            Outcome::NotSent(failure) | Outcome::Unknown(failure) | Outcome::CutOff(failure) => {
                 for private in [TOKEN, "4915112345678", "1066", "http://"] {
                     assert!(!failure.message.contains(private), "{}", failure.message);
                 }
