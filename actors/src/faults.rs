@@ -18,18 +18,28 @@ pub enum Fault {
 /// A sort of mail: to whom, and its label.
 type Sort = (Kind, &'static str);
 
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    times: u32,
+    /// Only actors whose path begins so meet it.
+    within: &'static str,
+}
+
 /// The faults that are to come.
 #[derive(Debug, Default)]
 pub struct Faults {
-    armed: Mutex<HashMap<Sort, (Fault, u32)>>,
+    armed: Mutex<HashMap<Sort, Armed>>,
     /// Every kind of mail that was ever handled.
     seen: Mutex<Vec<Sort>>,
 }
 
 impl Faults {
-    /// The next `times` mails of this sort meet the fault. `what` is the mail's label, as the actor tree's `doing` has it.
-    pub fn arm(&self, kind: Kind, what: &'static str, fault: Fault, times: u32) {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, what), (fault, times));
+    /// The next `times` mails of this sort to actors below the path `within` meet the fault. `what` is the mail's label, as
+    /// the actor tree's `doing` has it.
+    pub fn arm(&self, within: &'static str, kind: Kind, what: &'static str, fault: Fault, times: u32) {
+        let armed = Armed { fault, times, within };
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, what), armed);
     }
 
     /// Whether a fault that was armed has not all been met.
@@ -44,26 +54,26 @@ impl Faults {
 
     /// An actor begins to handle a mail.
     #[expect(clippy::panic, reason = "that is what it is for")]
-    pub(crate) async fn strike(&self, kind: Kind, what: &'static str) {
+    pub(crate) async fn strike(&self, path: &str, kind: Kind, what: &'static str) {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if !seen.contains(&(kind, what)) {
                 seen.push((kind, what));
             }
         }
-        match self.next(kind, what) {
+        match self.next(path, kind, what) {
             None => {}
             Some(Fault::Panic) => panic!("a fault on purpose: {what}"),
             Some(Fault::Stall(time)) => tokio::time::sleep(time).await,
         }
     }
 
-    fn next(&self, kind: Kind, what: &'static str) -> Option<Fault> {
+    fn next(&self, path: &str, kind: Kind, what: &'static str) -> Option<Fault> {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (fault, times) = armed.get_mut(&(kind, what))?;
-        let fault = *fault;
-        *times -= 1;
-        if *times == 0 {
+        let next = armed.get_mut(&(kind, what)).filter(|armed| path.starts_with(armed.within))?;
+        let fault = next.fault;
+        next.times -= 1;
+        if next.times == 0 {
             armed.remove(&(kind, what));
         }
         Some(fault)

@@ -182,7 +182,7 @@ impl Vitals {
         locked(&self.seen).doing = Some((what, ctx.clock.now()));
         let done = panics::as_actor(Arc::clone(self), async {
             #[cfg(feature = "faults")]
-            ctx.faults.strike(self.kind, what).await;
+            ctx.faults.strike(self.path(), self.kind, what).await;
             work.await
         })
         .await;

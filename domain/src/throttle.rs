@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// What is short of a token by no more than floating point's rounding is one: the wait for the rest would be no time at all,
+/// again and again.
+const ROUNDING: f64 = 1e-6;
+
 /// Tokens drip in at `rate` per second up to `burst`; each send takes one.
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
@@ -24,7 +28,7 @@ impl TokenBucket {
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         self.tokens = self.tokens(now);
         self.filled_at = self.filled_at.max(now);
-        if self.tokens >= 1.0 {
+        if self.tokens >= 1.0 - ROUNDING {
             self.tokens -= 1.0;
             Ok(())
         } else {

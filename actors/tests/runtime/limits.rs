@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use actors::faults::Fault;
+use actors::{AcceptError, Kind};
 use domain::{MessageId, Status};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::provider::Say;
@@ -120,4 +123,56 @@ async fn a_slow_number_with_a_long_backlog_does_not_keep_out_the_messages_of_ano
     assert!(world.actors(&acme).len() <= 10);
     world.all_until(&acme, &slow, Status::Sent, 3 * MINUTE).await;
     world.nobody_left(&acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_room_of_all_each_organisation_still_gets_on() {
+    let world = World::with(|settings| settings.limits.max_resident_in_all = 10).await;
+    let orgs = ["a", "b", "c", "d"];
+    world.provider.always(Say::Accept, Duration::from_millis(20));
+    let mut ids = Vec::new();
+    for (org, number) in orgs.iter().zip(["1", "2", "3", "4"]) {
+        world.put(org, json!([sender(number)])).await.unwrap();
+        ids.extend(world.post_many(&org_id(org), 100, json!({})).await.into_iter().map(|id| (*org, id)));
+    }
+    let mut most = 0;
+    eventually("all sent", MINUTE, || {
+        most = most.max(world.tree().counters["resident"].as_u64().unwrap());
+        ids.iter().all(|(org, id)| world.status(&org_id(org), *id) == Status::Sent).then_some(())
+    })
+    .await;
+    let floor = u64::try_from(orgs.len() * actors::Limits::MIN_RESIDENT).unwrap();
+    assert!(most <= 10 + floor, "{most} at once");
+    eventually("nobody left", SECOND, || (world.tree().counters["resident"] == 0).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_find_too_many_waiting_are_turned_away_and_take_nothing_with_them() {
+    let world = World::with(|settings| {
+        settings.limits.max_accepting = 4;
+        settings.limits.max_accepting_in_all = 6;
+        settings.limits.max_asking = 3;
+    })
+    .await;
+    let acme = world.acme().await;
+    world.put("other", json!([sender("2001")])).await.unwrap();
+    let other = org_id("other");
+    // An actor that does not get on: whatever is asked of it waits.
+    for path in ["/root/org:acme", "/root/org:other"] {
+        let sorts = ["accepting a message", "recording receipts"];
+        let stall = Fault::Stall(SECOND);
+        sorts.into_iter().for_each(|what| world.outbox.faults().arm(path, Kind::Org, what, stall, 1));
+        let org = if path.ends_with("acme") { &acme } else { &other };
+        let posts = join_all((0..10).map(|_| world.try_post(org, json!({})))).await;
+        let (taken, refused): (Vec<_>, Vec<_>) = posts.into_iter().partition(Result::is_ok);
+        assert_eq!(taken.len(), 4, "per organisation");
+        assert!(refused.iter().all(|refused| matches!(refused, Err(AcceptError::Overloaded))));
+        let webhooks = join_all((0..10).map(|_| world.outbox.webhook(org, Vec::new(), Vec::new()))).await;
+        assert_eq!(webhooks.iter().filter(|answer| answer.is_ok()).count(), 3);
+    }
+    world.outbox.faults().arm("/root", Kind::Org, "accepting a message", Fault::Stall(SECOND), 2);
+    let both = (0..10).map(|n| world.try_post(if n % 2 == 0 { &acme } else { &other }, json!({})));
+    let taken = join_all(both).await.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(taken, 6, "in all");
+    assert!(world.try_post(&acme, json!({})).await.is_ok(), "there is room again");
 }

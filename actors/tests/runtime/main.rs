@@ -11,8 +11,10 @@
 
 mod audit;
 mod crashes;
+mod faults;
 mod inbound;
 mod intake;
+mod leaving;
 mod limits;
 mod manual;
 mod orgs;

@@ -15,7 +15,7 @@ use whatsapp::classify::{Origin, Signal, classify};
 use whatsapp::{Answer, Provider, SendRequest};
 
 /// What the provider says to one call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Say {
     Accept,
     Refuse(i64),
@@ -39,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) attempt: AttemptRef,
     /// The message's state in the store at that moment.
     pub(crate) stored: Option<State>,
+    /// What is said to it.
+    pub(crate) say: Say,
 }
 
 pub(crate) struct Script {
@@ -108,14 +110,15 @@ impl Provider for Script {
         let attempt: AttemptRef = body["biz_opaque_callback_data"].as_str().unwrap().parse().unwrap();
         // Tests that look at `stored` use the first organisation.
         let stored = self.store.lock().unwrap().state(OrgNo(1), attempt.message).unwrap();
+        let (say, after) = self.next.lock().unwrap().pop_front().unwrap_or(*self.otherwise.lock().unwrap());
         self.calls.lock().unwrap().push(Call {
             at: self.began.elapsed(),
             from: request.from.to_string(),
             token: request.token.expose().to_owned(),
             attempt,
             stored,
+            say,
         });
-        let (say, after) = self.next.lock().unwrap().pop_front().unwrap_or(*self.otherwise.lock().unwrap());
         assert!(!matches!(say, Say::PanicAtOnce), "a panic by script");
         let under_way = Arc::clone(&self.under_way);
         let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
