@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
 use crate::{demo, logging, simulate};
 
 /// A durable, multi-tenant outbox for WhatsApp.
@@ -113,6 +113,7 @@ fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
 
 fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
     let config = load(config)?;
+    config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
     print!("{}", config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?);
     Ok(())
 }
@@ -126,14 +127,18 @@ impl Serve {
         if let Some(listen) = self.listen {
             config.http.listen = listen;
         }
+        config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
         logging::start(&config.log);
         // Listened for from here on: a signal during a long start must stop it, too.
         let mut signals = Signals::new()?;
         let service = tokio::select! {
-            service = Service::start(&config) => service?,
+            service = Service::start(&config) => service.map_err(|error| match error {
+                ServiceError::Tls(reason) => Failure::Usage(reason),
+                error => error.into(),
+            })?,
             () = signals.next() => return Ok(()),
         };
-        println!("listening on http://{}", service.addr());
+        println!("listening on {}", service.url());
         let mut health = service.health();
         let outcome = tokio::select! {
             () = signals.next() => {

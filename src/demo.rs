@@ -54,10 +54,10 @@ impl Demo {
         config.store.path = folder.path().join("data");
         config.whatsapp.base_url = whatsapp.base_url();
         let service = Service::start(&config).await?;
-        let api = format!("http://{}/api/v1", service.addr());
+        let api = format!("{}/api/v1", service.url());
         whatsapp.set_webhook(Some(format!("{api}/webhooks/whatsapp/inbound")));
         println!("simulated WhatsApp at {}", whatsapp.base_url());
-        println!("twotick at http://{}, its store in {}", service.addr(), config.store.path.display());
+        println!("twotick at {}, its store in {}", service.url(), config.store.path.display());
 
         // All is on this machine: neither certificates nor a proxy are needed, and may be missing or in the way.
         let client = Client::builder().no_proxy().tls_certs_only([]).build()?;

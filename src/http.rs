@@ -6,8 +6,11 @@ mod inbound;
 pub(crate) mod keys;
 mod messages;
 mod orgs;
+mod pace;
 mod problem;
 mod request;
+mod server;
+mod tls;
 mod trail;
 mod views;
 mod webhooks;
@@ -17,70 +20,68 @@ use std::time::Duration;
 
 use actors::Outbox;
 use domain::org::{KeyScope, Secret};
-use http::{Method, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Response, StatusCode};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use warp::Filter;
 
+pub(crate) use pace::Patience;
 use problem::Problem;
 use request::Request;
+use server::Arrival;
+pub(crate) use server::{Limits, Running};
+pub(crate) use tls::Tls;
 
 /// What a handler answers with: a response, or a problem.
 type Answer = Result<Response<Vec<u8>>, Problem>;
 
 /// What handlers are given.
-struct App {
-    outbox: Outbox,
-    admin_key: Secret,
+pub(crate) struct App {
+    pub(crate) outbox: Outbox,
+    pub(crate) admin_key: Secret,
+    /// The largest body of an API request.
+    pub(crate) max_body: usize,
+    /// The longest that one request may take, its body included.
+    pub(crate) request_timeout: Duration,
 }
 
 /// Meta sends webhooks of up to 3 MB.
 const WEBHOOK_BODY_MAX: usize = 3 * 1024 * 1024;
-/// How long open connections may take to end when the service stops.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// A running front door.
-pub(crate) struct Running {
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
-}
+/// Every answer's: nothing here is a page, and nothing may be kept. No word of CORS: browsers are to stay out.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
 
 /// Serves the API on `listener`.
-pub(crate) fn serve(listener: TcpListener, outbox: Outbox, admin_key: Secret, max_body: usize) -> Running {
-    let app = Arc::new(App { outbox, admin_key });
+pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, app: App) -> Running {
+    let app = Arc::new(app);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let filter = warp::method()
+    let filter = warp::ext::get::<Arrival>()
+        .and(warp::method())
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |method: Method, path: warp::path::FullPath, query: String, headers, body| {
+        .then(move |arrival, method: Method, path: warp::path::FullPath, query: String, headers, body| {
             let app = Arc::clone(&app);
             async move {
-                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { max_body };
-                let answer = match Request::read(method, path.as_str(), query, headers, body, max).await {
-                    Ok(request) => route(&app, &request).await,
-                    Err(problem) => Err(problem),
+                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { app.max_body };
+                let answer = async {
+                    let request = Request::read(arrival, method, path.as_str(), query, headers, body, max).await?;
+                    route(&app, &request).await
                 };
-                answer.unwrap_or_else(Problem::into_response)
+                let answer = timeout(app.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));
+                let mut response = answer.unwrap_or_else(Problem::into_response);
+                response.headers_mut().extend(SECURITY_HEADERS);
+                response
             }
         });
-    let (stop, stopped) = oneshot::channel();
-    let server = warp::serve(filter).incoming(listener).graceful(async {
-        let _ = stopped.await;
-    });
-    Running { stop, server: tokio::spawn(server.run()) }
-}
-
-impl Running {
-    /// Closes the door and lets open requests end.
-    pub(crate) async fn stop(mut self) {
-        let _ = self.stop.send(());
-        if tokio::time::timeout(CLOSE_GRACE, &mut self.server).await.is_err() {
-            self.server.abort();
-        }
-    }
+    server::run(listener, limits, tls, TowerToHyperService::new(warp::service(filter)))
 }
 
 const WEBHOOK: &str = "/api/v1/webhooks/whatsapp/inbound";
@@ -95,6 +96,9 @@ async fn route(app: &App, request: &Request) -> Answer {
     let org = |scope| auth::org(app, request, scope);
     let admin = || auth::admin(app, request);
     let segments = request.segments();
+    if request.arrival.is_crowded && !matches!(segments.as_slice(), ["healthz" | "readyz"]) {
+        return Err(Problem::overloaded("all connections are in use"));
+    }
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),

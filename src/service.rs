@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use whatsapp::CloudApi;
 use whatsapp::cloud_api;
 
-use crate::config::Config;
+use crate::config::{Config, Http};
 use crate::http;
 
 /// A running service.
 pub struct Service {
     addr: SocketAddr,
+    scheme: &'static str,
     outbox: Outbox,
     http: http::Running,
     grace: Duration,
@@ -59,6 +60,9 @@ pub enum ServiceError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+    /// The certificate or its key cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// A declared organisation cannot be used.
     #[error("organisation {id} in the configuration: {reason}")]
     Declared {
@@ -74,6 +78,10 @@ impl Service {
     pub async fn start(config: &Config) -> Result<Self, ServiceError> {
         let folder = DataFolder::open(&config.store.path)?;
         let admin_key = admin_key(config, folder.path()).map_err(ServiceError::AdminKey)?;
+        let Http { tls_cert, tls_key, .. } = &config.http;
+        let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
+        let tls = tls.map_err(ServiceError::Tls)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         // Bound before the store is opened, so that a taken port is found out at once.
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
@@ -90,16 +98,21 @@ impl Service {
             let (id, change) = org.resolve().map_err(declared)?;
             outbox.put_org(id, change, By::Config).await.map_err(|error| declared(explain(&error)))?;
         }
-        let max_body = usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX);
-        let http = http::serve(listener, outbox.clone(), admin_key.clone(), max_body);
+        let app = http::App {
+            outbox: outbox.clone(),
+            admin_key: admin_key.clone(),
+            max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
+            request_timeout: config.http.request_timeout,
+        };
+        let http = http::serve(listener, config.http.limits(), tls, app);
         let organisations = outbox.directory().orgs().len();
         tracing::info!(%addr, organisations, "ready");
-        Ok(Self { addr, outbox, http, grace: config.outbound.shutdown_grace, admin_key })
+        Ok(Self { addr, scheme, outbox, http, grace: config.outbound.shutdown_grace, admin_key })
     }
 
-    /// Where it listens.
-    pub const fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Where it listens, such as `http://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.addr)
     }
 
     /// The admin key in force.
@@ -114,6 +127,7 @@ impl Service {
 
     /// Accepts nothing more, gives calls in flight `shutdown_grace`, records, and ends.
     pub async fn stop(self) {
+        self.http.drain();
         self.outbox.drain();
         let left = self.outbox.stop(self.grace).await;
         self.http.stop().await;

@@ -68,6 +68,16 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", "the body did not come in time")
     }
 
+    pub(crate) fn timed_out() -> Self {
+        let detail = "this took longer than http.request_timeout; it may have been done all the same: look, or repeat it \
+                      with the same idempotency key";
+        Self::later(StatusCode::SERVICE_UNAVAILABLE, "TIMED_OUT", detail, "5")
+    }
+
+    pub(crate) fn overloaded(detail: &str) -> Self {
+        Self::later(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", detail, "1")
+    }
+
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::later(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail, "5")
     }
@@ -118,9 +128,7 @@ impl From<AcceptError> for Problem {
                 "the organisation has as many messages queued as outbound.max_queued allows",
                 "60",
             ),
-            AcceptError::Overloaded => {
-                Self::later(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests are waiting", "1")
-            }
+            AcceptError::Overloaded => Self::overloaded("too many requests are waiting"),
             AcceptError::Down(reason) => Self::unavailable(&*reason),
             AcceptError::Unavailable => Self::unavailable("the service takes no messages now"),
         }

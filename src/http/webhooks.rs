@@ -34,8 +34,6 @@ pub(super) fn verify(app: &App, request: &Request) -> Answer {
             let mut response = Response::new(challenge.as_bytes().to_vec());
             let plain = HeaderValue::from_static("text/plain; charset=utf-8");
             response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
-            // The challenge is the caller's text: it must not be taken for a page.
-            response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
             Ok(response)
         }
         Some(_) | None => Err(Problem::forbidden("the verify token is not one of ours")),

@@ -15,6 +15,7 @@ mod chaos;
 mod classes;
 mod commands;
 mod crashes;
+mod front_door;
 mod inbound;
 mod life;
 mod load;
