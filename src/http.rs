@@ -3,6 +3,7 @@
 mod auth;
 mod bulk;
 mod inbound;
+mod key_log;
 pub(crate) mod keys;
 mod messages;
 mod orgs;
@@ -12,6 +13,7 @@ mod request;
 mod server;
 mod tls;
 mod trail;
+mod tries;
 mod views;
 mod webhooks;
 
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::Outbox;
-use domain::org::{KeyScope, Secret};
+use domain::org::KeyScope;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
@@ -27,12 +29,16 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use warp::Filter;
 
+use crate::admin_key::AdminKeys;
+
+pub(crate) use key_log::{KeyLog, WRITE_EVERY};
 pub(crate) use pace::Patience;
 use problem::Problem;
 use request::Request;
 use server::Arrival;
 pub(crate) use server::{Limits, Running};
 pub(crate) use tls::Tls;
+pub(crate) use tries::Tries;
 
 /// What a handler answers with: a response, or a problem.
 type Answer = Result<Response<Vec<u8>>, Problem>;
@@ -40,7 +46,9 @@ type Answer = Result<Response<Vec<u8>>, Problem>;
 /// What handlers are given.
 pub(crate) struct App {
     pub(crate) outbox: Outbox,
-    pub(crate) admin_key: Secret,
+    pub(crate) admin_keys: Arc<AdminKeys>,
+    pub(crate) key_log: Arc<KeyLog>,
+    pub(crate) tries: Tries,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -120,6 +128,10 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
+        ("POST", ["api", "v1", "admin", "key", "rotate"]) => {
+            admin()?;
+            keys::rotate_admin(app, request).await
+        }
         ("GET", ["api", "v1", "admin", "orgs"]) => admin().and_then(|()| orgs::list(app)),
         ("GET", ["api", "v1", "admin", "orgs", id]) => admin().and_then(|()| orgs::get(app, id)),
         ("PUT", ["api", "v1", "admin", "orgs", id]) => {
@@ -140,11 +152,11 @@ async fn route(app: &App, request: &Request) -> Answer {
         }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
-            orgs::add_key(app, request, id).await
+            keys::add(app, request, id).await
         }
         ("DELETE", ["api", "v1", "admin", "orgs", id, "keys", key]) => {
             admin()?;
-            orgs::revoke_key(app, id, key).await
+            keys::revoke(app, id, key).await
         }
         (_, path) => Err(match allowed(path) {
             Some(methods) => Problem::method_not_allowed(methods),
@@ -161,6 +173,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             ["webhooks", "whatsapp", "inbound"] | ["outbound", "messages"] => Some("GET, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
+            | ["admin", "key", "rotate"]
             | ["admin", "orgs", _, "keys" | "pause" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]

@@ -3,11 +3,13 @@
 //! This package is the outside of it: configuration, HTTP and commands. What carries the messages is in `actors`; what
 //! may happen to one is in `domain`. ARCHITECTURE.md is the map.
 
+mod admin_key;
 pub mod cli;
 pub mod config;
 mod demo;
 mod http;
 mod logging;
+mod private_file;
 mod service;
 mod simulate;
 

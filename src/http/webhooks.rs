@@ -14,11 +14,11 @@ use http::{HeaderValue, Response, StatusCode};
 use whatsapp::signature;
 use whatsapp::webhook::{self, InboundItem, Notification, TemplateUpdate};
 
+use super::auth::ORG_HEADER;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
 
-const ORG_HEADER: &str = "x-org-id";
 /// A body that names no sender of ours is still Meta's if one of our app secrets signed it. Trying more secrets than
 /// this would let a stranger make us work.
 const SECRETS_TRIED_MAX: usize = 100;

@@ -17,6 +17,7 @@ mod commands;
 mod crashes;
 mod front_door;
 mod inbound;
+mod keys;
 mod life;
 mod load;
 mod lost_answers;
