@@ -92,10 +92,11 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, app
     server::run(listener, limits, tls, TowerToHyperService::new(warp::service(filter)))
 }
 
-const WEBHOOK: &str = "/api/v1/webhooks/whatsapp/inbound";
+/// Webhooks come to `…/inbound`, or to the id of the organisation that alone they may concern.
+const WEBHOOKS: &str = "/api/v1/webhooks/whatsapp/";
 
 fn is_webhook(path: &str) -> bool {
-    path == WEBHOOK
+    path.starts_with(WEBHOOKS)
 }
 
 /// The route table.
@@ -110,8 +111,10 @@ async fn route(app: &App, request: &Request) -> Answer {
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),
-        ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request),
-        ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::receive(app, request).await,
+        ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request, None),
+        ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::receive(app, request, None).await,
+        ("GET", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::verify(app, request, Some(org)),
+        ("POST", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::receive(app, request, Some(org)).await,
         ("POST", ["api", "v1", "outbound", "messages"]) => messages::post(app, request, org(Send)?).await,
         ("GET", ["api", "v1", "outbound", "messages"]) => messages::list(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "outbound", "messages", "paginated"]) => messages::pages(app, request, org(Read)?).await,
@@ -170,7 +173,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["healthz" | "readyz"] => Some("GET"),
         ["api", "v1", rest @ ..] => match rest {
-            ["webhooks", "whatsapp", "inbound"] | ["outbound", "messages"] => Some("GET, POST"),
+            ["webhooks", "whatsapp", _] | ["outbound", "messages"] => Some("GET, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
             | ["admin", "key", "rotate"]

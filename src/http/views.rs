@@ -276,6 +276,7 @@ fn sender(sender: &Sender, pause: Option<&Pause>) -> Value {
         "wabaId": sender.waba_id,
         "accessToken": "set",
         "appSecret": "set",
+        "previousAppSecret": sender.previous_app_secret.as_ref().map(|_| "set"),
         "verifyToken": "set",
         "messagesPerSecond": sender.messages_per_second,
         "state": if pause.is_some() { "PAUSED" } else { "ACTIVE" },

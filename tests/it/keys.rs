@@ -25,6 +25,8 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/readyz", Nothing, 200),
     ("GET", "/api/v1/webhooks/whatsapp/inbound", Nothing, 403),
     ("POST", "/api/v1/webhooks/whatsapp/inbound", Nothing, 401),
+    ("GET", "/api/v1/webhooks/whatsapp/ORG", Nothing, 403),
+    ("POST", "/api/v1/webhooks/whatsapp/ORG", Nothing, 401),
     ("POST", "/api/v1/outbound/messages", Key("send"), 422),
     ("GET", "/api/v1/outbound/messages", Key("read"), 200),
     ("GET", "/api/v1/outbound/messages/paginated", Key("read"), 200),
@@ -155,7 +157,9 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
         let place = format!("{method} {path}");
         if takes == Nothing {
             for who in [&none, &wrong, &expired, &acme, &admin] {
-                assert_eq!(matrix.call(who, method, path, true).await.status, status, "{place}");
+                let answer = matrix.call(who, method, path, true).await;
+                assert_eq!(answer.status, status, "{place}");
+                assert_eq!(answer.text, matrix.call(who, method, path, false).await.text, "{place} leaks");
             }
             continue;
         }
