@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
-use crate::{demo, logging, simulate};
+use crate::{admin, demo, logging, simulate};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -29,6 +29,10 @@ enum Command {
     Demo(demo::Demo),
     /// Run a simulated WhatsApp Cloud API alone.
     Simulate(simulate::Simulate),
+    /// Show and change the organisations of a running service.
+    Org(admin::org::Org),
+    /// Make, list and end the API keys of a running service, and exchange its admin key.
+    Key(admin::key::Key),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -71,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => run(serve.run()),
         Command::Demo(demo) => run(demo.run()),
         Command::Simulate(simulate) => run(simulate.run()),
+        Command::Org(org) => run(org.run()),
+        Command::Key(key) => run(key.run()),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {
@@ -107,8 +113,13 @@ fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
     result
 }
 
-fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
+pub(crate) fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
     Config::load(config.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Prints what a command has to say.
+pub(crate) fn say(text: &str) {
+    println!("{text}");
 }
 
 fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {

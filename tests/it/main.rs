@@ -10,6 +10,7 @@
 
 mod accept;
 mod actor_tree;
+mod admin_commands;
 mod bad_input;
 mod chaos;
 mod classes;
