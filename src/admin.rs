@@ -43,39 +43,43 @@ impl Connection {
         let (url, key) = match (&self.url, &self.admin_key) {
             (Some(url), Some(key)) => (url.clone(), key.clone()),
             (url, key) => {
-                let config = load(self.config.clone())?;
+                let mut config = load(self.config.clone())?;
+                if let Some(data) = &self.data {
+                    config.store.path.clone_from(data);
+                }
                 let url = match url {
                     Some(url) => url.clone(),
                     None => url_of(&config.http)?,
                 };
-                (url, key.clone().map_or_else(|| self.key_of(&config), Ok)?)
+                (url, key.clone().map_or_else(|| key_of(&config), Ok)?)
             }
         };
         Ok(Api::new(&url, key, self.ca.as_deref())?)
-    }
-
-    fn key_of(&self, config: &Config) -> Result<String, Failure> {
-        if !config.admin.key.is_empty() {
-            return config.admin.key.resolve().map_err(|error| Failure::Usage(format!("admin.key: {error}")));
-        }
-        let path = self.data.as_ref().unwrap_or(&config.store.path).join(ADMIN_KEY_FILE);
-        match admin_key::read(&path) {
-            Ok(Some(key)) => Ok(key.expose().to_owned()),
-            Ok(None) => Err(Failure::Usage(format!(
-                "no admin key: there is none in {}; give it by TWOTICK_ADMIN_KEY, --admin-key, or --data DIR of the \
-                 service's folder",
-                path.display()
-            ))),
-            Err(error) => Err(Failure::Usage(format!(
-                "the admin key cannot be read: {error}; run this as the service's user, or give it by TWOTICK_ADMIN_KEY"
-            ))),
-        }
     }
 
     /// Prints an answer: as it is for programs, else as `show` writes it.
     fn print(&self, answer: &Value, show: impl Fn(&Value) -> String) {
         let text = if self.json { format!("{answer:#}") } else { show(answer) };
         crate::cli::say(text.trim_end());
+    }
+}
+
+/// The admin key of a service with this configuration.
+pub(crate) fn key_of(config: &Config) -> Result<String, Failure> {
+    if !config.admin.key.is_empty() {
+        return config.admin.key.resolve().map_err(|error| Failure::Usage(format!("admin.key: {error}")));
+    }
+    let path = config.store.path.join(ADMIN_KEY_FILE);
+    match admin_key::read(&path) {
+        Ok(Some(key)) => Ok(key.expose().to_owned()),
+        Ok(None) => Err(Failure::Usage(format!(
+            "no admin key: there is none in {}; give it by TWOTICK_ADMIN_KEY, --admin-key, or --data DIR of the \
+             service's folder",
+            path.display()
+        ))),
+        Err(error) => Err(Failure::Usage(format!(
+            "the admin key cannot be read: {error}; run this as the service's user, or give it by TWOTICK_ADMIN_KEY"
+        ))),
     }
 }
 
@@ -110,7 +114,7 @@ fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// A field as text; `-` if it is null or missing.
-fn text(value: &Value, name: &str) -> String {
+pub(crate) fn text(value: &Value, name: &str) -> String {
     match value.get(name) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
@@ -118,7 +122,7 @@ fn text(value: &Value, name: &str) -> String {
     }
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

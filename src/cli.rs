@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
-use crate::{admin, demo, logging, simulate};
+use crate::{admin, demo, doctor, logging, simulate};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Org(admin::org::Org),
     /// Make, list and end the API keys of a running service, and exchange its admin key.
     Key(admin::key::Key),
+    /// Check configuration, data folder, store, clock and every sender, and say what to mend.
+    Doctor(doctor::Doctor),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(simulate) => run(simulate.run()),
         Command::Org(org) => run(org.run()),
         Command::Key(key) => run(key.run()),
+        Command::Doctor(doctor) => run(doctor.run()),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {

@@ -9,6 +9,7 @@ mod api;
 pub mod cli;
 pub mod config;
 mod demo;
+mod doctor;
 mod http;
 mod logging;
 mod private_file;

@@ -16,6 +16,7 @@ mod chaos;
 mod classes;
 mod commands;
 mod crashes;
+mod doctor;
 mod front_door;
 mod inbound;
 mod keys;
