@@ -91,10 +91,10 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answered, 
         }
         (_, ["_sim", name]) => wrong_method(name),
         (&Method::GET, [version, id]) if is_version(version) => {
-            look(&head.headers, shared, |account| account.number(id, &fields(head.uri.query())))
+            look(id, &head.headers, shared, |account| account.number(id, &fields(head.uri.query())))
         }
         (&Method::GET, [version, id, "subscribed_apps"]) if is_version(version) => {
-            look(&head.headers, shared, |account| account.subscribed_apps(id))
+            look(id, &head.headers, shared, |account| account.subscribed_apps(id))
         }
         (method, [id, "messages"]) => send(method, id, &head.headers, body, shared).await?,
         (method, [version, id, "messages"]) if is_version(version) => {
@@ -111,9 +111,18 @@ fn is_version(segment: &str) -> bool {
 }
 
 /// A call that only looks.
-fn look(headers: &http::HeaderMap, shared: &Shared, see: impl FnOnce(&Account) -> serde_json::Value) -> Answered {
+fn look(
+    id: &str,
+    headers: &http::HeaderMap,
+    shared: &Shared,
+    see: impl FnOnce(&Account) -> serde_json::Value,
+) -> Answered {
     let account = shared.account();
-    match account.check(headers) {
+    let checked = account.check(headers).and_then(|()| match id.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(()),
+        false => Err(checks::no_such_object(id)),
+    });
+    match checked {
         Ok(()) => answer(StatusCode::OK, &see(&account)),
         Err(refusal) => refuse(&refusal),
     }

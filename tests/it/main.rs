@@ -18,6 +18,7 @@ mod commands;
 mod crashes;
 mod doctor;
 mod front_door;
+mod generated;
 mod inbound;
 mod keys;
 mod life;
