@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::service::Service;
-use crate::{demo, logging, simulate};
+use crate::service::{Service, ServiceError};
+use crate::{admin, demo, doctor, logging, simulate};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -29,6 +29,12 @@ enum Command {
     Demo(demo::Demo),
     /// Run a simulated WhatsApp Cloud API alone.
     Simulate(simulate::Simulate),
+    /// Show and change the organisations of a running service.
+    Org(admin::org::Org),
+    /// Make, list and end the API keys of a running service, and exchange its admin key.
+    Key(admin::key::Key),
+    /// Check configuration, data folder, store, clock and every sender, and say what to mend.
+    Doctor(doctor::Doctor),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -71,6 +77,9 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => run(serve.run()),
         Command::Demo(demo) => run(demo.run()),
         Command::Simulate(simulate) => run(simulate.run()),
+        Command::Org(org) => run(org.run()),
+        Command::Key(key) => run(key.run()),
+        Command::Doctor(doctor) => run(doctor.run()),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {
@@ -107,12 +116,18 @@ fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
     result
 }
 
-fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
+pub(crate) fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
     Config::load(config.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Prints what a command has to say.
+pub(crate) fn say(text: &str) {
+    println!("{text}");
 }
 
 fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
     let config = load(config)?;
+    config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
     print!("{}", config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?);
     Ok(())
 }
@@ -126,14 +141,18 @@ impl Serve {
         if let Some(listen) = self.listen {
             config.http.listen = listen;
         }
+        config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
         logging::start(&config.log);
         // Listened for from here on: a signal during a long start must stop it, too.
         let mut signals = Signals::new()?;
         let service = tokio::select! {
-            service = Service::start(&config) => service?,
+            service = Service::start(&config) => service.map_err(|error| match error {
+                ServiceError::Tls(reason) => Failure::Usage(reason),
+                error => error.into(),
+            })?,
             () = signals.next() => return Ok(()),
         };
-        println!("listening on http://{}", service.addr());
+        println!("listening on {}", service.url());
         let mut health = service.health();
         let outcome = tokio::select! {
             () = signals.next() => {

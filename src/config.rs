@@ -3,11 +3,11 @@
 mod declared;
 mod secret;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use actors::{Limits, Settings};
+use actors::{Limits as Bounds, Settings};
 use bytesize::ByteSize;
 use domain::OnUnknown;
 use domain::lifecycle::Policy;
@@ -17,9 +17,12 @@ use domain::retry::RetryPolicy;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use whatsapp::cloud_api::{self, BuildError};
+
+use crate::http::{Limits, Patience};
 
 pub use declared::DeclaredOrg;
 pub use secret::SecretRef;
@@ -50,6 +53,17 @@ pub struct Config {
 pub struct Http {
     pub listen: SocketAddr,
     pub max_body: ByteSize,
+    pub tls_cert: PathBuf,
+    pub tls_key: PathBuf,
+    pub allow_plaintext: bool,
+    pub trusted_proxies: Vec<String>,
+    pub max_connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -186,8 +200,22 @@ impl Config {
     /// What types cannot say.
     fn check(&self) -> Result<(), (&'static str, String)> {
         let Self { http, store, outbound, whatsapp, log, .. } = self;
-        let rules: [(bool, &'static str, &str); 14] = [
+        let rules: [(bool, &'static str, &str); 20] = [
             (http.max_body.as_u64() >= 1024, "http.max_body", "must be at least 1KiB"),
+            (
+                http.has_tls() || http.tls_key.as_os_str().is_empty(),
+                "http.tls_key",
+                "is given without http.tls_cert; TLS needs both",
+            ),
+            (
+                !http.has_tls() || !http.tls_key.as_os_str().is_empty(),
+                "http.tls_cert",
+                "is given without http.tls_key; TLS needs both",
+            ),
+            (http.max_connections > 0, "http.max_connections", "must be at least 1"),
+            (!http.header_timeout.is_zero(), "http.header_timeout", "must be longer than zero"),
+            (!http.request_timeout.is_zero(), "http.request_timeout", "must be longer than zero"),
+            (!http.idle_timeout.is_zero(), "http.idle_timeout", "must be longer than zero"),
             (store.cache.as_u64() >= 1024 * 1024, "store.cache", "must be at least 1MiB"),
             (
                 !outbound.retry_delays.is_empty(),
@@ -217,6 +245,7 @@ impl Config {
         if let Some((_, key, reason)) = rules.into_iter().find(|(holds, ..)| !holds) {
             return Err((key, reason.to_owned()));
         }
+        http.proxies().map_err(|reason| ("http.trusted_proxies", reason))?;
         if !self.admin.key.is_empty() {
             let key = self.admin.key.resolve().and_then(|text| text.parse::<Secret>().map_err(str::to_owned));
             key.map_err(|reason| ("admin.key", reason))?;
@@ -262,10 +291,10 @@ impl Config {
             max_concurrent: whatsapp.max_concurrent,
             pair_limit: PairLimit { interval: whatsapp.pair_interval, burst: whatsapp.pair_burst },
             check_window: whatsapp.check_window,
-            limits: Limits {
+            limits: Bounds {
                 max_resident: outbound.max_resident,
                 max_queued: outbound.max_queued,
-                ..Limits::default()
+                ..Bounds::default()
             },
         }
     }
@@ -273,6 +302,38 @@ impl Config {
     /// The configuration in force as TOML, with secrets masked.
     pub fn to_masked_toml(&self) -> Result<String, ConfigError> {
         toml::to_string_pretty(self).map_err(|error| ConfigError(error.to_string()))
+    }
+}
+
+impl Http {
+    /// Whether it speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        !self.tls_cert.as_os_str().is_empty()
+    }
+
+    /// Whose X-Forwarded-For is believed.
+    pub fn proxies(&self) -> Result<Vec<IpNet>, String> {
+        let read = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let wrong = |text| format!("has {text:?}, which must be an address or a network such as 10.0.0.0/8");
+        self.trusted_proxies.iter().map(|text| read(text).map_err(|_| wrong(text))).collect()
+    }
+
+    /// What the front door allows.
+    pub(crate) fn limits(&self) -> Limits {
+        let patience = Patience { head: self.header_timeout, request: self.request_timeout, idle: self.idle_timeout };
+        Limits { max_connections: self.max_connections, patience }
+    }
+
+    /// Refuses to speak plain HTTP beyond this machine, unless that was allowed: keys would cross the network in clear.
+    pub fn check_exposure(&self) -> Result<(), ConfigError> {
+        if self.listen.ip().to_canonical().is_loopback() || self.has_tls() || self.allow_plaintext {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "http.listen is {}, where others can reach it, and there is no TLS: set http.tls_cert and http.tls_key, or \
+             http.allow_plaintext = true if a proxy in front speaks TLS",
+            self.listen
+        )))
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use domain::org::Secret;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 use simulator::Simulator;
 use tokio::net::TcpListener;
 
+use crate::api::Api;
 use crate::cli::{Failure, Signals};
 use crate::config::{Config, Log, LogFormat};
 use crate::logging;
@@ -54,14 +55,11 @@ impl Demo {
         config.store.path = folder.path().join("data");
         config.whatsapp.base_url = whatsapp.base_url();
         let service = Service::start(&config).await?;
-        let api = format!("http://{}/api/v1", service.addr());
-        whatsapp.set_webhook(Some(format!("{api}/webhooks/whatsapp/inbound")));
+        whatsapp.set_webhook(Some(format!("{}/api/v1/webhooks/whatsapp/inbound", service.url())));
         println!("simulated WhatsApp at {}", whatsapp.base_url());
-        println!("twotick at http://{}, its store in {}", service.addr(), config.store.path.display());
+        println!("twotick at {}, its store in {}", service.url(), config.store.path.display());
 
-        // All is on this machine: neither certificates nor a proxy are needed, and may be missing or in the way.
-        let client = Client::builder().no_proxy().tls_certs_only([]).build()?;
-        let admin = Api { client, base: api.clone(), key: service.admin_key().expose().to_owned() };
+        let admin = Api::new(&service.url(), service.admin_key().expose(), None)?;
         let outcome = tokio::select! {
             outcome = self.play(admin) => outcome,
             () = signals.next() => Ok(()),
@@ -82,7 +80,7 @@ impl Demo {
             .await?;
         let key = admin.call(Method::POST, &format!("admin/orgs/{ORG}/keys"), Some(json!({"name": "demo"}))).await?;
         let key = text(&key, "key");
-        let org = Api { key: key.clone(), ..admin.clone() };
+        let org = admin.with_key(key.clone());
         println!("organisation {ORG:?} with sender {SENDER} and an API key\n");
 
         let began = Instant::now();
@@ -104,10 +102,10 @@ impl Demo {
         }
 
         println!("\nThe actor tree (GET /api/v1/admin/actors?format=text):\n");
-        print!("{}", admin.text("admin/actors?format=text").await?);
+        print!("{}", admin.text(Method::GET, "admin/actors?format=text", None).await?);
         println!("\nHow many are where (GET /api/v1/outbound/stats):\n");
         println!("{}", org.call(Method::GET, "outbound/stats", None).await?);
-        let base = &admin.base;
+        let base = admin.base();
         let id = lives.first().map_or("ID", |life| life.id.as_str());
         println!("\nWhat you could do next:\n");
         println!("curl -s -H 'Authorization: Bearer {key}' {base}/outbound/messages/{id}");
@@ -170,33 +168,4 @@ impl Life {
 
 fn text(value: &Value, name: &str) -> String {
     value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// The public API, as a client calls it.
-#[derive(Clone)]
-struct Api {
-    client: Client,
-    base: String,
-    key: String,
-}
-
-impl Api {
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let mut request = self.client.request(method, format!("{}/{path}", self.base)).bearer_auth(&self.key);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request.send().await.with_context(|| path.to_owned())?;
-        let status = response.status();
-        let body = response.text().await?;
-        if !status.is_success() {
-            bail!("{path} was answered {status}: {body}");
-        }
-        serde_json::from_str(&body).with_context(|| path.to_owned())
-    }
-
-    async fn text(&self, path: &str) -> anyhow::Result<String> {
-        let request = self.client.get(format!("{}/{path}", self.base)).bearer_auth(&self.key);
-        Ok(request.send().await?.text().await?)
-    }
 }

@@ -3,12 +3,17 @@
 mod auth;
 mod bulk;
 mod inbound;
+mod key_log;
 pub(crate) mod keys;
 mod messages;
 mod orgs;
+mod pace;
 mod problem;
 mod request;
+mod server;
+mod tls;
 mod trail;
+mod tries;
 mod views;
 mod webhooks;
 
@@ -16,77 +21,82 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::Outbox;
-use domain::org::{KeyScope, Secret};
-use http::{Method, Response, StatusCode};
+use domain::org::KeyScope;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Response, StatusCode};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use warp::Filter;
 
+use crate::admin_key::AdminKeys;
+
+pub(crate) use key_log::{KeyLog, WRITE_EVERY};
+pub(crate) use pace::Patience;
 use problem::Problem;
 use request::Request;
+use server::Arrival;
+pub(crate) use server::{Limits, Running};
+pub(crate) use tls::Tls;
+pub(crate) use tries::Tries;
 
 /// What a handler answers with: a response, or a problem.
 type Answer = Result<Response<Vec<u8>>, Problem>;
 
 /// What handlers are given.
-struct App {
-    outbox: Outbox,
-    admin_key: Secret,
+pub(crate) struct App {
+    pub(crate) outbox: Outbox,
+    pub(crate) admin_keys: Arc<AdminKeys>,
+    pub(crate) key_log: Arc<KeyLog>,
+    pub(crate) tries: Tries,
+    /// The largest body of an API request.
+    pub(crate) max_body: usize,
+    /// The longest that one request may take, its body included.
+    pub(crate) request_timeout: Duration,
 }
 
 /// Meta sends webhooks of up to 3 MB.
 const WEBHOOK_BODY_MAX: usize = 3 * 1024 * 1024;
-/// How long open connections may take to end when the service stops.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// A running front door.
-pub(crate) struct Running {
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
-}
+/// Every answer's: nothing here is a page, and nothing may be kept. No word of CORS: browsers are to stay out.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+];
 
 /// Serves the API on `listener`.
-pub(crate) fn serve(listener: TcpListener, outbox: Outbox, admin_key: Secret, max_body: usize) -> Running {
-    let app = Arc::new(App { outbox, admin_key });
+pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, app: App) -> Running {
+    let app = Arc::new(app);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let filter = warp::method()
+    let filter = warp::ext::get::<Arrival>()
+        .and(warp::method())
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |method: Method, path: warp::path::FullPath, query: String, headers, body| {
+        .then(move |arrival, method: Method, path: warp::path::FullPath, query: String, headers, body| {
             let app = Arc::clone(&app);
             async move {
-                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { max_body };
-                let answer = match Request::read(method, path.as_str(), query, headers, body, max).await {
-                    Ok(request) => route(&app, &request).await,
-                    Err(problem) => Err(problem),
+                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { app.max_body };
+                let answer = async {
+                    let request = Request::read(arrival, method, path.as_str(), query, headers, body, max).await?;
+                    route(&app, &request).await
                 };
-                answer.unwrap_or_else(Problem::into_response)
+                let answer = timeout(app.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));
+                let mut response = answer.unwrap_or_else(Problem::into_response);
+                response.headers_mut().extend(SECURITY_HEADERS);
+                response
             }
         });
-    let (stop, stopped) = oneshot::channel();
-    let server = warp::serve(filter).incoming(listener).graceful(async {
-        let _ = stopped.await;
-    });
-    Running { stop, server: tokio::spawn(server.run()) }
+    server::run(listener, limits, tls, TowerToHyperService::new(warp::service(filter)))
 }
 
-impl Running {
-    /// Closes the door and lets open requests end.
-    pub(crate) async fn stop(mut self) {
-        let _ = self.stop.send(());
-        if tokio::time::timeout(CLOSE_GRACE, &mut self.server).await.is_err() {
-            self.server.abort();
-        }
-    }
-}
-
-const WEBHOOK: &str = "/api/v1/webhooks/whatsapp/inbound";
+/// Webhooks come to `…/inbound`, or to the id of the organisation that alone they may concern.
+const WEBHOOKS: &str = "/api/v1/webhooks/whatsapp/";
 
 fn is_webhook(path: &str) -> bool {
-    path == WEBHOOK
+    path.starts_with(WEBHOOKS)
 }
 
 /// The route table.
@@ -95,11 +105,16 @@ async fn route(app: &App, request: &Request) -> Answer {
     let org = |scope| auth::org(app, request, scope);
     let admin = || auth::admin(app, request);
     let segments = request.segments();
+    if request.arrival.is_crowded && !matches!(segments.as_slice(), ["healthz" | "readyz"]) {
+        return Err(Problem::overloaded("all connections are in use"));
+    }
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),
-        ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request),
-        ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::receive(app, request).await,
+        ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request, None),
+        ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::receive(app, request, None).await,
+        ("GET", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::verify(app, request, Some(org)),
+        ("POST", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::receive(app, request, Some(org)).await,
         ("POST", ["api", "v1", "outbound", "messages"]) => messages::post(app, request, org(Send)?).await,
         ("GET", ["api", "v1", "outbound", "messages"]) => messages::list(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "outbound", "messages", "paginated"]) => messages::pages(app, request, org(Read)?).await,
@@ -116,6 +131,10 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
+        ("POST", ["api", "v1", "admin", "key", "rotate"]) => {
+            admin()?;
+            keys::rotate_admin(app, request).await
+        }
         ("GET", ["api", "v1", "admin", "orgs"]) => admin().and_then(|()| orgs::list(app)),
         ("GET", ["api", "v1", "admin", "orgs", id]) => admin().and_then(|()| orgs::get(app, id)),
         ("PUT", ["api", "v1", "admin", "orgs", id]) => {
@@ -136,11 +155,11 @@ async fn route(app: &App, request: &Request) -> Answer {
         }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
-            orgs::add_key(app, request, id).await
+            keys::add(app, request, id).await
         }
         ("DELETE", ["api", "v1", "admin", "orgs", id, "keys", key]) => {
             admin()?;
-            orgs::revoke_key(app, id, key).await
+            keys::revoke(app, id, key).await
         }
         (_, path) => Err(match allowed(path) {
             Some(methods) => Problem::method_not_allowed(methods),
@@ -154,9 +173,10 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["healthz" | "readyz"] => Some("GET"),
         ["api", "v1", rest @ ..] => match rest {
-            ["webhooks", "whatsapp", "inbound"] | ["outbound", "messages"] => Some("GET, POST"),
+            ["webhooks", "whatsapp", _] | ["outbound", "messages"] => Some("GET, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
+            | ["admin", "key", "rotate"]
             | ["admin", "orgs", _, "keys" | "pause" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]

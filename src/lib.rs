@@ -3,11 +3,16 @@
 //! This package is the outside of it: configuration, HTTP and commands. What carries the messages is in `actors`; what
 //! may happen to one is in `domain`. ARCHITECTURE.md is the map.
 
+mod admin;
+mod admin_key;
+mod api;
 pub mod cli;
 pub mod config;
 mod demo;
+mod doctor;
 mod http;
 mod logging;
+mod private_file;
 mod service;
 mod simulate;
 

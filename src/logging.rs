@@ -9,11 +9,6 @@ use crate::config::{Log, LogFormat};
 /// Starts logging for this process. A second call changes nothing.
 pub(crate) fn start(log: &Log) {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    // It calls every connection that a client or a stop cuts off an error.
-    let filter = match "warp::server=off".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
     let is_text = match log.format {
         LogFormat::Text => true,
         LogFormat::Json => false,

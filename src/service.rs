@@ -1,10 +1,9 @@
 //! The whole service: opens the store, starts the actors, declares the configured organisations, listens.
 
+use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use actors::{ChangeError, Clock, Outbox};
 use domain::audit::By;
@@ -12,19 +11,27 @@ use domain::org::Secret;
 use store::{Committer, DataFolder, SledBackend, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use whatsapp::CloudApi;
 use whatsapp::cloud_api;
 
-use crate::config::Config;
-use crate::http;
+use crate::admin_key::AdminKeys;
+use crate::config::{Config, Http};
+use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
+
+/// When keys were last used; in the data folder.
+const KEY_LOG_FILE: &str = "keys.used";
 
 /// A running service.
 pub struct Service {
     addr: SocketAddr,
+    scheme: &'static str,
     outbox: Outbox,
     http: http::Running,
     grace: Duration,
-    admin_key: Secret,
+    admin_keys: Arc<AdminKeys>,
+    key_log: Arc<KeyLog>,
+    writer: AbortHandle,
 }
 
 /// Why the service did not start.
@@ -59,6 +66,9 @@ pub enum ServiceError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+    /// The certificate or its key cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// A declared organisation cannot be used.
     #[error("organisation {id} in the configuration: {reason}")]
     Declared {
@@ -73,7 +83,13 @@ impl Service {
     /// Starts the service.
     pub async fn start(config: &Config) -> Result<Self, ServiceError> {
         let folder = DataFolder::open(&config.store.path)?;
-        let admin_key = admin_key(config, folder.path()).map_err(ServiceError::AdminKey)?;
+        let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
+        let admin_keys = Arc::new(admin_keys);
+        let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
+        let Http { tls_cert, tls_key, .. } = &config.http;
+        let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
+        let tls = tls.map_err(ServiceError::Tls)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         // Bound before the store is opened, so that a taken port is found out at once.
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
@@ -90,21 +106,30 @@ impl Service {
             let (id, change) = org.resolve().map_err(declared)?;
             outbox.put_org(id, change, By::Config).await.map_err(|error| declared(explain(&error)))?;
         }
-        let max_body = usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX);
-        let http = http::serve(listener, outbox.clone(), admin_key.clone(), max_body);
+        let app = http::App {
+            outbox: outbox.clone(),
+            admin_keys: Arc::clone(&admin_keys),
+            key_log: Arc::clone(&key_log),
+            tries: Tries::new(config.http.proxies().unwrap_or_default()),
+            max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
+            request_timeout: config.http.request_timeout,
+        };
+        let http = http::serve(listener, config.http.limits(), tls, app);
         let organisations = outbox.directory().orgs().len();
+        let writer = tokio::spawn(keep(Arc::clone(&key_log), outbox.clone())).abort_handle();
         tracing::info!(%addr, organisations, "ready");
-        Ok(Self { addr, outbox, http, grace: config.outbound.shutdown_grace, admin_key })
+        let grace = config.outbound.shutdown_grace;
+        Ok(Self { addr, scheme, outbox, http, grace, admin_keys, key_log, writer })
     }
 
-    /// Where it listens.
-    pub const fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Where it listens, such as `http://127.0.0.1:8080`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.addr)
     }
 
     /// The admin key in force.
-    pub const fn admin_key(&self) -> &Secret {
-        &self.admin_key
+    pub fn admin_key(&self) -> Secret {
+        self.admin_keys.current()
     }
 
     /// Turns to the error that made the store unwell, if that happens: the service must then be stopped.
@@ -114,9 +139,12 @@ impl Service {
 
     /// Accepts nothing more, gives calls in flight `shutdown_grace`, records, and ends.
     pub async fn stop(self) {
+        self.http.drain();
         self.outbox.drain();
         let left = self.outbox.stop(self.grace).await;
         self.http.stop().await;
+        self.writer.abort();
+        self.key_log.write(self.outbox.directory().key_hashes()).await;
         if left > 0 {
             tracing::warn!(
                 left,
@@ -124,6 +152,14 @@ impl Service {
             );
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Writes down now and then when keys were last used.
+async fn keep(log: Arc<KeyLog>, outbox: Outbox) {
+    loop {
+        tokio::time::sleep(WRITE_EVERY).await;
+        log.write(outbox.directory().key_hashes()).await;
     }
 }
 
@@ -137,38 +173,4 @@ fn explain(error: &ChangeError) -> String {
             error.to_string()
         }
     }
-}
-
-const ADMIN_KEY_FILE: &str = "admin.key";
-
-/// The configured admin key, else the one in the data folder, else a new one, kept there.
-fn admin_key(config: &Config, folder: &Path) -> Result<Secret, String> {
-    if !config.admin.key.is_empty() {
-        let text = config.admin.key.resolve()?;
-        return text.parse().map_err(|error| format!("admin.key {error}"));
-    }
-    let path = folder.join(ADMIN_KEY_FILE);
-    let show = |error: io::Error| format!("{}: {error}", path.display());
-    match fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => {
-            text.trim().parse().map_err(|error| format!("{} {error}", path.display()))
-        }
-        // An empty file is left by a first start that was cut off.
-        Ok(_) => make_admin_key(&path).map_err(show),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_admin_key(&path).map_err(show),
-        Err(error) => Err(show(error)),
-    }
-}
-
-fn make_admin_key(path: &Path) -> io::Result<Secret> {
-    let key = http::keys::new_key("ttadmin");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    io::Write::write_all(&mut file, format!("{key}\n").as_bytes())?;
-    file.sync_all()?;
-    tracing::info!(path = %path.display(), "an admin key was made");
-    key.parse().map_err(io::Error::other)
 }

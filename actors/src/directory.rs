@@ -1,10 +1,10 @@
 //! Who is who: organisations by id, by API key and by phone number. Read by every request, written when one changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::audit::Hash;
-use domain::org::{ApiKey, KeyScope, Org};
+use domain::org::{ApiKey, Org};
 use domain::{OrgId, PhoneNumberId, Timestamp};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -57,10 +57,17 @@ pub(crate) struct Census {
 pub struct Identity {
     /// The organisation.
     pub org: Arc<Org>,
-    /// The key's name.
-    pub key: String,
-    /// What the key opens.
-    pub scopes: Vec<KeyScope>,
+    /// The key.
+    pub key: ApiKey,
+}
+
+/// A key that opens nothing.
+#[derive(Clone, Debug)]
+pub enum Stranger {
+    /// Nobody's.
+    Unknown,
+    /// Past its expiry.
+    Expired(Identity),
 }
 
 impl Directory {
@@ -73,16 +80,23 @@ impl Directory {
         Sha256::digest(key).into()
     }
 
-    /// Whose key this is, if it is one and has not expired.
-    pub fn authenticate(&self, key: &str, now: Timestamp) -> Option<Identity> {
-        let hash = Self::hash(key);
+    /// Whose key this is the hash of, if it is one's and has not expired. How long the look-up takes tells nothing of a
+    /// key: whoever guesses cannot choose what the hash of a guess begins with.
+    pub fn authenticate(&self, hash: &Hash, now: Timestamp) -> Result<Identity, Stranger> {
         let org = {
             let inner = self.read();
-            Arc::clone(&inner.orgs.get(inner.keys.get(&hash)?)?.record)
+            let listing = inner.keys.get(hash).and_then(|id| inner.orgs.get(id)).ok_or(Stranger::Unknown)?;
+            Arc::clone(&listing.record)
         };
-        let live = |key: &&ApiKey| bool::from(key.hash.ct_eq(&hash)) && key.expires_at.is_none_or(|at| at > now);
-        let key = org.keys.iter().find(live)?;
-        Some(Identity { key: key.name.clone(), scopes: key.scopes.clone(), org: Arc::clone(&org) })
+        let key = org.keys.iter().find(|key| bool::from(key.hash.ct_eq(hash))).cloned().ok_or(Stranger::Unknown)?;
+        let is_live = key.expires_at.is_none_or(|at| at > now);
+        let identity = Identity { org, key };
+        if is_live { Ok(identity) } else { Err(Stranger::Expired(identity)) }
+    }
+
+    /// The hashes of all keys.
+    pub fn key_hashes(&self) -> HashSet<Hash> {
+        self.read().keys.keys().copied().collect()
     }
 
     /// One organisation.

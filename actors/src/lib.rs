@@ -38,7 +38,7 @@ mod vitals;
 mod watchdog;
 
 pub use clock::Clock;
-pub use directory::{Directory, Identity};
+pub use directory::{Directory, Identity, Stranger};
 pub use explain::{Explanation, Gate, GateState};
 pub use org::accept::{AcceptError, Accepted};
 pub use org::change::DECLARED;

@@ -19,8 +19,8 @@ pub(crate) mod templates;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::audit::By;
-use domain::org::Org;
+use domain::audit::{By, Denial};
+use domain::org::{ApiKey, Org};
 use domain::state::Status;
 use domain::{Message, MessageId, ProviderId, SenderNo, Seq, State as MessageState, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -60,6 +60,8 @@ pub(crate) enum OrgMsg {
     Manual(ManualRequest),
     /// A change of the organisation.
     Change(Box<ChangeRequest>),
+    /// One of its keys was refused.
+    Denied { key: ApiKey, denial: Denial },
     /// Meta's word on a template.
     Template(TemplateStatus),
     /// What holds a message at its sender: its ProviderActor answers.
@@ -223,6 +225,7 @@ impl OrgMsg {
             Self::Message(ToOrg::Propose(_)) => "recording a step",
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
             Self::Provider(_) => "following a sender",
+            Self::Denied { .. } => "recording a refusal",
             Self::Template(_) => "following a template",
             Self::Explain { .. } => "explaining",
             Self::Landed(_) => "following a commit",
@@ -290,6 +293,7 @@ impl State {
             OrgMsg::Change(request) => self.change(*request)?,
             OrgMsg::Message(ToOrg::Propose(proposal)) => self.propose(*proposal)?,
             OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => self.idle(id, incarnation, version).await?,
+            OrgMsg::Denied { key, denial } => self.denied(&key, denial)?,
             OrgMsg::Template(status) => self.template_status(&status)?,
             OrgMsg::Explain { message, reply } => self.explain(message, reply),
             OrgMsg::Provider(mail) => self.follow_provider(mail).await?,

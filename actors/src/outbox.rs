@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::audit::By;
+use domain::audit::{By, Denial};
 use domain::intake::NewMessage;
 use domain::org::Org;
 use domain::receipt::Receipt;
@@ -17,7 +17,7 @@ use whatsapp::Provider;
 use crate::address::Address;
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::directory::{Directory, Presence};
+use crate::directory::{Directory, Identity, Presence};
 use crate::explain::{Explanation, Facts};
 use crate::figures::{Figures, RootFigures};
 use crate::org::accept::{Accept, AcceptError, Accepted};
@@ -123,6 +123,14 @@ impl Outbox {
             now: self.ctx.clock.now(),
         };
         Explanation::of(&facts, &store).map(Some)
+    }
+
+    /// Puts the refusal of an organisation's key on its audit trail, in the end.
+    pub fn denied(&self, identity: Identity, denial: Denial) {
+        let org = &identity.org.id;
+        if self.deliver(org, OrgMsg::Denied { key: identity.key, denial }).is_err() {
+            tracing::warn!(%org, reason = denial.as_str(), "a refused key found its organisation down");
+        }
     }
 
     /// Meta reports a template's status. An organisation that is not in memory learns it from its next try.

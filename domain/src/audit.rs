@@ -135,6 +135,36 @@ pub enum Fact {
         /// Meta's word for the kind of message.
         kind: String,
     },
+    /// An API key was refused.
+    Denied {
+        /// Why.
+        denial: Denial,
+    },
+}
+
+/// Why an API key was refused, although it is known whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Denial {
+    /// It has expired.
+    Expired,
+    /// It does not have the scope.
+    Scope,
+    /// `X-Org-Id` named another organisation.
+    OtherOrg,
+    /// It takes the admin key.
+    NotAdmin,
+}
+
+impl Denial {
+    /// The reason as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "EXPIRED",
+            Self::Scope => "SCOPE",
+            Self::OtherOrg => "OTHER_ORGANISATION",
+            Self::NotAdmin => "NOT_ADMIN",
+        }
+    }
 }
 
 /// What a receipt changed.
@@ -161,11 +191,13 @@ pub enum Action {
     Updated,
     /// A message ended as FAILED.
     Failed,
+    /// A key was refused.
+    Denied,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 4] = [Self::Created, Self::Sent, Self::Updated, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Created, Self::Sent, Self::Updated, Self::Failed, Self::Denied];
 
     /// The action as clients write it.
     pub const fn as_str(self) -> &'static str {
@@ -174,6 +206,7 @@ impl Action {
             Self::Sent => "SENT",
             Self::Updated => "UPDATED",
             Self::Failed => "FAILED",
+            Self::Denied => "DENIED",
         }
     }
 
@@ -190,6 +223,7 @@ impl Fact {
             Self::Created | Self::KeyCreated | Self::Received { .. } => Action::Created,
             Self::Accepted { .. } => Action::Sent,
             Self::Failed { .. } => Action::Failed,
+            Self::Denied { .. } => Action::Denied,
             Self::RetryScheduled { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Resending { .. }
@@ -225,6 +259,7 @@ impl Fact {
             Self::Paused { .. } => "SENDING_PAUSED",
             Self::Resumed => "SENDING_RESUMED",
             Self::Received { .. } => "MESSAGE_RECEIVED",
+            Self::Denied { .. } => "API_KEY_DENIED",
         }
     }
 }

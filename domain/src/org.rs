@@ -107,6 +107,10 @@ impl Org {
                 verify_token: secret("verifyToken", &new.verify_token, old.map(|old| &old.verify_token)),
                 messages_per_second: new.messages_per_second,
                 paused: old.and_then(|old| old.paused_after(new)),
+                previous_app_secret: match &new.previous_app_secret {
+                    Some(given) => given.clone(),
+                    None => old.and_then(|old| old.previous_app_secret.clone()),
+                },
             };
             if known.is_none() {
                 next.next_sender = next.next_sender.saturating_add(1);
@@ -174,9 +178,16 @@ pub struct Sender {
     pub messages_per_second: Option<u32>,
     /// Set while it sends nothing.
     pub paused: Option<Pause>,
+    /// While the app secret is being exchanged, the one that also counts.
+    pub previous_app_secret: Option<Secret>,
 }
 
 impl Sender {
+    /// What may have signed a webhook about it.
+    pub fn app_secrets(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.app_secret).chain(&self.previous_app_secret)
+    }
+
     /// A new token is a repair: what Meta's refusals paused may try again.
     fn paused_after(&self, put: &PutSender) -> Option<Pause> {
         let is_new = put.access_token.as_ref().is_some_and(|token| *token != self.access_token);
@@ -306,6 +317,8 @@ pub struct PutSender {
     pub verify_token: Option<Secret>,
     /// Its own rate.
     pub messages_per_second: Option<u32>,
+    /// A second app secret that counts, too; `Some(None)` ends it.
+    pub previous_app_secret: Option<Option<Secret>>,
 }
 
 impl PutOrg {
@@ -356,11 +369,21 @@ impl PutSender {
             }
             rate
         });
+        let previous_app_secret = match object.get("previousAppSecret") {
+            Some(Value::Null) => fields.value("previousAppSecret").is_none().then_some(None),
+            Some(_) | None => fields.parsed("previousAppSecret").map(Some),
+        };
         let errors = fields.finish();
         match phone_number_id {
-            Some(phone_number_id) if errors.is_empty() => {
-                Ok(Self { phone_number_id, waba_id, access_token, app_secret, verify_token, messages_per_second })
-            }
+            Some(phone_number_id) if errors.is_empty() => Ok(Self {
+                phone_number_id,
+                waba_id,
+                access_token,
+                app_secret,
+                verify_token,
+                messages_per_second,
+                previous_app_secret,
+            }),
             Some(_) | None => Err(errors),
         }
     }
@@ -410,6 +433,24 @@ mod tests {
         let both = two.apply(&put(json!({"senders": [sender("2"), sender("1")]})), NOW).unwrap();
         assert_eq!(both.senders[1].no, SenderNo(1), "a number that comes back finds what waited for it");
         assert_eq!(both.retired, []);
+    }
+
+    #[test]
+    fn a_previous_app_secret_stays_until_it_is_ended() {
+        let sender = |previous: Value| {
+            let mut sender = json!({"phoneNumberId": "1", "accessToken": "t", "appSecret": "s", "verifyToken": "v"});
+            if previous != json!("kept") {
+                sender["previousAppSecret"] = previous;
+            }
+            put(json!({"senders": [sender]}))
+        };
+        let secrets = |org: &Org| org.senders[0].app_secrets().map(|s| s.expose().to_owned()).collect::<Vec<_>>();
+        let both = acme().apply(&sender(json!("old")), NOW).unwrap();
+        assert_eq!(secrets(&both), ["s", "old"]);
+        let kept = both.apply(&sender(json!("kept")), NOW).unwrap();
+        assert_eq!(secrets(&kept), ["s", "old"]);
+        let ended = kept.apply(&sender(Value::Null), NOW).unwrap();
+        assert_eq!(secrets(&ended), ["s"]);
     }
 
     #[test]

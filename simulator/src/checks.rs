@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 use crate::errors::Refusal;
 
 /// Meta's codes for what can be wrong with a request.
-mod code {
-    pub(super) const INVALID_REQUEST: i64 = 100;
-    pub(super) const NO_TOKEN: i64 = 104;
-    pub(super) const BAD_TOKEN: i64 = 190;
-    pub(super) const MISSING: i64 = 131_008;
-    pub(super) const INVALID: i64 = 131_009;
-    pub(super) const UNSUPPORTED_TYPE: i64 = 131_051;
+pub(crate) mod code {
+    pub(crate) const INVALID_REQUEST: i64 = 100;
+    pub(crate) const NO_TOKEN: i64 = 104;
+    pub(crate) const BAD_TOKEN: i64 = 190;
+    pub(crate) const MISSING: i64 = 131_008;
+    pub(crate) const INVALID: i64 = 131_009;
+    pub(crate) const UNSUPPORTED_TYPE: i64 = 131_051;
 }
 
 /// The subcode of "object does not exist", which comes with code 100.
@@ -49,7 +49,7 @@ pub(crate) struct Parsed {
 
 /// Checks a request in Meta's order: who calls, for which object, and then the parameters.
 pub(crate) fn check(phone_number_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
-    check_token(headers)?;
+    token(headers)?;
     if phone_number_id.parse::<PhoneNumberId>().is_err() {
         return Err(no_such_object(phone_number_id));
     }
@@ -86,7 +86,8 @@ fn refuse(code: i64, details: impl Into<String>) -> Refusal {
     Refusal::new(code, details)
 }
 
-fn check_token(headers: &HeaderMap) -> Result<(), Refusal> {
+/// The bearer token.
+pub(crate) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Err(refuse(code::NO_TOKEN, "An access token is required to request this resource."));
     };
@@ -94,7 +95,7 @@ fn check_token(headers: &HeaderMap) -> Result<(), Refusal> {
     match words.as_slice() {
         [] => Err(refuse(code::NO_TOKEN, "An access token is required to request this resource.")),
         [scheme] if scheme.eq_ignore_ascii_case("bearer") => Err(refuse(code::NO_TOKEN, "The access token is empty.")),
-        [scheme, _token] if scheme.eq_ignore_ascii_case("bearer") => Ok(()),
+        [scheme, token] if scheme.eq_ignore_ascii_case("bearer") => Ok(token),
         _ => Err(refuse(code::BAD_TOKEN, "Cannot parse access token.")),
     }
 }

@@ -13,11 +13,14 @@
 //! | call | does |
 //! |---|---|
 //! | `POST /{version}/{phone_number_id}/messages` (the version may be left out) | accepts a message |
+//! | `GET /{version}/{phone_number_id}?fields=`, `GET /{version}/{waba_id}/subscribed_apps` | what [`Account`] says |
 //! | `GET /_sim/messages` (`?after=SEQ&limit=N`) | an array of the accepted messages, in order |
 //! | `GET /_sim/stats` | [`Stats`] |
 //! | `POST /_sim/reset` | forgets messages, counts and receipts not yet sent; 204 |
 //! | `GET`, `PUT /_sim/faults` | [`Faults`]; 400 with the reason if they are wrong |
+//! | `GET`, `PUT /_sim/account` | [`Account`]; likewise |
 
+mod account;
 mod checks;
 mod emitter;
 mod errors;
@@ -30,6 +33,7 @@ mod settings;
 mod shared;
 mod simulator;
 
+pub use account::Account;
 pub use faults::{BadFaults, Fault, Faults, Rule, UpTo};
 pub use ledger::{Accepted, Stats};
 pub use settings::Settings;

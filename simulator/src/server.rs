@@ -1,4 +1,4 @@
-//! The HTTP server: Meta's one path, and `/_sim` to look inside.
+//! The HTTP server: Meta's paths, and `/_sim` to look inside.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,12 +12,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::account::Account;
 use crate::checks;
 use crate::errors::Refusal;
 use crate::faults::Faults;
@@ -81,11 +83,19 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answered, 
         (&Method::GET, ["_sim", "stats"]) => answer(StatusCode::OK, &shared.stats()),
         (&Method::GET, ["_sim", "faults"]) => answer(StatusCode::OK, &shared.faults()),
         (&Method::PUT, ["_sim", "faults"]) => set_faults(body, shared).await,
+        (&Method::GET, ["_sim", "account"]) => answer(StatusCode::OK, &shared.account()),
+        (&Method::PUT, ["_sim", "account"]) => set_account(body, shared).await,
         (&Method::POST, ["_sim", "reset"]) => {
             shared.reset();
             answer_with(StatusCode::NO_CONTENT, None, Bytes::new())
         }
         (_, ["_sim", name]) => wrong_method(name),
+        (&Method::GET, [version, id]) if is_version(version) => {
+            look(id, &head.headers, shared, |account| account.number(id, &fields(head.uri.query())))
+        }
+        (&Method::GET, [version, id, "subscribed_apps"]) if is_version(version) => {
+            look(id, &head.headers, shared, |account| account.subscribed_apps(id))
+        }
         (method, [id, "messages"]) => send(method, id, &head.headers, body, shared).await?,
         (method, [version, id, "messages"]) if is_version(version) => {
             send(method, id, &head.headers, body, shared).await?
@@ -100,7 +110,30 @@ fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').and_then(|v| v.split_once('.')).is_some_and(|(a, b)| number(a) && number(b))
 }
 
-/// The one call of the Cloud API that is simulated.
+/// A call that only looks.
+fn look(
+    id: &str,
+    headers: &http::HeaderMap,
+    shared: &Shared,
+    see: impl FnOnce(&Account) -> serde_json::Value,
+) -> Answered {
+    let account = shared.account();
+    let checked = account.check(headers).and_then(|()| match id.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(()),
+        false => Err(checks::no_such_object(id)),
+    });
+    match checked {
+        Ok(()) => answer(StatusCode::OK, &see(&account)),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn fields(query: Option<&str>) -> String {
+    let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("fields="));
+    percent_decode_str(asked.unwrap_or_default()).decode_utf8_lossy().into_owned()
+}
+
+/// The call that sends.
 async fn send(
     method: &Method,
     id: &str,
@@ -120,7 +153,7 @@ async fn send(
             return Ok(refuse(&refusal));
         }
     };
-    let parsed = checks::check(id, headers, &body);
+    let parsed = shared.account().check(headers).and_then(|()| checks::check(id, headers, &body));
     let half = shared.latency / 2;
     pause(half).await;
     let request = match parsed {
@@ -194,10 +227,25 @@ async fn set_faults(body: Incoming, shared: &Shared) -> Answered {
     }
 }
 
+async fn set_account(body: Incoming, shared: &Shared) -> Answered {
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(why) => return complain(StatusCode::PAYLOAD_TOO_LARGE, why),
+    };
+    match serde_json::from_slice::<Account>(&body) {
+        Ok(account) => {
+            let answered = answer(StatusCode::OK, &account);
+            shared.set_account(account);
+            answered
+        }
+        Err(error) => complain(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
 fn wrong_method(name: &str) -> Answered {
     let allowed = match name {
         "messages" | "stats" => "GET",
-        "faults" => "GET, PUT",
+        "faults" | "account" => "GET, PUT",
         "reset" => "POST",
         _ => return refuse(&Refusal::new(UNKNOWN_PATH, format!("Unknown path components: /_sim/{name}"))),
     };

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::account::Account;
 use crate::checks::Parsed;
 use crate::emitter::Due;
 use crate::errors::Refusal;
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     /// Sets the ids of this simulator apart from those of another with the same seed, whose messages a service that
     /// outlives it may still know.
     run: Uuid,
+    account: Mutex<Account>,
     state: Mutex<State>,
 }
 
@@ -84,6 +86,7 @@ impl Shared {
             receipt_delay: settings.receipt_delay,
             seed: settings.seed,
             run: Uuid::new_v4(),
+            account: Mutex::default(),
             state: Mutex::new(State {
                 ledger: Ledger::default(),
                 matcher: Matcher::new(settings.faults, settings.seed),
@@ -97,6 +100,16 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The account as set.
+    pub(crate) fn account(&self) -> Account {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// See [`crate::Simulator::set_account`].
+    pub(crate) fn set_account(&self, account: Account) {
+        *self.account.lock().unwrap_or_else(PoisonError::into_inner) = account;
     }
 
     /// Changes the counts.

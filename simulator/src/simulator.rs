@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+use crate::account::Account;
 use crate::faults::Faults;
 use crate::ledger::{Accepted, Stats};
 use crate::settings::Settings;
@@ -69,6 +70,11 @@ impl Simulator {
     /// Replaces the faults; counts and rates begin anew, the dice go on.
     pub fn set_faults(&self, faults: Faults) {
         self.shared.set_faults(faults);
+    }
+
+    /// Says what is wrong with the account from now on.
+    pub fn set_account(&self, account: Account) {
+        self.shared.set_account(account);
     }
 
     /// `false` holds receipts back, `true` releases them. A webhook call that is under way is not stopped.

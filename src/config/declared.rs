@@ -34,6 +34,8 @@ pub struct DeclaredSender {
     pub waba_id: Option<String>,
     pub access_token: SecretRef,
     pub app_secret: SecretRef,
+    #[serde(default, skip_serializing_if = "SecretRef::is_empty")]
+    pub previous_app_secret: SecretRef,
     pub verify_token: SecretRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages_per_second: Option<u32>,
@@ -73,6 +75,11 @@ impl DeclaredSender {
             app_secret: secret("app_secret", &self.app_secret)?,
             verify_token: secret("verify_token", &self.verify_token)?,
             messages_per_second: self.messages_per_second,
+            // The file is the whole truth: what it does not name has ended.
+            previous_app_secret: Some(match self.previous_app_secret.is_empty() {
+                true => None,
+                false => secret("previous_app_secret", &self.previous_app_secret)?,
+            }),
         })
     }
 }

@@ -15,11 +15,6 @@ impl SecretRef {
         self.0.is_empty()
     }
 
-    /// A secret written out.
-    pub fn literal(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
     /// The secret itself, or why it is not to be had.
     pub fn resolve(&self) -> Result<String, String> {
         if let Some(name) = self.0.strip_prefix("env:") {
@@ -30,6 +25,12 @@ impl SecretRef {
         } else {
             Ok(self.0.clone())
         }
+    }
+}
+
+impl From<String> for SecretRef {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -55,12 +56,12 @@ mod tests {
     fn a_secret_may_stand_in_a_file_and_loses_its_last_line_break() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "hush\n").unwrap();
-        assert_eq!(SecretRef::literal(format!("file:{}", file.path().display())).resolve().unwrap(), "hush");
+        assert_eq!(SecretRef::from(format!("file:{}", file.path().display())).resolve().unwrap(), "hush");
     }
 
     #[test]
     fn a_missing_source_is_named() {
-        let error = SecretRef::literal("env:TWOTICK_NO_SUCH_VARIABLE").resolve().unwrap_err();
+        let error = SecretRef::from("env:TWOTICK_NO_SUCH_VARIABLE".to_owned()).resolve().unwrap_err();
         assert!(error.contains("TWOTICK_NO_SUCH_VARIABLE"), "{error}");
     }
 }

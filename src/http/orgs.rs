@@ -1,34 +1,30 @@
-//! The admin's side: organisations, their keys, the actor tree.
+//! The admin's side: organisations and the actor tree.
 
-use actors::{Directory, OrgChange, TreeQuery};
+use actors::{OrgChange, TreeQuery};
 use domain::audit::By;
 use domain::fields::Fields;
-use domain::org::{ApiKey, KeyScope, Pause, PausedBy, PutOrg};
+use domain::org::{Pause, PausedBy, PutOrg};
 use domain::{OrgId, PhoneNumberId};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::keys::{new_key, new_key_id};
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
 
-/// Keys of one organisation.
-const KEYS_MAX: usize = 100;
-
 /// An id in a path: one that cannot exist is simply not found, but a put says why it cannot be made.
-fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::org::Org>, Problem> {
+pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::org::Org>, Problem> {
     let id = text.parse::<OrgId>().ok();
     id.and_then(|id| app.outbox.directory().org(&id)).ok_or_else(|| Problem::not_found("organisation"))
 }
 
 pub(super) fn list(app: &App) -> Answer {
-    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| views::org(org)).collect();
+    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| views::org(org, &app.key_log)).collect();
     views::json(StatusCode::OK, &json!({"items": items}))
 }
 
 pub(super) fn get(app: &App, id: &str) -> Answer {
-    views::json(StatusCode::OK, &views::org(&*existing(app, id)?))
+    views::json(StatusCode::OK, &views::org(&*existing(app, id)?, &app.key_log))
 }
 
 pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {
@@ -37,7 +33,7 @@ pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {
     let put = PutOrg::parse(&request.json()?).map_err(Problem::invalid)?;
     let is_new = app.outbox.directory().org(&id).is_none();
     let org = app.outbox.put_org(id, OrgChange::Put(put), By::Admin).await?;
-    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &views::org(&org))
+    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &views::org(&org, &app.key_log))
 }
 
 pub(super) async fn delete(app: &App, id: &str) -> Answer {
@@ -64,7 +60,7 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
     let pause = Pause { reason, by: PausedBy::Operator, since: app.outbox.clock().now() };
     let change = OrgChange::Pause(senders(request)?, pause);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
-    views::json(StatusCode::OK, &views::org(&org))
+    views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
 
 /// Sends again.
@@ -72,67 +68,13 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
     let change = OrgChange::Resume(senders(request)?, PausedBy::Operator);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
-    views::json(StatusCode::OK, &views::org(&org))
+    views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
 
 fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {
     request.only(&["sender"])?;
     request.filled("sender")?;
     Ok(request.parsed("sender", "must be a phone number id", |text| text.parse().ok())?.into_iter().collect())
-}
-
-pub(super) async fn add_key(app: &App, request: &Request, id: &str) -> Answer {
-    let org = existing(app, id)?;
-    if org.keys.len() >= KEYS_MAX {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "TOO_MANY_KEYS",
-            format!("an organisation has at most {KEYS_MAX} keys; revoke one first"),
-        ));
-    }
-    let secret = new_key("tt");
-    let key = read_key(app, request, &secret)?;
-    app.outbox.change_org(&org.id, OrgChange::AddKey(key.clone()), By::Admin).await?;
-    let mut view = views::key(&key);
-    if let Some(view) = view.as_object_mut() {
-        view.insert("key".into(), secret.into());
-    }
-    views::json(StatusCode::CREATED, &view)
-}
-
-fn read_key(app: &App, request: &Request, secret: &str) -> Result<ApiKey, Problem> {
-    let body = request.json()?;
-    let now = app.outbox.clock().now();
-    let mut fields = Fields::new(&body, "");
-    fields.require("name");
-    let name = fields.short_text("name", 100).map(str::to_owned);
-    let mut scopes = Vec::new();
-    match fields.value("scopes") {
-        None => scopes.extend(KeyScope::ALL),
-        Some(Value::Array(items)) if !items.is_empty() => {
-            for (i, item) in items.iter().enumerate() {
-                match KeyScope::WORDS.into_iter().find(|(word, _)| item.as_str() == Some(word)) {
-                    Some((_, scope)) if !scopes.contains(&scope) => scopes.push(scope),
-                    Some(_) => {}
-                    None => fields.refuse(&format!("scopes[{i}]"), "must be one of send, read, manage"),
-                }
-            }
-        }
-        Some(_) => fields.refuse("scopes", "must be a list of send, read, manage"),
-    }
-    let expires_at = fields.parsed("expiresAt");
-    if expires_at.is_some_and(|at: domain::Timestamp| at <= now) {
-        fields.refuse("expiresAt", "must be in the future");
-    }
-    let errors = fields.finish();
-    let Some(name) = name.filter(|_| errors.is_empty()) else { return Err(Problem::invalid(errors)) };
-    Ok(ApiKey { id: new_key_id(), name, hash: Directory::hash(secret), scopes, created_at: now, expires_at })
-}
-
-pub(super) async fn revoke_key(app: &App, id: &str, key: &str) -> Answer {
-    let org = existing(app, id)?;
-    app.outbox.change_org(&org.id, OrgChange::RevokeKey(key.to_owned()), By::Admin).await?;
-    Ok(no_content())
 }
 
 pub(super) fn actors(app: &App, request: &Request) -> Answer {
@@ -154,7 +96,7 @@ pub(super) fn actors(app: &App, request: &Request) -> Answer {
     views::json(StatusCode::OK, &json!({"generatedAt": app.outbox.clock().now().to_string(), "root": root}))
 }
 
-fn no_content() -> Response<Vec<u8>> {
+pub(super) fn no_content() -> Response<Vec<u8>> {
     let mut response = Response::new(Vec::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response

@@ -1,11 +1,16 @@
 //! Problems, as RFC 9457 `application/problem+json`: the only place that maps errors to status and code.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use actors::{AcceptError, ChangeError, ManualError};
 use domain::FieldError;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 use store::{StoreError, Unavailable};
+
+use crate::admin_key::ExchangeError;
 
 /// A request that was not done, and why.
 #[derive(Debug)]
@@ -16,7 +21,7 @@ pub(crate) struct Problem {
     /// For people.
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, Cow<'static, str>)>,
 }
 
 impl Problem {
@@ -38,7 +43,7 @@ impl Problem {
     }
 
     pub(crate) fn unauthorized(detail: &str) -> Self {
-        let header = Some((WWW_AUTHENTICATE, "Bearer"));
+        let header = Some((WWW_AUTHENTICATE, "Bearer".into()));
         Self { header, ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail) }
     }
 
@@ -57,7 +62,7 @@ impl Problem {
     pub(crate) fn method_not_allowed(methods: &'static str) -> Self {
         let detail = format!("this path knows {methods}");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail);
-        Self { header: Some((ALLOW, methods)), ..problem }
+        Self { header: Some((ALLOW, methods.into())), ..problem }
     }
 
     pub(crate) fn too_large(max: usize) -> Self {
@@ -68,16 +73,37 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", "the body did not come in time")
     }
 
+    pub(crate) fn timed_out() -> Self {
+        let detail = "this took longer than http.request_timeout; it may have been done all the same: look, or repeat it \
+                      with the same idempotency key";
+        Self::later(StatusCode::SERVICE_UNAVAILABLE, "TIMED_OUT", detail, "5")
+    }
+
+    pub(crate) fn overloaded(detail: &str) -> Self {
+        Self::later(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", detail, "1")
+    }
+
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::later(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail, "5")
+    }
+
+    /// The same whether the key is right or wrong: it was not looked at.
+    pub(crate) fn too_many_tries(wait: Duration) -> Self {
+        let detail = "too many keys that are not known were tried from this address";
+        Self::later(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_TRIES", detail, (wait.as_secs() + 1).to_string())
     }
 
     pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong here; it is in the log")
     }
 
-    fn later(status: StatusCode, code: &'static str, detail: impl Into<String>, seconds: &'static str) -> Self {
-        Self { header: Some((RETRY_AFTER, seconds)), ..Self::new(status, code, detail) }
+    fn later(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+        seconds: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { header: Some((RETRY_AFTER, seconds.into())), ..Self::new(status, code, detail) }
     }
 
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
@@ -95,8 +121,10 @@ impl Problem {
         let mut response = Response::new(body.to_string().into_bytes());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        if let Some((name, value)) = header
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -118,9 +146,7 @@ impl From<AcceptError> for Problem {
                 "the organisation has as many messages queued as outbound.max_queued allows",
                 "60",
             ),
-            AcceptError::Overloaded => {
-                Self::later(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests are waiting", "1")
-            }
+            AcceptError::Overloaded => Self::overloaded("too many requests are waiting"),
             AcceptError::Down(reason) => Self::unavailable(&*reason),
             AcceptError::Unavailable => Self::unavailable("the service takes no messages now"),
         }
@@ -144,6 +170,18 @@ impl From<ChangeError> for Problem {
             ChangeError::NotFound => Self::not_found("organisation or key"),
             ChangeError::SenderTaken(_) => Self::new(StatusCode::CONFLICT, "SENDER_TAKEN", error.to_string()),
             ChangeError::Down(_) | ChangeError::Unavailable => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<ExchangeError> for Problem {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Configured => Self::new(StatusCode::CONFLICT, "ADMIN_KEY_CONFIGURED", error.to_string()),
+            ExchangeError::File(_) => {
+                tracing::error!(%error, "the admin key was not exchanged");
+                Self::unavailable("the new key could not be written to DATA/admin.key; the old one stays in force")
+            }
         }
     }
 }

@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
+use super::server::Arrival;
 
-/// So much of a body beyond its limit is read and thrown away: a client that is still sending when the connection closes
 /// Room that is made for a body before any of it came.
 const RESERVED_MAX: usize = 16 * 1024;
 /// A body must be here within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// So much of a body beyond its limit is read and thrown away: a client that is still sending when the connection closes
 /// would see that, and not the answer.
 const DISCARDED_MAX: usize = 16 * 1024 * 1024;
 
@@ -25,6 +26,7 @@ const DECISIVE: [&str; 5] = ["authorization", "content-type", "idempotency-key",
 
 /// A request, read whole.
 pub(crate) struct Request {
+    pub(crate) arrival: Arrival,
     pub(crate) method: Method,
     path: Vec<String>,
     query: Vec<(String, String)>,
@@ -35,6 +37,7 @@ pub(crate) struct Request {
 impl Request {
     /// Reads the body, up to `max` bytes.
     pub(crate) async fn read<B: Buf>(
+        arrival: Arrival,
         method: Method,
         path: &str,
         query: String,
@@ -74,7 +77,7 @@ impl Request {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let query = pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect();
-        Ok(Self { method, path, query, headers, body: Bytes::from(whole) })
+        Ok(Self { arrival, method, path, query, headers, body: Bytes::from(whole) })
     }
 
     pub(crate) fn segments(&self) -> Vec<&str> {

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::key_log::KeyLog;
 use super::problem::Problem;
 
 /// A JSON response.
@@ -228,6 +229,7 @@ fn details(fact: &Fact) -> Value {
         Fact::Requeued => json!({"status": "QUEUED"}),
         Fact::Paused { reason } => json!({"reason": reason}),
         Fact::Resumed => json!({}),
+        Fact::Denied { denial } => json!({"reason": denial.as_str()}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::OrgPut | Fact::KeyCreated | Fact::KeyRevoked | Fact::OrgDeleted => {
             json!({"change": fact.activity()})
@@ -255,14 +257,14 @@ fn receipt_details(attempt: AttemptNo, receipt: &Receipt, effect: ReceiptEffect)
 }
 
 /// An organisation as returned: what is secret only shows as set.
-pub(crate) fn org(org: &Org) -> Value {
+pub(crate) fn org(org: &Org, log: &KeyLog) -> Value {
     json!({
         "id": org.id.as_str(),
         "name": org.name,
         "consent": org.consent.as_str(),
         "paused": org.paused.as_ref().map(|pause| json!({"reason": pause.reason, "since": pause.since.to_string()})),
         "senders": org.senders.iter().map(|sender| self::sender(sender, org.pause_of(sender))).collect::<Vec<_>>(),
-        "keys": org.keys.iter().map(key).collect::<Vec<_>>(),
+        "keys": org.keys.iter().map(|key| self::key(key, log.last_used(&key.hash))).collect::<Vec<_>>(),
         "createdAt": org.created_at.to_string(),
         "updatedAt": org.updated_at.to_string(),
     })
@@ -274,6 +276,7 @@ fn sender(sender: &Sender, pause: Option<&Pause>) -> Value {
         "wabaId": sender.waba_id,
         "accessToken": "set",
         "appSecret": "set",
+        "previousAppSecret": sender.previous_app_secret.as_ref().map(|_| "set"),
         "verifyToken": "set",
         "messagesPerSecond": sender.messages_per_second,
         "state": if pause.is_some() { "PAUSED" } else { "ACTIVE" },
@@ -282,12 +285,13 @@ fn sender(sender: &Sender, pause: Option<&Pause>) -> Value {
     })
 }
 
-pub(crate) fn key(key: &ApiKey) -> Value {
+pub(crate) fn key(key: &ApiKey, last_used: Option<Timestamp>) -> Value {
     json!({
         "id": key.id,
         "name": key.name,
         "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
         "createdAt": key.created_at.to_string(),
         "expiresAt": time(key.expires_at),
+        "lastUsedAt": time(last_used),
     })
 }

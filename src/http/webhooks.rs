@@ -14,28 +14,50 @@ use http::{HeaderValue, Response, StatusCode};
 use whatsapp::signature;
 use whatsapp::webhook::{self, InboundItem, Notification, TemplateUpdate};
 
+use super::auth::ORG_HEADER;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
 
-const ORG_HEADER: &str = "x-org-id";
 /// A body that names no sender of ours is still Meta's if one of our app secrets signed it. Trying more secrets than
 /// this would let a stranger make us work.
 const SECRETS_TRIED_MAX: usize = 100;
 
-/// Meta shows the verify token and wants its challenge back.
-pub(super) fn verify(app: &App, request: &Request) -> Answer {
+/// The organisations that a webhook may concern: all, or the one that its path names, its header, or both.
+struct Meant<'a>([Option<&'a str>; 2]);
+
+impl<'a> Meant<'a> {
+    fn by(request: &'a Request, path: Option<&'a str>) -> Self {
+        Self([path, request.header(ORG_HEADER)])
+    }
+
+    fn includes(&self, org: &OrgId) -> bool {
+        self.0.iter().flatten().all(|named| *named == org.as_str())
+    }
+
+    fn orgs(&self, app: &App) -> Vec<Arc<Org>> {
+        let directory = app.outbox.directory();
+        match self.0.iter().flatten().next() {
+            None => directory.orgs(),
+            Some(named) => {
+                let org = named.parse().ok().and_then(|id| directory.org(&id));
+                org.into_iter().filter(|org| self.includes(&org.id)).collect()
+            }
+        }
+    }
+}
+
+/// Meta shows the verify token and wants its challenge back. `path` is the organisation that the address names.
+pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer {
     let token = request.param("hub.verify_token").unwrap_or("");
     let is_known = |sender: &Sender| signature::is_secret(&sender.verify_token, token);
-    let is_ours = orgs(app, request).iter().any(|org| org.senders.iter().any(is_known));
+    let is_ours = Meant::by(request, path).orgs(app).iter().any(|org| org.senders.iter().any(is_known));
     let challenge = request.param("hub.challenge").filter(|_| request.param("hub.mode") == Some("subscribe"));
     match challenge {
         Some(challenge) if is_ours => {
             let mut response = Response::new(challenge.as_bytes().to_vec());
             let plain = HeaderValue::from_static("text/plain; charset=utf-8");
             response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
-            // The challenge is the caller's text: it must not be taken for a page.
-            response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
             Ok(response)
         }
         Some(_) | None => Err(Problem::forbidden("the verify token is not one of ours")),
@@ -43,19 +65,20 @@ pub(super) fn verify(app: &App, request: &Request) -> Answer {
 }
 
 /// 200 once everything in the body that concerns our senders is durable.
-pub(super) async fn receive(app: &App, request: &Request) -> Answer {
+pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) -> Answer {
+    let meant = Meant::by(request, path);
     let refused = || Problem::unauthorized("X-Hub-Signature-256 is missing or wrong");
     let signature = request.header(signature::HEADER).ok_or_else(refused)?;
     let now = app.outbox.clock().now();
     let parsed = webhook::parse(&request.body, now);
-    let named = parsed.as_ref().map(|notification| named(app, request, notification)).unwrap_or_default();
-    let accounts = parsed.as_ref().map(|notification| of_accounts(app, request, notification)).unwrap_or_default();
+    let named = parsed.as_ref().map(|notification| named(app, &meant, notification)).unwrap_or_default();
+    let accounts = parsed.as_ref().map(|notification| of_accounts(app, &meant, notification)).unwrap_or_default();
     let mut proof = Proof { body: &request.body, signature, checked: Vec::new() };
     let is_anonymous = named.is_empty();
-    let named: Vec<_> = named.into_iter().filter(|(_, sender)| proof.holds_for(&sender.app_secret)).collect();
-    let accounts: Vec<_> = accounts.into_iter().filter(|(_, sender)| proof.holds_for(&sender.app_secret)).collect();
+    let named: Vec<_> = named.into_iter().filter(|(_, sender)| proof.holds_for(sender)).collect();
+    let accounts: Vec<_> = accounts.into_iter().filter(|(_, sender)| proof.holds_for(sender)).collect();
     let is_proven = match is_anonymous {
-        true => !accounts.is_empty() || is_of_some_app(app, request, &mut proof),
+        true => !accounts.is_empty() || is_of_some_app(app, &meant, &mut proof),
         false => !named.is_empty(),
     };
     if !is_proven {
@@ -122,30 +145,19 @@ fn tell_template(app: &App, proven: &[(OrgId, Sender)], waba_id: &str, update: &
     }
 }
 
-/// The organisations that a request may concern: all, or the one that it names.
-fn orgs(app: &App, request: &Request) -> Vec<Arc<Org>> {
-    let directory = app.outbox.directory();
-    match request.header(ORG_HEADER) {
-        None => directory.orgs(),
-        Some(text) => text.parse().ok().and_then(|id| directory.org(&id)).into_iter().collect(),
-    }
-}
-
 /// The senders that a body names, with their organisations, each once.
-fn named(app: &App, request: &Request, notification: &Notification) -> Vec<(OrgId, Sender)> {
+fn named(app: &App, meant: &Meant<'_>, notification: &Notification) -> Vec<(OrgId, Sender)> {
     let named: HashSet<&PhoneNumberId> =
         notification.changes.iter().filter_map(|change| change.phone_number_id.as_ref()).collect();
-    let only = request.header(ORG_HEADER);
     let find = |number: &PhoneNumberId| {
         let org = app.outbox.directory().owner(number)?;
-        let is_meant = only.is_none_or(|only| only == org.id.as_str());
-        is_meant.then(|| Some((org.id.clone(), org.sender(number)?.clone())))?
+        meant.includes(&org.id).then(|| Some((org.id.clone(), org.sender(number)?.clone())))?
     };
     named.into_iter().filter_map(find).collect()
 }
 
 /// The senders of the accounts whose templates a body tells of.
-fn of_accounts(app: &App, request: &Request, notification: &Notification) -> Vec<(OrgId, Sender)> {
+fn of_accounts(app: &App, meant: &Meant<'_>, notification: &Notification) -> Vec<(OrgId, Sender)> {
     let of_templates = notification.changes.iter().filter(|change| change.template.is_some());
     let accounts: HashSet<&str> = of_templates.filter_map(|change| change.waba_id.as_deref()).collect();
     if accounts.is_empty() {
@@ -156,18 +168,15 @@ fn of_accounts(app: &App, request: &Request, notification: &Notification) -> Vec
         let senders = org.senders.iter().filter(is_of_one);
         senders.map(|sender| (org.id.clone(), sender.clone())).collect::<Vec<_>>()
     };
-    orgs(app, request).iter().flat_map(of_org).collect()
+    meant.orgs(app).iter().flat_map(of_org).collect()
 }
 
 /// Whether any app that we know signed a body that names no sender of ours.
-fn is_of_some_app(app: &App, request: &Request, proof: &mut Proof<'_>) -> bool {
-    let mut secrets: Vec<Secret> = Vec::new();
-    for sender in orgs(app, request).iter().flat_map(|org| &org.senders) {
-        if secrets.len() < SECRETS_TRIED_MAX && !secrets.contains(&sender.app_secret) {
-            secrets.push(sender.app_secret.clone());
-        }
-    }
-    secrets.iter().any(|secret| proof.holds_for(secret))
+fn is_of_some_app(app: &App, meant: &Meant<'_>, proof: &mut Proof<'_>) -> bool {
+    meant.orgs(app).iter().flat_map(|org| &org.senders).any(|sender| {
+        // The senders of one app cost one try.
+        proof.checked.len() < SECRETS_TRIED_MAX && proof.holds_for(sender)
+    })
 }
 
 /// Checks a signature once per secret: a body may name many senders of one app.
@@ -178,7 +187,11 @@ struct Proof<'a> {
 }
 
 impl Proof<'_> {
-    fn holds_for(&mut self, secret: &Secret) -> bool {
+    fn holds_for(&mut self, sender: &Sender) -> bool {
+        sender.app_secrets().any(|secret| self.is_by(secret))
+    }
+
+    fn is_by(&mut self, secret: &Secret) -> bool {
         if let Some((_, holds)) = self.checked.iter().find(|(known, _)| known == secret) {
             return *holds;
         }

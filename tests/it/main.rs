@@ -10,12 +10,17 @@
 
 mod accept;
 mod actor_tree;
+mod admin_commands;
 mod bad_input;
 mod chaos;
 mod classes;
 mod commands;
 mod crashes;
+mod doctor;
+mod front_door;
+mod generated;
 mod inbound;
+mod keys;
 mod life;
 mod load;
 mod lost_answers;

@@ -16,7 +16,7 @@ async fn an_organisation_comes_back_as_put_with_its_secrets_set() {
         (&json!("beta"), &json!("Test"), &json!("required"))
     );
     let wanted = json!({"phoneNumberId": "2066", "wabaId": "1022", "accessToken": "set", "appSecret": "set",
-        "verifyToken": "set", "messagesPerSecond": 1000, "state": "ACTIVE", "pausedReason": null, "pausedSince": null});
+        "previousAppSecret": null, "verifyToken": "set", "messagesPerSecond": 1000, "state": "ACTIVE", "pausedReason": null, "pausedSince": null});
     assert_eq!(created["senders"], json!([wanted]));
     assert_eq!(app.admin().get("admin/orgs/beta").await.ok(200), created);
     let again = app.admin().put("admin/orgs/beta", &body).await.ok(200);

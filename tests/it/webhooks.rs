@@ -227,6 +227,105 @@ async fn an_org_header_that_disagrees_keeps_a_receipt_from_being_applied() {
     assert_eq!(app.acme().message(&id).await["status"], "READ");
 }
 
+/// Posts a webhook to the address of one organisation.
+async fn post_to(app: &TestApp, org: &str, secret: &str, body: &str) -> u16 {
+    let request = app.api(None).request("POST", &format!("webhooks/whatsapp/{org}"));
+    let request = request.header("x-hub-signature-256", sign(secret, body.as_bytes())).body(body.to_owned());
+    crate::support::send(request).await.status
+}
+
+#[tokio::test]
+async fn an_address_that_names_an_organisation_serves_that_one_alone() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    // beta is under the same app, gamma under its own.
+    app.put_org("beta", &org("2066", APP_SECRET)).await;
+    let mut gamma = org("3066", "secret-of-gamma");
+    gamma["senders"][0]["verifyToken"] = json!("verify-of-gamma");
+    app.put_org("gamma", &gamma).await;
+    let before = app.acme().message(&id).await;
+    let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
+    for (other, wanted) in [("beta", vec![200, 401]), ("gamma", vec![401]), ("nobody", vec![401]), ("a%20b", vec![401])]
+    {
+        let status = post_to(&app, other, APP_SECRET, &body).await;
+        assert!(wanted.contains(&status), "{other}: {status}");
+    }
+    assert_eq!(post_to(&app, "acme", "secret-of-gamma", &body).await, 401);
+    assert_eq!(
+        post_to(&app, "gamma", "secret-of-gamma", &body).await,
+        200,
+        "a number that is not gamma's is a stranger's"
+    );
+    assert_eq!(app.acme().message(&id).await, before);
+    // Path and header must agree.
+    let both = app.api(None).for_org("beta").request("POST", "webhooks/whatsapp/acme");
+    let both = both.header("x-hub-signature-256", sign(APP_SECRET, body.as_bytes())).body(body.clone());
+    assert_eq!(crate::support::send(both).await.status, 401);
+    assert_eq!(app.acme().message(&id).await, before);
+    assert_eq!(post_to(&app, "acme", APP_SECRET, &body).await, 200);
+    assert_eq!(app.acme().message(&id).await["status"], "READ");
+
+    let verify = async |org: &str, token: &str| {
+        let query = format!("hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158");
+        app.api(None).get(&format!("webhooks/whatsapp/{org}?{query}")).await.status
+    };
+    for (org, token, status) in [
+        ("acme", VERIFY_TOKEN, 200),
+        ("gamma", "verify-of-gamma", 200),
+        ("gamma", VERIFY_TOKEN, 403),
+        ("acme", "verify-of-gamma", 403),
+        ("nobody", VERIFY_TOKEN, 403),
+    ] {
+        assert_eq!(verify(org, token).await, status, "{org} {token}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_mixes_numbers_reaches_each_owner_under_one_app() {
+    let app = TestApp::start().await;
+    let (ours, our_wamid) = sent(&app).await;
+    let beta = app.org("beta", "2066").await;
+    let theirs = beta.accept(&text(2)).await;
+    let their_wamid = beta.until(&theirs, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
+    app.put_org("gamma", &org("3066", "secret-of-gamma")).await;
+    // Each names its own message under its own number, and beta's once more under acme's.
+    let mut body = notification(PHONE, &[status(&our_wamid, "delivered"), status(&their_wamid, "read")]);
+    let changes = body["entry"][0]["changes"].as_array_mut().unwrap();
+    changes.push(change("2066", &[status(&their_wamid, "delivered")]));
+    changes.push(change("3066", &[status(&our_wamid, "read")]));
+    let body = body.to_string();
+    for _ in 0..2 {
+        app.webhook(body.as_bytes()).await.ok(200);
+        assert_eq!(app.acme().message(&ours).await["status"], "DELIVERED", "gamma's secret did not sign it");
+        assert_eq!(beta.message(&theirs).await["status"], "DELIVERED", "acme's number says nothing of beta's message");
+    }
+}
+
+#[tokio::test]
+async fn two_app_secrets_count_while_one_is_exchanged_for_the_other() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let put = async |more: Value| {
+        let mut sender = json!({"phoneNumberId": PHONE});
+        sender.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        app.put_org("acme", &json!({"senders": [sender]})).await["senders"][0]["previousAppSecret"].clone()
+    };
+    let deliver = async |secret: &str, word: &str| {
+        let body = notification(PHONE, &[status(&wamid, word)]).to_string();
+        let signature = sign(secret, body.as_bytes());
+        app.webhook_with(body.as_bytes(), &[("x-hub-signature-256", &signature)]).await.status
+    };
+    assert_eq!(deliver("the-new-secret", "delivered").await, 401);
+    let shown = put(json!({"appSecret": "the-new-secret", "previousAppSecret": APP_SECRET})).await;
+    assert_eq!(shown, "set");
+    assert_eq!((deliver(APP_SECRET, "delivered").await, deliver("the-new-secret", "delivered").await), (200, 200));
+    assert_eq!(put(json!({})).await, "set", "put again without, it stays");
+    assert_eq!(deliver(APP_SECRET, "delivered").await, 200);
+    assert_eq!(put(json!({"previousAppSecret": null})).await, Value::Null);
+    assert_eq!((deliver(APP_SECRET, "read").await, deliver("the-new-secret", "delivered").await), (401, 200));
+    assert_eq!(app.acme().message(&id).await["status"], "DELIVERED");
+}
+
 #[tokio::test]
 async fn an_org_header_that_cannot_be_read_does_not_count_as_none() {
     let app = TestApp::start().await;

@@ -1,5 +1,7 @@
 //! Calls Meta's Cloud API and says what each call came to.
 
+mod inspect;
+
 use std::error::Error;
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use serde_json::Value;
 use crate::classify::Origin;
 use crate::usage;
 use crate::{Answer, Provider, SendRequest, envelope};
+
+pub use inspect::{Number, Trouble};
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::Message;
 use domain::PhoneNumberId;
-use domain::audit::{By, Fact, Subject};
+use domain::audit::{By, Denial, Fact, Subject};
 use domain::org::{ApiKey, Org, Pause, PausedBy, PutOrg};
 use ractor::ActorProcessingErr;
 use tokio::sync::oneshot;
@@ -90,6 +90,17 @@ impl State {
             };
             let _ = reply.send(answer);
         });
+        Ok(())
+    }
+
+    /// Puts a refusal of one of its keys on the trail; with a full queue it is let go.
+    pub(super) fn denied(&mut self, key: &ApiKey, denial: Denial) -> Result<(), ActorProcessingErr> {
+        let committer = self.ctx.committer.clone();
+        let Ok(slot) = committer.reserve() else { return Ok(()) };
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), By::ApiKey(key.name.clone()));
+        self.ledger.fact(&mut draft, Subject::ApiKey(key.id.clone()), Fact::Denied { denial })?;
+        self.ledger.close(&mut draft)?;
+        self.submit(slot, draft, After::Changed, |_| ());
         Ok(())
     }
 

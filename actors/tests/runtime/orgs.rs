@@ -25,8 +25,9 @@ async fn change(world: &World, org: &OrgId, change: OrgChange) -> Result<(), Cha
 }
 
 fn whose(world: &World, text: &str) -> Option<String> {
-    let identity = world.outbox.directory().authenticate(text, world.outbox.clock().now())?;
-    Some(format!("{}/{}", identity.org.id, identity.key))
+    let hash = Directory::hash(text);
+    let identity = world.outbox.directory().authenticate(&hash, world.outbox.clock().now()).ok()?;
+    Some(format!("{}/{}", identity.org.id, identity.key.name))
 }
 
 #[tokio::test(start_paused = true)]

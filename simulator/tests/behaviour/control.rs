@@ -95,3 +95,21 @@ async fn a_webhook_that_cannot_be_called_is_refused_at_the_start() {
         assert!(matches!(started, Err(StartError::Webhook)), "{webhook}");
     }
 }
+
+#[tokio::test]
+async fn the_account_is_well_until_it_is_told_otherwise() {
+    let rig = Rig::new(Settings::default()).await;
+    let look = async |path: &str, token: &str| answer(rig.client.get(rig.url(path)).bearer_auth(token)).await.unwrap();
+    let (number, apps) = ("/v25.0/1066?fields=status%2Cquality_rating", "/v25.0/77/subscribed_apps");
+    let wanted = json!({"id": "1066", "status": "CONNECTED", "quality_rating": "GREEN"});
+    assert_eq!(look(number, "good").await.json(), wanted);
+    assert_eq!(look(apps, "good").await.json()["data"].as_array().unwrap().len(), 1);
+    assert_eq!((rig.get(apps).await.code(), look("/v25.0/someone", "good").await.code()), (104, 100));
+    let put = async |body: &str| answer(rig.client.put(rig.url("/_sim/account")).body(body.to_owned())).await.unwrap();
+    let account = r#"{"refusedTokens":["bad"],"disconnected":["1066"],"unsubscribed":["77"]}"#;
+    assert_eq!(put(account).await.status, 200);
+    assert_eq!(put(r#"{"refused":[]}"#).await.status, 400);
+    assert_eq!((look(number, "bad").await.code(), look(number, "bad").await.status), (190, 401));
+    assert_eq!(look(number, "good").await.json()["status"], "DISCONNECTED");
+    assert_eq!(look(apps, "good").await.json(), json!({"data": []}));
+}

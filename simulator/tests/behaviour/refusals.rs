@@ -99,7 +99,7 @@ async fn a_call_without_a_good_token_or_media_type_is_refused() {
 #[tokio::test]
 async fn paths_that_meta_does_not_have_get_an_envelope() {
     let rig = Rig::new(Settings::default()).await;
-    for path in ["/", "/v25.0/1066", "/latest/1066/messages", "/v25.0/1066/media/messages", "/_sim/nothing"] {
+    for path in ["/", "/v25.0/1066/media", "/latest/1066/messages", "/v25.0/1066/media/messages", "/_sim/nothing"] {
         let refused = rig.get(path).await;
         assert_eq!((refused.status, refused.code()), (404, 2500), "{path}");
     }

@@ -1,0 +1,133 @@
+//! `twotick doctor`: looks at all that must be right before messages can go, and says of each what to do.
+//!
+//! Secrets never leave a running service, so its senders are looked at as far as the configuration declares them; of the
+//! others it tells what the service itself knows. Of a stopped one, the data folder tells all.
+
+mod machine;
+mod senders;
+mod service;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{Failure, load, say};
+
+/// Arguments of `twotick doctor`.
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// The configuration file; without it `config.toml` here, if there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The data folder, in place of `store.path`.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Where the service listens, if not where the configuration says.
+    #[arg(long, env = "TWOTICK_URL")]
+    url: Option<String>,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// Worth knowing.
+    Note,
+    /// To be mended.
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Finding {
+    verdict: Verdict,
+    what: String,
+    detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// What was found, in order.
+#[derive(Default, Serialize)]
+struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn ok(&mut self, what: &str, detail: impl Into<String>) {
+        self.add(Verdict::Ok, what, detail, None);
+    }
+
+    fn note(&mut self, what: &str, detail: impl Into<String>, fix: &str) {
+        self.add(Verdict::Note, what, detail, Some(fix.to_owned()));
+    }
+
+    fn wrong(&mut self, what: &str, detail: impl Into<String>, fix: &str) {
+        self.add(Verdict::Wrong, what, detail, Some(fix.to_owned()));
+    }
+
+    fn add(&mut self, verdict: Verdict, what: &str, detail: impl Into<String>, fix: Option<String>) {
+        self.findings.push(Finding { verdict, what: what.to_owned(), detail: detail.into(), fix });
+    }
+
+    fn to_text(&self) -> String {
+        let line = |finding: &Finding| {
+            let word = match finding.verdict {
+                Verdict::Ok => "ok   ",
+                Verdict::Note => "note ",
+                Verdict::Wrong => "WRONG",
+            };
+            let fix = finding.fix.as_ref().map(|fix| format!("\n       do: {fix}")).unwrap_or_default();
+            format!("{word}  {}: {}{fix}", finding.what, finding.detail)
+        };
+        self.findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Doctor {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let mut report = Report::default();
+        self.examine(&mut report).await;
+        say(&if self.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        match report.findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
+            0 => Ok(()),
+            1 => Err(anyhow::anyhow!("1 thing is wrong").into()),
+            wrong => Err(anyhow::anyhow!("{wrong} things are wrong").into()),
+        }
+    }
+
+    async fn examine(&self, report: &mut Report) {
+        let mut config = match load(self.config.clone()) {
+            Ok(config) => config,
+            Err(Failure::Usage(reason)) => {
+                return report.wrong(
+                    "configuration",
+                    reason,
+                    "mend the key that it names; `twotick check-config` shows the rest",
+                );
+            }
+            Err(Failure::Runtime(error)) => {
+                return report.wrong("configuration", error.to_string(), "see that the file can be read");
+            }
+        };
+        if let Some(data) = &self.data {
+            config.store.path.clone_from(data);
+        }
+        report.ok("configuration", "it can be used");
+        machine::listening(&config.http, report);
+        let folder = machine::folder(&config.store.path, report);
+        let mut senders = senders::declared(&config);
+        match folder {
+            machine::Store::Stopped(orgs) => senders::of_folder(&orgs, &mut senders),
+            machine::Store::Running => service::examine(&config, self.url.as_deref(), &senders, report).await,
+            machine::Store::Unknown => {}
+        }
+        senders::examine(&config, &senders, report).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! The machine: the address, the data folder, the disk, the store.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use bytesize::ByteSize;
+use domain::org::Org;
+use nix::sys::statvfs::statvfs;
+use store::folder::FolderError;
+use store::{DataFolder, SledBackend};
+use tempfile::NamedTempFile;
+
+use super::Report;
+use crate::admin_key::ADMIN_KEY_FILE;
+use crate::config::Http;
+use crate::http::Tls;
+
+/// With less room than this a disk is as good as full.
+const FREE_MIN: u64 = 100 << 20;
+/// With less room than this it soon will be.
+const FREE_ADVISED: u64 = 2 << 30;
+/// Enough to look.
+const CACHE: u64 = 16 << 20;
+
+/// Who has the store, and what is in it.
+pub(super) enum Store {
+    /// Nobody; these are its organisations.
+    Stopped(Vec<Org>),
+    /// A service.
+    Running,
+    /// There is none yet, or it cannot be read.
+    Unknown,
+}
+
+/// The address and the certificate.
+pub(super) fn listening(http: &Http, report: &mut Report) {
+    let what = "address";
+    if let Err(error) = http.check_exposure() {
+        report.wrong(what, error.to_string(), "set one of the keys that it names");
+    } else if !http.has_tls() {
+        report.ok(what, format!("{}, plain HTTP", http.listen));
+    } else if let Err(error) = Tls::load(&http.tls_cert, &http.tls_key) {
+        report.wrong(what, error, "name the PEM files of a certificate chain and of its private key");
+    } else {
+        report.ok(what, format!("{}, TLS", http.listen));
+        is_private(&http.tls_key, "TLS key", report);
+    }
+}
+
+/// The data folder and the store in it.
+pub(super) fn folder(path: &Path, report: &mut Report) -> Store {
+    let what = format!("data folder {}", path.display());
+    let is_empty = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            report.ok(&what, "does not exist yet; the first start makes it");
+            return Store::Unknown;
+        }
+        Err(error) => {
+            report.wrong(&what, error.to_string(), "run this as the service's user, or give that user the folder");
+            return Store::Unknown;
+        }
+    };
+    match NamedTempFile::new_in(path) {
+        Ok(_) => report.ok(&what, "can be written to"),
+        Err(error) => {
+            report.wrong(&what, format!("cannot be written to: {error}"), "give the service's user the folder");
+        }
+    }
+    is_private(path, &what, report);
+    is_private(&path.join(ADMIN_KEY_FILE), "admin key", report);
+    room(path, report);
+    if is_empty { Store::Unknown } else { store(path, report) }
+}
+
+fn is_private(path: &Path, what: &str, report: &mut Report) {
+    let Ok(found) = fs::metadata(path) else { return };
+    if found.permissions().mode() & 0o077 != 0 {
+        let fix = format!("chmod go= {}", path.display());
+        report.note(what, "other users of this machine can look in; it holds secrets", &fix);
+    }
+}
+
+fn room(path: &Path, report: &mut Report) {
+    let what = "disk";
+    match statvfs(path) {
+        Ok(disk) => {
+            let free = disk.blocks_available() * disk.fragment_size();
+            let detail = format!("{} free", ByteSize(free));
+            match free {
+                0..FREE_MIN => report.wrong(what, detail, "make room: the service ends when it cannot write"),
+                FREE_MIN..FREE_ADVISED => report.note(what, detail, "make room soon"),
+                FREE_ADVISED.. => report.ok(what, detail),
+            }
+        }
+        Err(error) => report.note(what, format!("how much is free is not known: {error}"), "look with df"),
+    }
+}
+
+fn store(path: &Path, report: &mut Report) -> Store {
+    let what = "store";
+    let opened = match DataFolder::open(path) {
+        Ok(folder) => SledBackend::open(folder, CACHE),
+        Err(FolderError::InUse(_)) => {
+            report.ok(what, "in use by a running service");
+            return Store::Running;
+        }
+        Err(error) => {
+            report.wrong(what, error.to_string(), "name the right folder in store.path or --data");
+            return Store::Unknown;
+        }
+    };
+    let orgs = opened.and_then(|backend| store::Store::new(std::sync::Arc::new(backend)).orgs());
+    match orgs {
+        Ok(mut orgs) => {
+            orgs.retain(|org| org.deleted_at.is_none());
+            report.ok(what, format!("opens; organisations: {}", orgs.len()));
+            Store::Stopped(orgs)
+        }
+        Err(error) => {
+            let fix = "if the disk is full, make room; only if it is damaged, restore the folder from a backup";
+            report.wrong(what, error.to_string(), fix);
+            Store::Unknown
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! WhatsApp: whether it is reached, what time it is there, and what it says of each sender.
+
+use std::time::{Duration, SystemTime};
+
+use actors::OrgChange;
+use domain::PhoneNumberId;
+use domain::org::{Org, Secret};
+use domain::outcome::Class;
+use whatsapp::CloudApi;
+use whatsapp::cloud_api::Trouble;
+
+use super::Report;
+use crate::config::Config;
+
+/// A clock further off than this cannot tell when anything was, and in the end TLS fails for it.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// Meta's codes for a token that is none, or no more.
+const TOKEN_CODES: [i64; 4] = [0, 102, 104, 190];
+
+/// A sender whose secrets are at hand.
+pub(super) struct Known {
+    pub(super) org: String,
+    pub(super) number: PhoneNumberId,
+    waba_id: Option<String>,
+    token: Secret,
+}
+
+/// The senders that the configuration declares.
+pub(super) fn declared(config: &Config) -> Vec<Known> {
+    let mut senders = Vec::new();
+    for org in &config.orgs {
+        // What cannot be resolved was refused with the configuration.
+        let Ok((id, OrgChange::Declare(put, _))) = org.resolve() else { continue };
+        senders.extend(put.senders.into_iter().filter_map(|sender| {
+            let token = sender.access_token?;
+            Some(Known { org: id.to_string(), number: sender.phone_number_id, waba_id: sender.waba_id, token })
+        }));
+    }
+    senders
+}
+
+/// Adds those that only the folder knows: a declaration replaces what is there at the next start.
+pub(super) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
+    for org in orgs {
+        for sender in &org.senders {
+            if senders.iter().all(|known| known.number != sender.phone_number_id) {
+                senders.push(Known {
+                    org: org.id.to_string(),
+                    number: sender.phone_number_id.clone(),
+                    waba_id: sender.waba_id.clone(),
+                    token: sender.access_token.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// Looks at WhatsApp, and through it at each sender.
+pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Report) {
+    let what = format!("WhatsApp at {}", config.whatsapp.base_url);
+    let certificates =
+        "let this machine reach it by HTTPS; CA certificates must be installed (Debian: ca-certificates)";
+    let api = match CloudApi::new(config.cloud_api()) {
+        Ok(api) => api,
+        Err(error) => return report.wrong(&what, error.to_string(), certificates),
+    };
+    match api.date().await {
+        Ok(date) => {
+            report.ok(&what, "is reached");
+            clock(&date, report);
+        }
+        Err(error) => return report.wrong(&what, error.to_string(), certificates),
+    }
+    if senders.is_empty() {
+        report.note(
+            "senders",
+            "there is none whose token is at hand",
+            "declare one, or make one with `twotick org put`",
+        );
+    }
+    for sender in senders {
+        number(&api, sender, report).await;
+        subscription(&api, sender, report).await;
+    }
+}
+
+fn clock(date: &str, report: &mut Report) {
+    let what = "clock";
+    let Ok(there) = httpdate::parse_http_date(date) else {
+        return report.note(
+            what,
+            "WhatsApp did not say what time it is",
+            "see that this machine's clock is set by NTP",
+        );
+    };
+    let here = SystemTime::now();
+    let skew = here.duration_since(there).unwrap_or_else(|ahead| ahead.duration());
+    let detail = format!("{} s from WhatsApp's", skew.as_secs());
+    if skew > SKEW_MAX {
+        report.wrong(what, detail, "set this machine's clock, and keep it set by NTP");
+    } else {
+        report.ok(what, detail);
+    }
+}
+
+async fn number(api: &CloudApi, sender: &Known, report: &mut Report) {
+    let Known { org, number, token, .. } = sender;
+    let what = format!("sender {number} of {org}");
+    match api.number(number, token).await {
+        Ok(seen) => match seen.status.as_deref() {
+            None | Some("CONNECTED") if seen.quality.as_deref() == Some("RED") => {
+                report.note(
+                    &what,
+                    "its quality rating is RED: Meta may soon limit it",
+                    "see in WhatsApp Manager why people block it",
+                );
+            }
+            None | Some("CONNECTED") => report.ok(&what, "its token is good and it can send"),
+            Some(status) => {
+                let fix = "register or repair the number in WhatsApp Manager";
+                report.wrong(&what, format!("its status is {status}, not CONNECTED"), fix);
+            }
+        },
+        Err(trouble) => {
+            let fix = match &trouble {
+                Trouble::Refused(error) if TOKEN_CODES.contains(&error.code) => format!(
+                    "make a new token of a system user and give it by `twotick org put {org} --sender {number} \
+                     --access-token env:NAME`, or in the configuration"
+                ),
+                Trouble::Refused(error) if matches!(error.verdict.class, Class::Permanent | Class::Blocked) => {
+                    "check the phone number id, and that the token's system user has this account with \
+                     whatsapp_business_messaging and whatsapp_business_management"
+                        .to_owned()
+                }
+                Trouble::Refused(_) | Trouble::Unreachable(_) | Trouble::Unreadable(_) => {
+                    "look again in a moment; if it stays, see Meta's status page".to_owned()
+                }
+            };
+            report.wrong(&what, trouble.to_string(), &fix);
+        }
+    }
+}
+
+async fn subscription(api: &CloudApi, sender: &Known, report: &mut Report) {
+    let Known { org, number, waba_id, token } = sender;
+    let what = format!("subscription of {number} of {org}");
+    let Some(waba) = waba_id else {
+        let fix = format!("`twotick org put {org} --sender {number} --waba ID`; template news need it, too");
+        return report.note(&what, "not looked at: the sender has no wabaId", &fix);
+    };
+    match api.subscribed_apps(waba, token).await {
+        Ok(0) => {
+            let fix = format!(
+                "subscribe the app: curl -X POST -H 'Authorization: Bearer TOKEN' GRAPH-API/VERSION/{waba}/subscribed_apps, \
+                 and point its webhook here"
+            );
+            report.wrong(&what, "no app is subscribed to its account: no receipt will ever come", &fix);
+        }
+        Ok(_) => report.ok(&what, "its account has an app that is told of receipts"),
+        Err(trouble) => {
+            let fix = "check wabaId, and that the token has whatsapp_business_management";
+            report.wrong(&what, trouble.to_string(), fix);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `twotick doctor`: what is wrong is found, and what to do about it is said.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+use simulator::Account;
+
+use crate::support::{ACCESS_TOKEN, APP_SECRET, Exit, PHONE, Setup, TestApp, VERIFY_TOKEN, path, run_with};
+
+const WABA: &str = "102290129340398";
+
+/// An app with a sender whose account is known.
+async fn start() -> TestApp {
+    let app = Setup::new().start().await;
+    let put = json!({"senders": [{"phoneNumberId": PHONE, "wabaId": WABA}]});
+    app.put_org("acme", &put).await;
+    app
+}
+
+async fn doctor(app: &TestApp, more: &[&str]) -> Exit {
+    let (config, data) = (app.config_file(), app.data());
+    let mut args = vec!["doctor", "--config", path(&config), "--data", path(&data)];
+    args.extend(more);
+    run_with(app.folder(), &args, &[]).await
+}
+
+/// The findings of a kind, as `what: detail; fix`.
+async fn findings(app: &TestApp, verdict: &str, code: i32) -> Vec<String> {
+    let exit = doctor(app, &["--json", "--url", &app.base()]).await;
+    assert_eq!(exit.code, Some(code), "{exit:?}");
+    assert!(!exit.stdout.contains(ACCESS_TOKEN) && !exit.stdout.contains(APP_SECRET), "{exit:?}");
+    let report: Value = serde_json::from_str(&exit.stdout).unwrap();
+    let all = report["findings"].as_array().unwrap().iter().filter(|finding| finding["verdict"] == verdict);
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    all.map(|f| format!("{}: {}; {}", text(f, "what"), text(f, "detail"), text(f, "fix"))).collect()
+}
+
+#[track_caller]
+fn one(found: &[String], says: &[&str]) {
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(says.iter().all(|part| found[0].contains(part)), "{says:?} in {found:?}");
+}
+
+#[tokio::test]
+async fn a_stopped_service_that_is_well_passes_with_all_its_senders_tried() {
+    let mut app = start().await;
+    app.stop().await;
+    let exit = doctor(&app, &[]).await;
+    assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""), "{exit:?}");
+    for part in [
+        "configuration",
+        "data folder",
+        "disk",
+        "store",
+        "clock",
+        "WhatsApp at",
+        "its token is good",
+        "is told of receipts",
+    ] {
+        assert!(exit.stdout.contains(part), "{part} in {}", exit.stdout);
+    }
+    assert!(!exit.stdout.contains("WRONG"), "{}", exit.stdout);
+    app.start_again().await;
+    app.one_more().await;
+}
+
+#[tokio::test]
+async fn what_whatsapp_holds_against_a_sender_is_told_with_its_remedy() {
+    let mut app = start().await;
+    app.stop().await;
+    let cases: [(Account, &[&str]); 3] = [
+        (
+            Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() },
+            &[PHONE, "190", "twotick org put acme", "--access-token"],
+        ),
+        (
+            Account { disconnected: vec![PHONE.into()], ..Account::default() },
+            &[PHONE, "DISCONNECTED", "WhatsApp Manager"],
+        ),
+        (
+            Account { unsubscribed: vec![WABA.into()], ..Account::default() },
+            &[PHONE, "no receipt", "subscribed_apps", WABA],
+        ),
+    ];
+    for (account, says) in cases {
+        let is_token = !account.refused_tokens.is_empty();
+        app.sim.set_account(account);
+        let mut wrong = findings(&app, "wrong", 1).await;
+        if is_token {
+            // Nor can it then look at the subscription.
+            assert!(wrong.pop().unwrap().contains("subscription"));
+        }
+        one(&wrong, says);
+    }
+}
+
+#[tokio::test]
+async fn of_a_running_service_it_tells_what_the_service_knows_and_tries_what_is_declared() {
+    let app = start().await;
+    one(&findings(&app, "note", 0).await[..1], &[PHONE, "token was not tried", "stop the service"]);
+    app.admin().post("admin/orgs/acme/pause?sender=106540352242922", &json!({"reason": "by hand"})).await.ok(200);
+    one(&findings(&app, "wrong", 1).await, &[PHONE, "by hand", "twotick org resume acme"]);
+
+    let declared = format!(
+        "[[orgs]]\nid = \"beta\"\n[[orgs.senders]]\nphone_number_id = \"2066\"\nwaba_id = \"1\"\n\
+         access_token = \"{ACCESS_TOKEN}\"\napp_secret = \"{APP_SECRET}\"\nverify_token = \"{VERIFY_TOKEN}\"\n"
+    );
+    let app = Setup::new().toml(&declared).start_empty().await;
+    assert_eq!(findings(&app, "note", 0).await, [""; 0], "all was tried");
+    app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
+    assert!(findings(&app, "wrong", 1).await[0].contains("sender 2066 of beta"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_machine_is_told() {
+    let mut app = start().await;
+    app.stop().await;
+    app.set("whatsapp.base_url", "http://127.0.0.1:1");
+    one(&findings(&app, "wrong", 1).await, &["http://127.0.0.1:1", "cannot be reached"]);
+    fs::set_permissions(app.data(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(findings(&app, "note", 1).await[0].contains("chmod"));
+    app.set("http.listen", "0.0.0.0:8080");
+    assert!(findings(&app, "wrong", 1).await[0].contains("http.allow_plaintext"));
+    app.set("http.listen", "nowhere");
+    let exit = doctor(&app, &[]).await;
+    assert!(exit.code == Some(1) && exit.stdout.contains("http.listen"), "{exit:?}");
+
+    let temp = tempfile::tempdir().unwrap();
+    fs::write(temp.path().join("letter.txt"), "dear").unwrap();
+    let config = temp.path().join("twotick.toml");
+    fs::write(&config, "[whatsapp]\nbase_url = \"http://127.0.0.1:1\"\n").unwrap();
+    let args = ["doctor", "--config", path(&config), "--data", path(temp.path())];
+    let exit = run_with(app.folder(), &args, &[]).await;
+    assert!(exit.code == Some(1) && exit.stdout.contains("not a twotick store"), "{exit:?}");
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2, "nothing was added");
+}
+
+#[tokio::test]
+async fn a_simulated_account_refuses_sends_with_a_token_that_has_expired() {
+    let app = start().await;
+    app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
+    let id = app.acme().accept(&crate::support::text(1)).await;
+    crate::support::eventually("a pause", async || {
+        let org = app.admin().get("admin/orgs/acme").await.ok(200);
+        if org["senders"][0]["state"] == "PAUSED" { Ok(()) } else { Err(org) }
+    })
+    .await;
+    app.sim.set_account(Account::default());
+    app.put_org("acme", &json!({"senders": [{"phoneNumberId": PHONE, "accessToken": "a-new-token"}]})).await;
+    app.acme().until(&id, "READ").await;
+}

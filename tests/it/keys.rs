@@ -1,0 +1,326 @@
+//! Keys: every call against every kind of key, guesses made to wait, last use, and the admin key's exchange.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Api, PHONE, Setup, TestApp, eventually, org, seed, send, text};
+
+/// What a call takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Takes {
+    Nothing,
+    Key(&'static str),
+    Admin,
+}
+use Takes::{Admin, Key, Nothing};
+
+/// Every call: method, path, what it takes, and what it answers to whom it is meant for. `MESSAGE` and `KEY` stand for
+/// ids; the last call takes the organisation that the ones before it need.
+const CALLS: &[(&str, &str, Takes, u16)] = &[
+    ("GET", "/healthz", Nothing, 200),
+    ("GET", "/readyz", Nothing, 200),
+    ("GET", "/api/v1/webhooks/whatsapp/inbound", Nothing, 403),
+    ("POST", "/api/v1/webhooks/whatsapp/inbound", Nothing, 401),
+    ("GET", "/api/v1/webhooks/whatsapp/ORG", Nothing, 403),
+    ("POST", "/api/v1/webhooks/whatsapp/ORG", Nothing, 401),
+    ("POST", "/api/v1/outbound/messages", Key("send"), 422),
+    ("GET", "/api/v1/outbound/messages", Key("read"), 200),
+    ("GET", "/api/v1/outbound/messages/paginated", Key("read"), 200),
+    ("POST", "/api/v1/outbound/messages/retry", Key("send"), 200),
+    ("POST", "/api/v1/outbound/messages/cancel", Key("send"), 200),
+    ("GET", "/api/v1/outbound/messages/MESSAGE", Key("read"), 200),
+    ("GET", "/api/v1/outbound/messages/MESSAGE/attempts", Key("read"), 200),
+    ("GET", "/api/v1/outbound/messages/MESSAGE/timeline", Key("read"), 200),
+    ("GET", "/api/v1/outbound/messages/MESSAGE/explain", Key("read"), 200),
+    ("POST", "/api/v1/outbound/messages/MESSAGE/retry", Key("send"), 409),
+    ("POST", "/api/v1/outbound/messages/MESSAGE/cancel", Key("send"), 409),
+    ("GET", "/api/v1/outbound/stats", Key("read"), 200),
+    ("GET", "/api/v1/inbound/messages", Key("read"), 200),
+    ("GET", "/api/v1/activities", Key("read"), 422),
+    ("GET", "/api/v1/audit", Key("read"), 200),
+    ("GET", "/api/v1/admin/actors", Admin, 200),
+    ("POST", "/api/v1/admin/key/rotate", Admin, 409),
+    ("GET", "/api/v1/admin/orgs", Admin, 200),
+    ("GET", "/api/v1/admin/orgs/ORG", Admin, 200),
+    ("PUT", "/api/v1/admin/orgs/ORG", Admin, 422),
+    ("POST", "/api/v1/admin/orgs/ORG/pause", Admin, 200),
+    ("POST", "/api/v1/admin/orgs/ORG/resume", Admin, 200),
+    ("POST", "/api/v1/admin/orgs/ORG/keys", Admin, 422),
+    ("DELETE", "/api/v1/admin/orgs/ORG/keys/KEY", Admin, 204),
+    ("DELETE", "/api/v1/admin/orgs/ORG", Admin, 204),
+    ("GET", "/no-such-path", Nothing, 404),
+    ("GET", "/api/v1/outbound", Nothing, 404),
+    ("DELETE", "/api/v1/outbound/messages", Nothing, 405),
+    ("PUT", "/api/v1/outbound/messages/MESSAGE", Nothing, 405),
+    ("POST", "/api/v1/admin/orgs", Nothing, 405),
+];
+
+/// The calls of the route table, with `*` for each id.
+fn routes() -> BTreeSet<(String, String)> {
+    let source = include_str!("../../src/http.rs");
+    let rows = source.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", ["));
+    let rows = rows.filter_map(|(method, rest)| Some((method, rest.split_once("]) =>")?.0)));
+    let segment = |word: &str| {
+        let word = word.trim();
+        word.strip_prefix('"').map_or("*".to_owned(), |literal| literal.trim_end_matches('"').to_owned())
+    };
+    rows.map(|(method, words)| {
+        let path: String = words.split(',').map(|word| format!("/{}", segment(word))).collect();
+        (method.to_owned(), path)
+    })
+    .collect()
+}
+
+#[test]
+fn the_matrix_knows_every_route() {
+    let known: BTreeSet<_> = CALLS
+        .iter()
+        .filter(|(.., status)| !matches!(status, 404 | 405))
+        .map(|(method, path, ..)| {
+            let path = path.replace("MESSAGE", "*").replace("ORG", "*").replace("KEY", "*");
+            ((*method).to_owned(), path)
+        })
+        .collect();
+    let routes = routes();
+    assert!(routes.len() > 20, "{routes:?}");
+    assert_eq!(known, routes);
+}
+
+struct Matrix {
+    app: TestApp,
+    message: String,
+    key_id: String,
+    calls: u32,
+}
+
+impl Matrix {
+    /// Calls as `who`. Each call comes from another address, so that none has to wait for its guesses.
+    async fn call(&mut self, who: &Api, method: &str, path: &str, exists: bool) -> Answer {
+        self.calls += 1;
+        let (message, org, key) = match exists {
+            true => (self.message.as_str(), "gamma", self.key_id.as_str()),
+            false => ("018f2b5e-0000-7000-8000-000000000000", "nobody", "ffffffffffffffff"),
+        };
+        let path = path.replace("MESSAGE", message).replace("ORG", org).replace("KEY", key);
+        let [.., a, b] = self.calls.to_be_bytes();
+        let request = who.request(method, &path).header("x-forwarded-for", format!("198.51.{a}.{b}"));
+        send(request.json(&json!({}))).await
+    }
+
+    /// The same, where the answer must not tell whether what the path names exists.
+    async fn refused(&mut self, who: &Api, method: &str, path: &str, wanted: (u16, &str)) {
+        let answer = self.call(who, method, path, true).await;
+        answer.problem(wanted.0, wanted.1);
+        assert_eq!(answer.text, self.call(who, method, path, false).await.text, "{method} {path} leaks");
+    }
+}
+
+#[tokio::test]
+async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
+    let app = Setup::new().set("admin.key", "the-admin-key-of-this-test").start_empty().await;
+    let admin = app.api(Some("the-admin-key-of-this-test"));
+    for (id, number) in [("acme", PHONE), ("beta", "2066"), ("gamma", "3066")] {
+        admin.put(&format!("admin/orgs/{id}"), &org(number, "s")).await.ok(201);
+    }
+    let make = async |org: &str, body: Value| {
+        let made = admin.post(&format!("admin/orgs/{org}/keys"), &body).await.ok(201);
+        (app.api(made["key"].as_str()), made["id"].as_str().unwrap().to_owned())
+    };
+    let (acme, _) = make("acme", json!({"name": "all"})).await;
+    let (second, _) = make("acme", json!({"name": "a second one, for an exchange"})).await;
+    let (beta, _) = make("beta", json!({"name": "all"})).await;
+    let (revoked, revoked_id) = make("acme", json!({"name": "revoked"})).await;
+    assert_eq!(admin.delete(&format!("admin/orgs/acme/keys/{revoked_id}")).await.status, 204);
+    let (_, key_id) = make("gamma", json!({"name": "to be revoked"})).await;
+    let id = acme.accept(&seed("k")).await;
+    acme.until(&id, "SENT").await;
+    let soon = acme.clock().await.after(Duration::from_millis(1500)).to_string();
+    let (expired, _) = make("acme", json!({"name": "expired", "expiresAt": soon})).await;
+    let mut without = Vec::new();
+    for (lacks, has) in [("send", ["read", "manage"]), ("read", ["send", "manage"])] {
+        without.push((lacks, make("acme", json!({"name": lacks, "scopes": has})).await.0));
+    }
+    let (none, wrong) = (app.api(None), app.api(Some("tt_0000")));
+    eventually("the key's end", async || {
+        let answer = expired.get("outbound/stats").await;
+        if answer.status == 401 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let mut matrix = Matrix { app, message: id, key_id, calls: 0 };
+    let unauthorized = (401, "UNAUTHORIZED");
+
+    for &(method, path, takes, status) in CALLS {
+        let place = format!("{method} {path}");
+        if takes == Nothing {
+            for who in [&none, &wrong, &expired, &acme, &admin] {
+                let answer = matrix.call(who, method, path, true).await;
+                assert_eq!(answer.status, status, "{place}");
+                assert_eq!(answer.text, matrix.call(who, method, path, false).await.text, "{place} leaks");
+            }
+            continue;
+        }
+        for who in [&none, &wrong, &expired, &revoked] {
+            matrix.refused(who, method, path, unauthorized).await;
+        }
+        match takes {
+            Nothing => {}
+            Key(scope) => {
+                for (_, lacking) in without.iter().filter(|(lacks, _)| *lacks == scope) {
+                    matrix.refused(lacking, method, path, (403, "FORBIDDEN")).await;
+                }
+                for other in ["beta", "nobody"] {
+                    matrix.refused(&acme.for_org(other), method, path, (403, "FORBIDDEN")).await;
+                }
+                matrix.refused(&admin, method, path, (400, "ORG_REQUIRED")).await;
+                matrix.refused(&admin.for_org("nobody"), method, path, (404, "NOT_FOUND")).await;
+                // Another organisation sees its own, which is nothing; what is ours does not exist for it.
+                let theirs = matrix.call(&beta, method, path, true).await;
+                let missing = matrix.call(&beta, method, path, false).await;
+                assert_eq!(theirs.text, missing.text, "{place}");
+                assert_eq!(theirs.status, if path.contains("MESSAGE") { 404 } else { status }, "{place}");
+                for who in [&acme, &second, &acme.for_org("acme"), &admin.for_org("acme")] {
+                    assert_eq!(matrix.call(who, method, path, true).await.status, status, "{place}");
+                }
+            }
+            Admin => {
+                for who in [&acme, &beta, &acme.for_org("acme")] {
+                    matrix.refused(who, method, path, (403, "FORBIDDEN")).await;
+                }
+                let answer = matrix.call(&admin, method, path, true).await;
+                assert_eq!(answer.status, status, "{place}: {answer:?}");
+                // It may name an organisation; here that means nothing.
+                if method == "GET" {
+                    assert_eq!(matrix.call(&admin.for_org("beta"), method, path, true).await.status, status, "{place}");
+                }
+            }
+        }
+    }
+    assert_eq!(matrix.app.sim.messages().len(), 1, "none of it sent anything");
+}
+
+/// A call with a key from an address, as a proxy on this machine reports it.
+async fn from(app: &TestApp, key: &str, address: &str) -> Answer {
+    send(app.api(Some(key)).request("GET", "outbound/stats").header("x-forwarded-for", address)).await
+}
+
+#[tokio::test]
+async fn whoever_guesses_keys_is_made_to_wait_and_shuts_no_neighbour_out() {
+    let app = TestApp::start().await;
+    let (ours, other) = (app.acme().key(), app.key_of("acme", &json!({"name": "other"})).await);
+    let place = "198.51.100.7";
+    assert_eq!(from(&app, ours, place).await.status, 200);
+    let refused = eventually("a wait", async || {
+        let answer = from(&app, "tt_guess", place).await;
+        if answer.status == 429 { Ok(answer) } else { Err(answer) }
+    })
+    .await;
+    refused.problem(429, "TOO_MANY_TRIES");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    assert_eq!(from(&app, other.key(), place).await.status, 429, "a key that is right, but new from there, is a guess");
+    assert_eq!(from(&app, ours, place).await.status, 200, "a key that opened from there goes on opening");
+    assert_eq!(from(&app, other.key(), "198.51.100.8").await.status, 200, "elsewhere all is as before");
+    let log = app.log();
+    assert!(log.contains(place) && !log.contains("tt_guess"), "{log}");
+}
+
+#[tokio::test]
+async fn a_forwarded_address_from_a_stranger_is_not_believed() {
+    let app = Setup::new().set("http.trusted_proxies", toml::Value::Array(vec![])).start().await;
+    let mut last = 0;
+    for n in 0..60 {
+        last = from(&app, "tt_guess", &format!("198.51.100.{n}")).await.status;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(app.acme().get("outbound/stats").await.status, 429, "it never opened from here");
+    assert_eq!(app.admin().get("admin/orgs").await.status, 200, "the admin key did");
+}
+
+#[tokio::test]
+async fn refusals_of_a_known_key_are_on_the_trail_once_a_minute() {
+    let app = TestApp::start().await;
+    let reads = app.key_of("acme", &json!({"name": "reader", "scopes": ["read"]})).await;
+    for _ in 0..5 {
+        reads.send_message(&text(1)).await.problem(403, "FORBIDDEN");
+    }
+    let denied = eventually("an entry", async || {
+        let page = app.acme().get("audit?action=DENIED").await.ok(200);
+        let items = page["items"].as_array().unwrap().clone();
+        if items.is_empty() { Err(page) } else { Ok(items) }
+    })
+    .await;
+    assert_eq!(denied.len(), 1, "{denied:?}");
+    assert_eq!(
+        (&denied[0]["entityType"], &denied[0]["actor"], &denied[0]["details"]),
+        (&json!("API_KEY"), &json!("api-key:reader"), &json!({"reason": "SCOPE"}))
+    );
+}
+
+#[tokio::test]
+async fn a_keys_last_use_is_shown_and_outlives_a_stop() {
+    let mut app = TestApp::start().await;
+    let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "idle"})).await.ok(201);
+    assert_eq!(made["lastUsedAt"], Value::Null);
+    app.acme().stats().await;
+    let keys = async |app: &TestApp| app.admin().get("admin/orgs/acme").await.ok(200)["keys"].clone();
+    let before = keys(&app).await;
+    assert!(before[0]["lastUsedAt"].is_string(), "{before}");
+    assert_eq!(before[1]["lastUsedAt"], Value::Null, "{before}");
+    assert_eq!(app.stop().await.code, Some(0));
+    let mode = fs::metadata(app.data().join("keys.used")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    app.start_again().await;
+    assert_eq!(keys(&app).await, before);
+}
+
+#[tokio::test]
+async fn an_exchanged_admin_key_ends_at_once_or_after_its_grace() {
+    let mut app = Setup::new().start_empty().await;
+    let first = app.admin();
+    let made = first.post("admin/key/rotate", &json!({})).await.ok(200);
+    assert_eq!(made["previousValidUntil"], Value::Null);
+    first.get("admin/orgs").await.problem(401, "UNAUTHORIZED");
+    let second = app.admin();
+    assert_eq!(second.key(), made["key"].as_str().unwrap(), "the file has the new one");
+    let mode = fs::metadata(app.data().join("admin.key")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+
+    let made = second.post("admin/key/rotate", &json!({"graceSeconds": 3600})).await.ok(200);
+    assert!(made["previousValidUntil"].is_string());
+    assert_eq!((second.get("admin/orgs").await.status, app.admin().get("admin/orgs").await.status), (200, 200));
+    first.get("admin/orgs").await.problem(401, "UNAUTHORIZED");
+    let log = app.log();
+    assert!(!log.contains(second.key()) && !log.contains(app.admin().key()), "{log}");
+    app.stop().await;
+    app.start_again().await;
+    assert_eq!(app.admin().get("admin/orgs").await.status, 200);
+    second.get("admin/orgs").await.problem(401, "UNAUTHORIZED");
+
+    let third = app.admin();
+    let made = third.post("admin/key/rotate", &json!({"graceSeconds": 1})).await.ok(200);
+    eventually("the end of the grace", async || {
+        let answer = third.get("admin/orgs").await;
+        if answer.status == 401 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let fourth = app.api(made["key"].as_str());
+    for wrong in [json!({"graceSeconds": -1}), json!({"graceSeconds": "1h"}), json!({"grace": 1})] {
+        fourth.post("admin/key/rotate", &wrong).await.problem(422, "INVALID");
+    }
+    assert_eq!(fourth.get("admin/orgs").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_admin_key_from_the_configuration_is_not_ours_to_exchange() {
+    let app = Setup::new().set("admin.key", "a-key-from-the-configuration").start_empty().await;
+    let admin = app.api(Some("a-key-from-the-configuration"));
+    let answer = admin.post("admin/key/rotate", &json!({})).await;
+    let problem = answer.problem(409, "ADMIN_KEY_CONFIGURED");
+    assert!(problem["detail"].as_str().unwrap().contains("configuration"), "{problem}");
+    assert_eq!(admin.get("admin/orgs").await.status, 200);
+    assert!(!app.data().join("admin.key").exists());
+}
