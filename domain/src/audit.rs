@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::consent::{Choice, Covers, Refusal};
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::receipt::Receipt;
 use crate::state::Failure;
@@ -34,6 +35,8 @@ pub enum Subject {
     Sender(PhoneNumberId),
     /// A message that a recipient wrote.
     Inbound(MessageId),
+    /// What is known of a recipient's consent, by its id: the trail outlives the recipient's number.
+    Consent(MessageId),
 }
 
 /// Who caused something.
@@ -135,6 +138,15 @@ pub enum Fact {
         /// Meta's word for the kind of message.
         kind: String,
     },
+    /// A recipient's consent was granted or revoked. The statement of the same number has its source and proof.
+    Consent {
+        /// What the recipient said.
+        choice: Choice,
+        /// About which messages.
+        covers: Covers,
+    },
+    /// A message, or a request to send one, was refused for want of consent.
+    Blocked(Refusal),
 }
 
 /// What a receipt changed.
@@ -161,11 +173,13 @@ pub enum Action {
     Updated,
     /// A message ended as FAILED.
     Failed,
+    /// A message, or a request to send one, was refused for want of consent.
+    BlockedByPolicy,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 4] = [Self::Created, Self::Sent, Self::Updated, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Created, Self::Sent, Self::Updated, Self::Failed, Self::BlockedByPolicy];
 
     /// The action as clients write it.
     pub const fn as_str(self) -> &'static str {
@@ -174,6 +188,7 @@ impl Action {
             Self::Sent => "SENT",
             Self::Updated => "UPDATED",
             Self::Failed => "FAILED",
+            Self::BlockedByPolicy => Refusal::CODE,
         }
     }
 
@@ -190,6 +205,7 @@ impl Fact {
             Self::Created | Self::KeyCreated | Self::Received { .. } => Action::Created,
             Self::Accepted { .. } => Action::Sent,
             Self::Failed { .. } => Action::Failed,
+            Self::Blocked(_) => Action::BlockedByPolicy,
             Self::RetryScheduled { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Resending { .. }
@@ -201,7 +217,8 @@ impl Fact {
             | Self::OrgDeleted
             | Self::Postponed { .. }
             | Self::Paused { .. }
-            | Self::Resumed => Action::Updated,
+            | Self::Resumed
+            | Self::Consent { .. } => Action::Updated,
         }
     }
 
@@ -225,6 +242,9 @@ impl Fact {
             Self::Paused { .. } => "SENDING_PAUSED",
             Self::Resumed => "SENDING_RESUMED",
             Self::Received { .. } => "MESSAGE_RECEIVED",
+            Self::Consent { choice: Choice::Granted, .. } => "CONSENT_GRANTED",
+            Self::Consent { choice: Choice::Revoked, .. } => "CONSENT_REVOKED",
+            Self::Blocked(_) => "MESSAGE_BLOCKED_BY_POLICY",
         }
     }
 }
