@@ -79,6 +79,8 @@ pub enum Source {
     },
     /// The recipient used WhatsApp's own switch for marketing messages.
     Preference {
+        /// Meta's time of it, even if it lies ahead.
+        told_at: Timestamp,
         /// Meta's text.
         detail: Option<String>,
     },
@@ -167,7 +169,7 @@ pub struct Consent {
     pub transactional: Option<Standing>,
     /// What holds for marketing.
     pub marketing: Option<Standing>,
-    /// The last word of WhatsApp's own switch: the same again is a repeat.
+    /// The last word of WhatsApp's own switch, by Meta's time: it has no id to tell a repeat by.
     preference: Option<(Timestamp, Choice)>,
     /// The days since the epoch on which a stop and a start were last confirmed.
     confirmed: [Option<u64>; 2],
@@ -194,8 +196,13 @@ impl Consent {
         let Statement { choice, covers, at, .. } = *statement;
         let mut next = self.clone();
         match statement.source {
-            Source::Preference { .. } if self.preference == Some((at, choice)) => return None,
-            Source::Preference { .. } => next.preference = Some((at, choice)),
+            Source::Preference { told_at, .. } => {
+                let is_old = |(last, said): (Timestamp, Choice)| told_at < last || (told_at, choice) == (last, said);
+                if self.preference.is_some_and(is_old) {
+                    return None;
+                }
+                next.preference = Some((told_at, choice));
+            }
             Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } => {}
         }
         let concerned = match covers {

@@ -181,7 +181,7 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
             (name.as_deref(), evidence.unwrap_or(Value::Null))
         }
         Source::Word { inbound } => (None, json!({"inboundMessageId": inbound.to_string()})),
-        Source::Preference { detail } => (None, json!({"detail": detail})),
+        Source::Preference { detail, .. } => (None, json!({"detail": detail})),
         Source::OptOut { attempt } => {
             (None, json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
         }
@@ -215,13 +215,13 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
         "entityId": id,
         "action": entry.fact.action().as_str(),
         "actor": actor(&entry.by),
-        "details": details(&entry.fact),
+        "details": details(entry),
     })
 }
 
 /// A step on a timeline. On a dossier's, it names its message.
 pub(crate) fn activity(entry: &Entry) -> Value {
-    let mut details = details(&entry.fact);
+    let mut details = details(entry);
     let named = match &entry.subject {
         Subject::Message(id) => Some(("messageId", id)),
         Subject::Inbound(id) => Some(("inboundMessageId", id)),
@@ -243,7 +243,8 @@ fn actor(by: &By) -> String {
     }
 }
 
-fn details(fact: &Fact) -> Value {
+fn details(entry: &Entry) -> Value {
+    let fact = &entry.fact;
     match fact {
         Fact::Created => json!({"status": "QUEUED"}),
         Fact::Accepted { attempt, provider_id } => {
@@ -271,7 +272,9 @@ fn details(fact: &Fact) -> Value {
         Fact::Resumed => json!({}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
+        // A request that was refused has no message to end.
         Fact::Blocked(refusal) => json!({
+            "status": matches!(entry.subject, Subject::Message(_)).then_some("FAILED"),
             "errorCode": Refusal::CODE, "errorMessage": refusal.to_string(), "category": refusal.category.as_str(),
             "consentRecord": refusal.revoked.map(|standing| standing.record.to_string()),
         }),

@@ -14,6 +14,7 @@ mod bad_input;
 mod chaos;
 mod classes;
 mod commands;
+mod consent;
 mod crashes;
 mod inbound;
 mod life;

@@ -178,7 +178,7 @@ impl State {
             at: at.min(draft.at),
             recorded_at: draft.at,
             by: draft.by.clone(),
-            source: Source::Preference { detail },
+            source: Source::Preference { told_at: at, detail },
         };
         for name in names {
             self.say(draft, &name, &statement, None)?;

@@ -22,8 +22,9 @@ fn word() -> Source {
     Source::Word { inbound: NOBODY }
 }
 
-fn preference() -> Source {
-    Source::Preference { detail: None }
+/// Of WhatsApp's own switch, so many milliseconds after [`NOW`].
+fn preference(millis: u64) -> Source {
+    Source::Preference { told_at: Timestamp::from_millis(NOW.as_millis() + millis), detail: None }
 }
 
 fn opt_out() -> Source {
@@ -93,11 +94,11 @@ fn of_two_statements_the_later_second_counts_and_within_one_the_later_to_come() 
     let table = [
         // first, then: what holds
         ((Granted, 5_000, word()), (Revoked, 4_000, word()), Granted),
-        ((Granted, 5_000, api()), (Revoked, 4_000, preference()), Granted),
+        ((Granted, 5_000, api()), (Revoked, 4_000, preference(4_000)), Granted),
         ((Granted, 5_000, api()), (Revoked, 4_999, opt_out()), Granted),
         ((Granted, 5_700, api()), (Revoked, 5_000, word()), Revoked),
         ((Revoked, 5_000, word()), (Granted, 5_000, word()), Granted),
-        ((Revoked, 5_000, word()), (Granted, 6_000, preference()), Granted),
+        ((Revoked, 5_000, word()), (Granted, 6_000, preference(6_000)), Granted),
         // A client speaks of the present, whatever the clocks say.
         ((Revoked, 5_000, word()), (Granted, 1_000, api()), Granted),
     ];
@@ -116,10 +117,10 @@ fn a_stop_that_is_late_for_one_category_still_holds_for_the_other() {
 
 #[test]
 fn a_preference_that_comes_again_tells_nothing_even_within_its_second() {
-    let stop = said(Revoked, Covers::Marketing, 0, preference());
+    let stop = said(Revoked, Covers::Marketing, 0, preference(0));
     let known = after(&[stop.clone(), said(Granted, Covers::Marketing, 700, api())]);
     assert_eq!(known.after(&stop, 3), None);
-    let resume = said(Granted, Covers::Marketing, 1_000, preference());
+    let resume = said(Granted, Covers::Marketing, 1_000, preference(1_000));
     assert_eq!(after(&[stop.clone(), resume]).after(&stop, 3), None);
 }
 
@@ -137,7 +138,7 @@ prop_compose! {
     fn from_meta()(choice in any::<bool>(), covers in 0..3usize, secs in 0..6u64, source in 0..3usize) -> Statement {
         let choice = if choice { Granted } else { Revoked };
         let covers = [Covers::Transactional, Covers::Marketing, Covers::Both][covers];
-        said(choice, covers, secs * 1000, [word(), preference(), opt_out()][source].clone())
+        said(choice, covers, secs * 1000, [word(), preference(secs * 1000), opt_out()][source].clone())
     }
 }
 
