@@ -144,10 +144,8 @@ impl Outbox {
         by: By,
     ) -> Result<Consent, Unavailable> {
         let _permit = self.permit()?;
-        self.ask(org, |reply| {
-            OrgMsg::Consent(Box::new(ConsentRequest { name, choice, covers, source, by, reply }))
-        })
-        .await
+        self.ask(org, |reply| OrgMsg::Consent(Box::new(ConsentRequest { name, choice, covers, source, by, reply })))
+            .await
     }
 
     /// Records what a webhook tells one organisation; returns once it is durable.
@@ -160,7 +158,7 @@ impl Outbox {
     pub async fn put_org(&self, id: OrgId, change: OrgChange, by: By) -> Result<Arc<Org>, ChangeError> {
         let _permit = self.permit()?;
         let (reply, answer) = oneshot::channel();
-        self.root.send(RootMsg::Put { id, request: ChangeRequest { change, by, reply } });
+        self.root.send(RootMsg::Put { id, request: Box::new(ChangeRequest { change, by, reply }) });
         answer.await.unwrap_or(Err(ChangeError::Unavailable))
     }
 

@@ -219,7 +219,7 @@ impl State {
     /// The step that ends a message in place of an attempt, if its recipient's consent does not let it go.
     fn barred(&self, draft: &Draft, message: &Message, before: &MessageState) -> Result<Option<Move>, StoreError> {
         let Some((refusal, _)) = self.refusal(&message.to, message.category)? else { return Ok(None) };
-        let decision = decide(message, before, &Event::Barred(refusal), &self.ctx.settings.policy, draft.at, 0.0);
+        let decision = decide(message, before, &Event::Barred(refusal), &self.ctx.settings().policy, draft.at, 0.0);
         Ok(match decision {
             Decision::Move(step) => Some(*step),
             Decision::Ignore(_) => None,

@@ -121,6 +121,7 @@ impl State {
             | OrgMsg::Webhook(_)
             | OrgMsg::Manual(_)
             | OrgMsg::Change(_)
+            | OrgMsg::Consent(_)
             | OrgMsg::Template(_)
             | OrgMsg::Explain { .. } => true,
             OrgMsg::Message(_)

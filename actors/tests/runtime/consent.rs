@@ -67,9 +67,9 @@ impl World {
     fn blocked(&self, org: &OrgId) -> Vec<(Subject, Refusal)> {
         let filter = AuditFilter { action: Some(Action::BlockedByPolicy), ..AuditFilter::default() };
         let page = self.store.audit(self.org_no(org), &filter, None, 100).unwrap();
-        let refusal = |fact| match fact {
-            Fact::Blocked(refusal) => refusal,
-            other => panic!("{other:?}"),
+        let refusal = |fact| {
+            let Fact::Blocked(refusal) = fact else { panic!("{fact:?}") };
+            refusal
         };
         page.items.into_iter().map(|(_, entry)| (entry.subject, refusal(entry.fact))).collect()
     }
