@@ -10,8 +10,8 @@ const WORDS_MAX: usize = 50;
 const WORD_CHARS_MAX: usize = 50;
 const REPLY_CHARS_MAX: usize = 1000;
 
-/// The words by default. None of them is a word that also begins an everyday request, such as "cancel" or "end": a stop
-/// word holds for all messages.
+/// The words by default. A stop word holds for all messages, and a start word is taken for consent: so none of them is an
+/// everyday answer to something else, such as "cancel", "end" or "sign up".
 #[rustfmt::skip]
 const STOP: &[&str] = &[
     // English
@@ -26,10 +26,8 @@ const STOP: &[&str] = &[
 ];
 #[rustfmt::skip]
 const START: &[&str] = &[
-    "start", "unstop", "subscribe", "opt in", "optin", "opt-in",
-    "anmelden", "abonnieren", "s'abonner", "abonner", "alta", "darme de alta", "suscribir", "inscrever", "assinar",
-    "iscrivimi", "aanmelden", "zapisz mnie",
-    "abone ol", "старт", "подписаться", "підписатися", "ابدأ", "اشترك", "הצטרף", "शुरू", "mulai",
+    "start", "unstop", "subscribe", "opt in", "optin", "opt-in", "abonnieren", "s'abonner", "darme de alta",
+    "suscribirme", "abone ol", "старт", "подписаться", "підписатися", "ابدأ", "اشترك", "शुरू", "mulai",
 ];
 
 /// A list of words.
