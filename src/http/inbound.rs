@@ -10,6 +10,8 @@ use super::request::Request;
 use super::{Answer, App, views};
 
 const PAGE_MAX: usize = 200;
+/// Meta's ids of users are shorter.
+const USER_ID_MAX: usize = 200;
 
 /// What [`author`] understands.
 pub(super) const AUTHOR: &str =
@@ -29,7 +31,9 @@ pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer
 
 /// A '+' in a query means a blank: a number may come with either.
 pub(super) fn author(text: &str) -> Option<String> {
-    let is_user_id = |id: &&str| id.contains('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+    let is_user_id = |id: &&str| {
+        id.len() <= USER_ID_MAX && id.contains('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+    };
     match text.replace(' ', "+").parse::<Recipient>() {
         Ok(number) => Some(number.as_str().to_owned()),
         Err(_) => Some(text).filter(is_user_id).map(str::to_owned),

@@ -116,6 +116,8 @@ async fn every_wrong_field_is_named_and_every_key_needs_its_scope() {
     assert_eq!(app.acme().put(&path(1), &json!({})).await.fields(), ["status"]);
     let long = json!({"status": "GRANTED", "evidence": "x".repeat(2000)});
     assert_eq!(app.acme().put(&path(1), &long).await.fields(), ["evidence"]);
+    let nobody = format!("consents/US.{}", "1".repeat(300));
+    assert_eq!(app.acme().put(&nobody, &json!({"status": "GRANTED"})).await.fields(), ["recipient"]);
     assert_eq!(app.acme().get("consents/me").await.fields(), ["recipient"]);
     assert_eq!(app.acme().get("consents?cursor=x").await.fields(), ["cursor"]);
     assert_eq!(app.acme().get(&format!("{}?cursor=x", path(1))).await.fields(), ["cursor"]);
@@ -265,6 +267,9 @@ async fn an_organisation_has_its_own_words_and_confirms_them_once_a_day() {
     assert_eq!((&reply["payloadJson"]["text"]["body"], &reply["from"]), (&json!("Erledigt."), &json!(PHONE)));
     assert!(reply["idempotencyKey"].as_str().unwrap().starts_with("consent-reply:REVOKED:"));
     assert_eq!(app.sim.messages().len(), 1);
+    let created =
+        app.acme().get(&format!("audit?entityId={}&action=CREATED", reply["id"].as_str().unwrap())).await.ok(200);
+    assert_eq!(created["items"][0]["actor"], "system");
     let mine = with(text(1), &json!({"category": "CONFIRMATION"}));
     assert_eq!(app.acme().send_message(&mine).await.fields(), ["category"], "not for clients");
     let both = with(org(PHONE, APP_SECRET), &json!({"startWords": ["SCHLUSS"]}));

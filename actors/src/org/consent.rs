@@ -165,7 +165,10 @@ impl State {
             ..request.into_message(id, inbound.sender.clone(), inbound.sender_no, draft.at)
         };
         let state = self.first_state(&message, draft.at);
+        // Nobody asked for it but twotick itself.
+        let by = std::mem::replace(&mut draft.by, By::System);
         self.ledger.accept(draft, &Arc::new(message), state, &fingerprint)?;
+        draft.by = by;
         Ok(())
     }
 
