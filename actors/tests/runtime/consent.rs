@@ -1,9 +1,10 @@
 //! Consent: what is recorded of it, what it holds back, and who wins when a revocation meets a send.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use actors::{AcceptError, Manual, ManualError, News};
+use actors::{AcceptError, Clock, Manual, ManualError, News, Outbox};
 use domain::audit::{Action, By, Fact, Subject};
 use domain::consent::{Choice, Consent, Covers, Preference, Refusal, Source};
 use domain::message::Category;
@@ -11,11 +12,14 @@ use domain::org::PutOrg;
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status, Timestamp};
 use serde_json::{Value, json};
+use store::backend::{Backend, Order, Visit, Write};
 use store::search::{AuditFilter, MessageFilter};
+use store::{Committer, MemoryBackend, Store, StoreError};
+use tokio::time::Instant;
 use whatsapp::classify::Origin;
 
-use crate::provider::{Say, error, wamid};
-use crate::support::{HOUR, MINUTE, SECOND, World, attempt, pass, receipt, sender};
+use crate::provider::{Say, Script, error, wamid};
+use crate::support::{HOUR, MINUTE, SECOND, START, World, attempt, eventually, pass, receipt, sender, settings};
 use Choice::{Granted, Revoked};
 
 const ADA: &str = "+4915112345678";
@@ -354,18 +358,81 @@ async fn with_consent_off_nothing_is_asked_but_all_is_recorded() {
     assert!(matches!(world.try_post(&acme, json!({"to": "+4915100000000"})).await, Err(AcceptError::Blocked(_))));
 }
 
-#[tokio::test(start_paused = true)]
+/// A store whose disk is slow as long as its gate is shut.
+#[derive(Clone, Default)]
+struct Gated {
+    inner: MemoryBackend,
+    is_shut: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Gated {
+    fn shut(&self, is_shut: bool) {
+        *self.is_shut.0.lock().unwrap() = is_shut;
+        self.is_shut.1.notify_all();
+    }
+}
+
+/// Opens the gate when it goes.
+struct Opens<'a>(&'a Gated);
+
+impl Drop for Opens<'_> {
+    fn drop(&mut self) {
+        self.0.shut(false);
+    }
+}
+
+impl Backend for Gated {
+    fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        drop(self.is_shut.1.wait_while(self.is_shut.0.lock().unwrap(), |is_shut| *is_shut).unwrap());
+        self.inner.apply(writes)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn scan(&self, range: Range<&[u8]>, order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(range, order, visit)
+    }
+
+    fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.inner.size_on_disk()
+    }
+}
+
+// In real time: the commits have a thread of their own.
+#[tokio::test]
 async fn what_is_on_its_way_to_the_disk_counts_already() {
-    let world = Arc::new(World::new().await);
-    let acme = world.acme().await;
-    // None of these waits for another to be durable.
-    let (_, refused, _, accepted) = tokio::join!(
-        world.told(&acme, ADA, Revoked, Covers::Both),
+    let disk = Gated::default();
+    let store = Store::new(Arc::new(disk.clone()));
+    let committer = Committer::start(&store).unwrap();
+    let began = Instant::now();
+    let provider = Arc::new(Script::new(store.clone(), began));
+    let clock = Clock::following_tokio(START);
+    let outbox = Outbox::start(settings(), store.clone(), committer.clone(), provider.clone(), clock).await.unwrap();
+    let world = World { began, settings: settings(), backend: disk.inner.clone(), store, committer, provider, outbox };
+    let acme = world.acme_with(json!({"stopReply": "Bye."})).await;
+    let before = world.counter(&acme, "auditEntries");
+    let is_durable = || (world.store.head(world.org_no(&acme)).unwrap().last_seq == before).then_some(());
+    eventually("the organisation", 10 * SECOND, is_durable).await;
+    disk.shut(true);
+    let hear = |name| world.hear_text(&acme, name, "STOP");
+    let ((), (), refused, _, accepted, ()) = tokio::join!(
+        hear("wamid.1"),
+        hear("wamid.2"),
         world.try_post(&acme, json!({})),
         world.told(&acme, ADA, Granted, Covers::Both),
         world.try_post(&acme, marketing()),
+        async {
+            // Opened even if what is awaited does not come.
+            let _gate = Opens(&disk);
+            let decided = || (world.counter(&acme, "auditEntries") >= before + 8).then_some(());
+            eventually("all decided while nothing is durable", 10 * SECOND, decided).await;
+            assert_eq!(world.store.head(world.org_no(&acme)).unwrap().last_seq, before);
+        },
     );
-    assert!(matches!(refused, Err(AcceptError::Blocked(_))));
+    assert!(matches!(refused, Err(AcceptError::Blocked(_))), "{refused:?}");
     accepted.unwrap();
-    assert_eq!(world.history(&acme, ADA), 2);
+    assert_eq!(world.known(&acme, ADA), [Some(Granted), Some(Granted)]);
+    assert_eq!(world.replies(&acme).len(), 1, "nor is a stop confirmed twice");
 }
