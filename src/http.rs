@@ -2,6 +2,7 @@
 
 mod auth;
 mod bulk;
+mod consents;
 mod inbound;
 mod key_log;
 pub(crate) mod keys;
@@ -101,7 +102,7 @@ fn is_webhook(path: &str) -> bool {
 
 /// The route table.
 async fn route(app: &App, request: &Request) -> Answer {
-    use KeyScope::{Read, Send};
+    use KeyScope::{Manage, Read, Send};
     let org = |scope| auth::org(app, request, scope);
     let admin = || auth::admin(app, request);
     let segments = request.segments();
@@ -128,6 +129,9 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("POST", ["api", "v1", "outbound", "messages", id, "cancel"]) => messages::cancel(app, org(Send)?, id).await,
         ("GET", ["api", "v1", "outbound", "stats"]) => messages::stats(app, org(Read)?),
         ("GET", ["api", "v1", "inbound", "messages"]) => inbound::list(app, request, org(Read)?).await,
+        ("GET", ["api", "v1", "consents"]) => consents::list(app, request, org(Read)?).await,
+        ("GET", ["api", "v1", "consents", name]) => consents::get(app, request, org(Read)?, name).await,
+        ("PUT", ["api", "v1", "consents", name]) => consents::put(app, request, org(Manage)?, name).await,
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
@@ -182,8 +186,9 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]
             | ["outbound", "stats"]
             | ["inbound", "messages"]
-            | ["activities" | "audit"]
+            | ["activities" | "audit" | "consents"]
             | ["admin", "actors" | "orgs"] => Some("GET"),
+            ["consents", _] => Some("GET, PUT"),
             ["admin", "orgs", _] => Some("DELETE, GET, PUT"),
             ["admin", "orgs", _, "keys", _] => Some("DELETE"),
             _ => None,

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use domain::consent;
 use domain::org::Org;
 use domain::state::{Phase, Status};
 use domain::{Message, State, Timestamp, Wait};
@@ -80,13 +81,13 @@ impl Explanation {
                 earliest_at: None,
             });
         };
-        let window = facts.window(store)?;
+        let (consent, window) = (facts.consent(store)?, facts.window(store)?);
         let objections: [(&'static str, Objection); 12] = [
             ("enabled", facts.enabled()),
             ("org", facts.org_paused()),
             ("sender", facts.sender()),
             ("template", facts.template(due)),
-            ("consent", None),
+            ("consent", consent),
             ("window", window),
             (
                 "schedule",
@@ -157,6 +158,12 @@ impl Facts<'_> {
         let waiting = self.waits(due, &[Wait::Template], "its template is paused by Meta");
         let shut = self.held.template_until;
         waiting.or_else(|| shut.map(|at| (GateState::Waiting, "its template is paused by Meta".into(), Some(at))))
+    }
+
+    fn consent(&self, store: &Store) -> Result<Objection, StoreError> {
+        let known = store.consent(self.org.no, self.message.to.as_str())?;
+        let refused = consent::check(self.org.consent, self.message.category, known.as_ref()).err();
+        Ok(refused.map(|refusal| (GateState::Closed, format!("{refusal}; it will fail"), None)))
     }
 
     fn window(&self, store: &Store) -> Result<Objection, StoreError> {

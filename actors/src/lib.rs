@@ -44,7 +44,7 @@ pub use org::accept::{AcceptError, Accepted};
 pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};
 pub use org::templates::TemplateStatus;
-pub use org::{OrgChange, Snapshot};
+pub use org::{News, OrgChange, Snapshot};
 pub use outbox::{Outbox, StartError, Unreachable};
 pub use panics::note_panic;
 pub use settings::{Limits, Settings};

@@ -5,6 +5,7 @@
 pub(crate) mod accept;
 pub(crate) mod change;
 mod children;
+pub(crate) mod consent;
 mod desk;
 mod expiry;
 mod inbound;
@@ -42,11 +43,13 @@ use accept::{Accept, Pending};
 use change::ChangeRequest;
 pub use change::OrgChange;
 use children::Child;
+use consent::{ConsentRequest, Fresh};
 use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
 use manual::ManualRequest;
 use receipts::Lot;
+pub use receipts::News;
 pub(crate) use receipts::Webhook;
 use templates::TemplateStatus;
 
@@ -62,6 +65,8 @@ pub(crate) enum OrgMsg {
     Change(Box<ChangeRequest>),
     /// One of its keys was refused.
     Denied { key: ApiKey, denial: Denial },
+    /// What a client tells of a recipient's consent.
+    Consent(Box<ConsentRequest>),
     /// Meta's word on a template.
     Template(TemplateStatus),
     /// What holds a message at its sender: its ProviderActor answers.
@@ -134,6 +139,7 @@ pub(crate) struct State {
     pending: HashMap<String, Pending>,
     lot: Lot,
     arrivals: Arrivals,
+    fresh: Fresh,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
@@ -174,6 +180,7 @@ impl Actor for OrgActor {
             pending: HashMap::new(),
             lot,
             arrivals: Arrivals::default(),
+            fresh: Fresh::default(),
             providers: HashMap::new(),
             message_crashes: HashMap::new(),
             audit,
@@ -222,6 +229,7 @@ impl OrgMsg {
             Self::Webhook(_) => "recording receipts",
             Self::Manual(_) => "following a person's wish",
             Self::Change(_) => "changing the organisation",
+            Self::Consent(_) => "recording a consent",
             Self::Message(ToOrg::Propose(_)) => "recording a step",
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
             Self::Provider(_) => "following a sender",
@@ -291,6 +299,7 @@ impl State {
             OrgMsg::Webhook(webhook) => self.webhook(webhook)?,
             OrgMsg::Manual(request) => self.manual(request)?,
             OrgMsg::Change(request) => self.change(*request)?,
+            OrgMsg::Consent(request) => self.consent(*request)?,
             OrgMsg::Message(ToOrg::Propose(proposal)) => self.propose(*proposal)?,
             OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => self.idle(id, incarnation, version).await?,
             OrgMsg::Denied { key, denial } => self.denied(&key, denial)?,
@@ -360,6 +369,7 @@ impl State {
         let due = if matches!(after, After::Changed) { self.follow(&changed) } else { Vec::new() };
         self.ledger.landed(&changed, &named);
         self.arrivals.landed(seq);
+        self.fresh.landed(seq);
         self.tell_audit(seq);
         match after {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,

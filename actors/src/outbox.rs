@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::audit::{By, Denial};
+use domain::consent::{Choice, Consent, Covers, Source};
 use domain::intake::NewMessage;
 use domain::org::Org;
-use domain::receipt::Receipt;
-use domain::{Inbound, MessageId, OrgId};
+use domain::{MessageId, OrgId};
 use ractor::Actor;
 use store::{Committer, Store, StoreError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -22,9 +22,10 @@ use crate::explain::{Explanation, Facts};
 use crate::figures::{Figures, RootFigures};
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
+use crate::org::consent::ConsentRequest;
 use crate::org::manual::{Manual, ManualError, ManualRequest};
 use crate::org::templates::TemplateStatus;
-use crate::org::{OrgChange, OrgMsg, Snapshot, Webhook};
+use crate::org::{News, OrgChange, OrgMsg, Snapshot, Webhook};
 use crate::settings::Settings;
 use crate::supervisor::{ChangeError, RootMsg, RootSupervisor};
 use crate::tree::{Node, TreeQuery};
@@ -140,17 +141,32 @@ impl Outbox {
         }
     }
 
-    /// Records receipts and inbound messages of one organisation; returns once they are durable.
-    pub async fn webhook(&self, org: &OrgId, receipts: Vec<Receipt>, inbound: Vec<Inbound>) -> Result<(), Unavailable> {
+    /// Records what a client tells of a recipient, named by a phone number or by Meta's id; what is then known, once it
+    /// is durable.
+    pub async fn consent(
+        &self,
+        org: &OrgId,
+        name: String,
+        (choice, covers): (Choice, Covers),
+        source: Source,
+        by: By,
+    ) -> Result<Consent, Unavailable> {
         let _permit = self.permit()?;
-        self.ask(org, |reply| OrgMsg::Webhook(Webhook { receipts, inbound, reply })).await
+        self.ask(org, |reply| OrgMsg::Consent(Box::new(ConsentRequest { name, choice, covers, source, by, reply })))
+            .await
+    }
+
+    /// Records what a webhook tells one organisation; returns once it is durable.
+    pub async fn webhook(&self, org: &OrgId, news: News) -> Result<(), Unavailable> {
+        let _permit = self.permit()?;
+        self.ask(org, |reply| OrgMsg::Webhook(Webhook { news, reply })).await
     }
 
     /// Creates or changes an organisation; returns once that is durable.
     pub async fn put_org(&self, id: OrgId, change: OrgChange, by: By) -> Result<Arc<Org>, ChangeError> {
         let _permit = self.permit()?;
         let (reply, answer) = oneshot::channel();
-        self.root.send(RootMsg::Put { id, request: ChangeRequest { change, by, reply } });
+        self.root.send(RootMsg::Put { id, request: Box::new(ChangeRequest { change, by, reply }) });
         answer.await.unwrap_or(Err(ChangeError::Unavailable))
     }
 

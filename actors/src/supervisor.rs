@@ -56,7 +56,7 @@ impl From<Unavailable> for ChangeError {
 /// Mail to the RootSupervisor.
 pub(crate) enum RootMsg {
     /// Create or change an organisation.
-    Put { id: OrgId, request: ChangeRequest },
+    Put { id: OrgId, request: Box<ChangeRequest> },
     /// Mail for an organisation whose actor is not in memory, or is just leaving.
     Deliver { id: OrgId, mail: Box<OrgMsg> },
     /// An OrgActor has had nothing to do for a while, and will have nothing before this time.
@@ -200,7 +200,7 @@ impl State {
         Ok(())
     }
 
-    async fn put(&mut self, id: OrgId, request: ChangeRequest) {
+    async fn put(&mut self, id: OrgId, request: Box<ChangeRequest>) {
         let new = match self.place(&id, &request.change) {
             Ok(new) => new,
             Err(error) => {
@@ -216,7 +216,7 @@ impl State {
             let _ = request.reply.send(Err(ChangeError::Down(reason)));
             return;
         }
-        self.deliver(&id, OrgMsg::Change(Box::new(request))).await;
+        self.deliver(&id, OrgMsg::Change(request)).await;
     }
 
     /// Checks what only the root can: that the put is valid and takes no other organisation's number. A new organisation

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::consent::{Choice, Covers, Refusal};
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::receipt::Receipt;
 use crate::state::Failure;
@@ -34,6 +35,8 @@ pub enum Subject {
     Sender(PhoneNumberId),
     /// A message that a recipient wrote.
     Inbound(MessageId),
+    /// What is known of a recipient's consent, by its id: the trail outlives the recipient's number.
+    Consent(MessageId),
 }
 
 /// Who caused something.
@@ -140,6 +143,15 @@ pub enum Fact {
         /// Why.
         denial: Denial,
     },
+    /// A recipient's consent was granted or revoked. The statement of the same number has its source and proof.
+    Consent {
+        /// What the recipient said.
+        choice: Choice,
+        /// About which messages.
+        covers: Covers,
+    },
+    /// A message, or a request to send one, was refused for want of consent.
+    Blocked(Refusal),
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -193,11 +205,14 @@ pub enum Action {
     Failed,
     /// A key was refused.
     Denied,
+    /// A message, or a request to send one, was refused for want of consent.
+    BlockedByPolicy,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] = [Self::Created, Self::Sent, Self::Updated, Self::Failed, Self::Denied];
+    pub const ALL: [Self; 6] =
+        [Self::Created, Self::Sent, Self::Updated, Self::Failed, Self::BlockedByPolicy, Self::Denied];
 
     /// The action as clients write it.
     pub const fn as_str(self) -> &'static str {
@@ -207,6 +222,7 @@ impl Action {
             Self::Updated => "UPDATED",
             Self::Failed => "FAILED",
             Self::Denied => "DENIED",
+            Self::BlockedByPolicy => Refusal::CODE,
         }
     }
 
@@ -224,6 +240,7 @@ impl Fact {
             Self::Accepted { .. } => Action::Sent,
             Self::Failed { .. } => Action::Failed,
             Self::Denied { .. } => Action::Denied,
+            Self::Blocked(_) => Action::BlockedByPolicy,
             Self::RetryScheduled { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Resending { .. }
@@ -235,7 +252,8 @@ impl Fact {
             | Self::OrgDeleted
             | Self::Postponed { .. }
             | Self::Paused { .. }
-            | Self::Resumed => Action::Updated,
+            | Self::Resumed
+            | Self::Consent { .. } => Action::Updated,
         }
     }
 
@@ -260,6 +278,9 @@ impl Fact {
             Self::Resumed => "SENDING_RESUMED",
             Self::Received { .. } => "MESSAGE_RECEIVED",
             Self::Denied { .. } => "API_KEY_DENIED",
+            Self::Consent { choice: Choice::Granted, .. } => "CONSENT_GRANTED",
+            Self::Consent { choice: Choice::Revoked, .. } => "CONSENT_REVOKED",
+            Self::Blocked(_) => "MESSAGE_BLOCKED_BY_POLICY",
         }
     }
 }

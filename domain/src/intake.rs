@@ -73,8 +73,7 @@ impl NewMessage {
         }
         let lanes = [("HIGH", Priority::High), ("NORMAL", Priority::Normal), ("LOW", Priority::Low)];
         let priority = fields.one_of("priority", &lanes).unwrap_or_default();
-        let categories = [("TRANSACTIONAL", Category::Transactional), ("MARKETING", Category::Marketing)];
-        let category = fields.one_of("category", &categories).unwrap_or_default();
+        let category = fields.one_of("category", &Category::WORDS).unwrap_or_default();
         let on_unknown = fields.one_of("onUnknown", &[("RESEND", OnUnknown::Resend), ("HOLD", OnUnknown::Hold)]);
 
         let errors = fields.finish();
@@ -94,6 +93,21 @@ impl NewMessage {
             category,
             on_unknown,
         })
+    }
+
+    /// Whom it is to go to.
+    pub const fn to(&self) -> &Recipient {
+        &self.to
+    }
+
+    /// Which consent applies.
+    pub const fn category(&self) -> Category {
+        self.category
+    }
+
+    /// The customer file that it belongs to.
+    pub const fn dossier(&self) -> Option<&Dossier> {
+        self.dossier.as_ref()
     }
 
     /// The client's name for the request.

@@ -5,6 +5,7 @@
 //! must hold after every step of it.
 
 pub mod audit;
+pub mod consent;
 pub mod fields;
 pub mod gate;
 pub mod ids;

@@ -12,6 +12,7 @@ mod refusals;
 use std::time::Duration;
 
 use crate::audit::Fact;
+use crate::consent::Refusal;
 use crate::ids::{AttemptNo, ProviderId};
 use crate::message::{Message, OnUnknown};
 use crate::outcome::Outcome;
@@ -19,6 +20,8 @@ use crate::receipt::Receipt;
 use crate::retry::RetryPolicy;
 use crate::state::{Attempt, AttemptStatus, Failure, Phase, State, Wait};
 use crate::time::Timestamp;
+
+pub use refusals::OptOut;
 
 /// Beyond so many attempts a message is not tried again: its record would grow without end.
 const ATTEMPTS_MAX: usize = 200;
@@ -61,6 +64,8 @@ pub enum Event {
     Release,
     /// It is free-form, and the recipient has not written within 24 hours: Meta would refuse it.
     WindowClosed,
+    /// The recipient's consent does not let it go.
+    Barred(Refusal),
     /// A receipt came.
     Receipt {
         /// The attempt that it is about.
@@ -97,6 +102,8 @@ pub struct Move {
     pub facts: Vec<Fact>,
     /// The attempt to call the provider for, once durable.
     pub call: Option<AttemptNo>,
+    /// What the event says of the recipient, to be recorded with it.
+    pub opt_out: Option<OptOut>,
 }
 
 /// Why nothing changes.
@@ -118,7 +125,8 @@ pub enum Ignored {
 
 /// Decides what `event` does to a message in `state`, at `now`. `roll` in `0.0..1.0` draws the jitter.
 pub fn decide(message: &Message, state: &State, event: &Event, policy: &Policy, now: Timestamp, roll: f64) -> Decision {
-    let step = Step { message, policy, now, roll, next: state.clone(), facts: Vec::new(), call: None };
+    let opt_out = event.opt_out(now);
+    let step = Step { message, policy, now, roll, next: state.clone(), facts: Vec::new(), call: None, opt_out };
     match event {
         Event::Turn => step.begin(),
         Event::Expiry => step.expire(),
@@ -127,6 +135,7 @@ pub fn decide(message: &Message, state: &State, event: &Event, policy: &Policy, 
         Event::Hold { until, wait } => step.hold(*until, *wait),
         Event::Release => step.release(),
         Event::WindowClosed => step.window_closed(),
+        Event::Barred(refusal) => step.barred(*refusal),
         Event::Receipt { attempt, receipt } => step.receipt(*attempt, receipt),
         Event::Cancel => step.cancel(),
         Event::Requeue => step.requeue(),
@@ -143,6 +152,7 @@ struct Step<'a> {
     next: State,
     facts: Vec<Fact>,
     call: Option<AttemptNo>,
+    opt_out: Option<OptOut>,
 }
 
 impl Step<'_> {
@@ -215,6 +225,16 @@ impl Step<'_> {
         }
         let message = "the recipient last wrote more than 24 hours ago: only a template may be sent";
         self.fail(None, Failure::new("WINDOW_CLOSED", message));
+        self.done()
+    }
+
+    fn barred(mut self, refusal: Refusal) -> Decision {
+        if !matches!(self.next.phase, Phase::Queued { .. }) {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        self.next.phase = Phase::Failed;
+        self.next.failure = Some(Failure::new(Refusal::CODE, refusal.to_string()));
+        self.facts.push(Fact::Blocked(refusal));
         self.done()
     }
 
@@ -398,7 +418,7 @@ impl Step<'_> {
     fn done(mut self) -> Decision {
         self.next.version = self.next.version.wrapping_add(1);
         self.next.updated_at = self.now;
-        Decision::Move(Box::new(Move { next: self.next, facts: self.facts, call: self.call }))
+        Decision::Move(Box::new(Move { next: self.next, facts: self.facts, call: self.call, opt_out: self.opt_out }))
     }
 }
 

@@ -141,6 +141,23 @@ pub enum Category {
     Transactional,
     /// Advertising.
     Marketing,
+    /// twotick's own answer to a stop or start word: no consent is asked for it. Not for clients.
+    Confirmation,
+}
+
+impl Category {
+    /// The words for those that clients may choose.
+    pub const WORDS: [(&'static str, Self); 2] =
+        [("TRANSACTIONAL", Self::Transactional), ("MARKETING", Self::Marketing)];
+
+    /// The category as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transactional => "TRANSACTIONAL",
+            Self::Marketing => "MARKETING",
+            Self::Confirmation => "CONFIRMATION",
+        }
+    }
 }
 
 /// What to do with a send whose outcome stays unknown.

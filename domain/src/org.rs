@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::audit::Hash;
+use crate::consent::{PutWords, Words};
 use crate::fields::{FieldError, Fields};
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
@@ -27,6 +28,8 @@ pub struct Org {
     pub name: String,
     /// How strictly consent is asked for.
     pub consent: ConsentPolicy,
+    /// What a recipient may write to revoke or grant it.
+    pub words: Words,
     /// Set while all of it sends nothing.
     pub paused: Option<Pause>,
     /// Its phone numbers.
@@ -53,6 +56,7 @@ impl Org {
             id,
             no,
             consent: ConsentPolicy::default(),
+            words: Words::default(),
             paused: None,
             senders: Vec::new(),
             retired: Vec::new(),
@@ -127,6 +131,10 @@ impl Org {
             next.name.clone_from(name);
         }
         next.consent = put.consent.unwrap_or(self.consent);
+        match self.words.apply(&put.words) {
+            Ok(words) => next.words = words,
+            Err(error) => errors.push(error),
+        }
         next.updated_at = now;
         if errors.is_empty() { Ok(next) } else { Err(errors) }
     }
@@ -298,6 +306,8 @@ pub struct PutOrg {
     pub name: Option<String>,
     /// `None` keeps it.
     pub consent: Option<ConsentPolicy>,
+    /// Stop and start words.
+    pub words: PutWords,
     /// All its senders.
     pub senders: Vec<PutSender>,
 }
@@ -327,6 +337,7 @@ impl PutOrg {
         let mut fields = Fields::new(body, "");
         let name = fields.short_text("name", NAME_MAX).map(str::to_owned);
         let consent = fields.one_of("consent", &ConsentPolicy::WORDS);
+        let words = PutWords::parse(&mut fields);
         let mut senders: Vec<PutSender> = Vec::new();
         fields.require("senders");
         match fields.value("senders") {
@@ -346,7 +357,7 @@ impl PutOrg {
             None => {}
         }
         let errors = fields.finish();
-        if errors.is_empty() { Ok(Self { name, consent, senders }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { name, consent, words, senders }) } else { Err(errors) }
     }
 }
 

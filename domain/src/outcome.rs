@@ -69,6 +69,8 @@ pub enum Class {
     Deferred,
     /// This message will never go: no retry.
     Permanent,
+    /// The recipient wants no more of what the scope says: no retry, and their consent is revoked.
+    OptedOut,
 }
 
 /// What an error holds for, from the narrowest.

@@ -69,9 +69,11 @@ fn table() -> Vec<Row> {
         scheduled_in(HOUR).when(Release).ignored(Overtaken),
         refused_by_receipt().when(Release).ignored(Overtaken),
         deferred().when(Release).ignored(Overtaken),
-        // QUEUED, the recipient has not written lately: nothing is called.
+        // QUEUED, the recipient has not written lately, or has not agreed to it: nothing is called.
         queued().when(WindowClosed).to(Failed).says(Said::Failed),
         retrying().when(WindowClosed).to(Failed).says(Said::Failed),
+        queued().when(barred()).to(Failed).says(Said::Blocked),
+        retrying().when(barred()).to(Failed).says(Said::Blocked),
         // QUEUED, an answer: late, since the attempt was given up as unknown. An acceptance proves that it went, so no
         // other is made.
         queued().when(accepted(0)).ignored(UnknownAttempt),
@@ -111,6 +113,7 @@ fn table() -> Vec<Row> {
         sending().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         sending().when(Release).ignored(Overtaken),
         sending().when(WindowClosed).ignored(Overtaken),
+        sending().when(barred()).ignored(Overtaken),
         // SENDING, the answer. For each class and scope of a refusal see `refusals`.
         sending().when(accepted(1)).to(Sent).says(Said::Accepted),
         last_try().when(accepted(6)).to(Sent).says(Said::Accepted),
@@ -173,6 +176,7 @@ fn table() -> Vec<Row> {
         sent().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         sent().when(Release).ignored(Overtaken),
         sent().when(WindowClosed).ignored(Overtaken),
+        sent().when(barred()).ignored(Overtaken),
         sent().when(accepted(1)).ignored(Overtaken),
         sent().when(refused(1, Permanent)).ignored(Overtaken),
         sent().when(not_sent(1)).ignored(Overtaken),
@@ -222,6 +226,7 @@ fn table() -> Vec<Row> {
         delivered().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         delivered().when(Release).ignored(Overtaken),
         delivered().when(WindowClosed).ignored(Overtaken),
+        delivered().when(barred()).ignored(Overtaken),
         delivered().when(accepted(1)).ignored(Overtaken),
         delivered().when(refused(1, Permanent)).ignored(Overtaken),
         delivered().when(not_sent(1)).ignored(Overtaken),
@@ -244,6 +249,7 @@ fn table() -> Vec<Row> {
         read().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         read().when(Release).ignored(Overtaken),
         read().when(WindowClosed).ignored(Overtaken),
+        read().when(barred()).ignored(Overtaken),
         read().when(accepted(1)).ignored(Overtaken),
         read().when(refused(1, Permanent)).ignored(Overtaken),
         read().when(not_sent(1)).ignored(Overtaken),
@@ -264,6 +270,7 @@ fn table() -> Vec<Row> {
         failed().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         failed().when(Release).ignored(Overtaken),
         failed().when(WindowClosed).ignored(Overtaken),
+        failed().when(barred()).ignored(Overtaken),
         failed().when(accepted(1)).to(Sent).says(Said::Accepted),
         failed().when(refused(1, Permanent)).ignored(Overtaken),
         failed().when(not_sent(1)).ignored(Overtaken),
@@ -294,6 +301,7 @@ fn table() -> Vec<Row> {
         cancelled().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         cancelled().when(Release).ignored(Overtaken),
         cancelled().when(WindowClosed).ignored(Overtaken),
+        cancelled().when(barred()).ignored(Overtaken),
         queued().on(Cancel).when(accepted(1)).ignored(UnknownAttempt),
         cancelled().when(accepted(1)).to(Sent).says(Said::Accepted),
         cancelled().when(refused(1, Permanent)).ignored(Overtaken),

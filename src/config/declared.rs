@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 
 use actors::{DECLARED, Directory, OrgChange};
+use domain::consent::{PutWords, Words};
+use domain::fields::Fields;
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
 use domain::{OrgId, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::secret::SecretRef;
 
@@ -19,6 +22,14 @@ pub struct DeclaredOrg {
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_words: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_words: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_reply: Option<String>,
     #[serde(default)]
     pub api_keys: Vec<SecretRef>,
     #[serde(default)]
@@ -54,8 +65,24 @@ impl DeclaredOrg {
         };
         let senders = self.senders.iter().map(DeclaredSender::resolve).collect::<Result<_, _>>()?;
         let keys = (1..).zip(&self.api_keys).map(|(n, key)| declared_key(n, key)).collect::<Result<_, _>>()?;
-        let put = PutOrg { name: self.name.clone(), consent, senders };
+        let put = PutOrg { name: self.name.clone(), consent, words: self.words()?, senders };
         Ok((id, OrgChange::Declare(put, keys)))
+    }
+
+    /// By the rules of the admin API.
+    fn words(&self) -> Result<PutWords, String> {
+        let given = [
+            ("stopWords", json!(self.stop_words)),
+            ("startWords", json!(self.start_words)),
+            ("stopReply", json!(self.stop_reply)),
+            ("startReply", json!(self.start_reply)),
+        ];
+        let given = given.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        let mut fields = Fields::new(&given, "");
+        let put = PutWords::parse(&mut fields);
+        let wrong = fields.finish().into_iter().next().or_else(|| Words::default().apply(&put).err());
+        let in_snake_case = |field: &str| field.replace("Words", "_words").replace("Reply", "_reply");
+        wrong.map_or(Ok(put), |error| Err(format!("{} {}", in_snake_case(&error.field), error.message)))
     }
 }
 

@@ -125,8 +125,8 @@ async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answ
             for result in join_all(wishes).await {
                 match result {
                     Ok(_) => done += 1,
-                    // It moved on in between.
-                    Err(ManualError::WrongState | ManualError::NotFound) => skipped += 1,
+                    // It moved on in between, or may not go to its recipient any more.
+                    Err(ManualError::WrongState | ManualError::NotFound | ManualError::Blocked(_)) => skipped += 1,
                     Err(error @ (ManualError::Down(_) | ManualError::Unavailable)) => return Err(error.into()),
                 }
             }

@@ -10,11 +10,16 @@ use super::request::Request;
 use super::{Answer, App, views};
 
 const PAGE_MAX: usize = 200;
+/// Meta's ids of users are shorter.
+const USER_ID_MAX: usize = 200;
+
+/// What [`author`] understands.
+pub(super) const AUTHOR: &str =
+    "must be a phone number in E.164, such as +4915112345678, or Meta's id of a user, such as US.13491208655302741918";
 
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
     request.only(&["from", "limit", "cursor"])?;
-    let rule = "must be a phone number in E.164, or Meta's id of a user such as US.13491208655302741918";
-    let from = request.parsed("from", rule, author)?;
+    let from = request.parsed("from", AUTHOR, author)?;
     let limit = request.number("limit", 50, 1, PAGE_MAX)?;
     let before = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
@@ -25,8 +30,10 @@ pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer
 }
 
 /// A '+' in a query means a blank: a number may come with either.
-fn author(text: &str) -> Option<String> {
-    let is_user_id = |id: &&str| id.contains('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+pub(super) fn author(text: &str) -> Option<String> {
+    let is_user_id = |id: &&str| {
+        id.len() <= USER_ID_MAX && id.contains('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+    };
     match text.replace(' ', "+").parse::<Recipient>() {
         Ok(number) => Some(number.as_str().to_owned()),
         Err(_) => Some(text).filter(is_user_id).map(str::to_owned),

@@ -124,7 +124,9 @@ async fn manual(
     match app.outbox.manual(&org, id(text)?, wish, by).await {
         Ok((message, state)) => views::json(StatusCode::OK, &views::message(&org, &message, &state)),
         Err(ManualError::WrongState) => Err(Problem::new(StatusCode::CONFLICT, code, detail)),
-        Err(error @ (ManualError::NotFound | ManualError::Down(_) | ManualError::Unavailable)) => Err(error.into()),
+        Err(
+            error @ (ManualError::NotFound | ManualError::Blocked(_) | ManualError::Down(_) | ManualError::Unavailable),
+        ) => Err(error.into()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actors::{AcceptError, ChangeError, ManualError};
 use domain::FieldError;
+use domain::consent::Refusal;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
@@ -140,6 +141,7 @@ impl From<AcceptError> for Problem {
                 "IDEMPOTENCY_KEY_REUSED",
                 "this idempotency key was used for a request with another body; use a new key, or send the same body",
             ),
+            AcceptError::Blocked(refusal) => refusal.into(),
             AcceptError::QueueFull => Self::later(
                 StatusCode::TOO_MANY_REQUESTS,
                 "QUEUE_FULL",
@@ -153,10 +155,18 @@ impl From<AcceptError> for Problem {
     }
 }
 
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = format!("{refusal}; a new consent is recorded by PUT /api/v1/consents/{{recipient}}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Refusal::CODE, detail)
+    }
+}
+
 impl From<ManualError> for Problem {
     fn from(error: ManualError) -> Self {
         match error {
             ManualError::NotFound => Self::not_found("message"),
+            ManualError::Blocked(refusal) => refusal.into(),
             ManualError::WrongState => Self::new(StatusCode::CONFLICT, "WRONG_STATE", error.to_string()),
             ManualError::Down(_) | ManualError::Unavailable => Self::unavailable(error.to_string()),
         }

@@ -49,8 +49,17 @@ pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answe
         Err(_) if text == caller.org.id.as_str() => Subject::Organisation,
         Err(_) => Subject::ApiKey(text.to_owned()),
     });
-    let filter = AuditFilter { subject, action };
-    let page = blocking(move || store.audit(no, &filter, before, limit)).await?;
+    let read = move || {
+        let subject = match subject {
+            Some(Subject::Message(id)) if store.state(no, id)?.is_none() => match store.inbound(no, id)? {
+                Some(_) => Some(Subject::Inbound(id)),
+                None => Some(Subject::Consent(id)),
+            },
+            other => other,
+        };
+        store.audit(no, &AuditFilter { subject, action }, before, limit)
+    };
+    let page = blocking(read).await?;
     let items: Vec<_> = page.items.iter().map(|(seq, entry)| views::event(&caller.org.id, *seq, entry)).collect();
     views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
 }

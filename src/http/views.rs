@@ -1,7 +1,7 @@
 //! How things look from outside: camelCase, RFC 3339 times, absent values as null.
 
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
-use domain::message::Category;
+use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
 use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::receipt::Receipt;
 use domain::state::Failure;
@@ -94,10 +94,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
             Priority::Normal => "NORMAL",
             Priority::Low => "LOW",
         },
-        category: match message.category {
-            Category::Transactional => "TRANSACTIONAL",
-            Category::Marketing => "MARKETING",
-        },
+        category: message.category.as_str(),
         on_unknown: message.on_unknown.map(|policy| match policy {
             OnUnknown::Resend => "RESEND",
             OnUnknown::Hold => "HOLD",
@@ -159,6 +156,49 @@ pub(crate) fn inbound(org: &OrgId, inbound: &Inbound) -> Value {
     })
 }
 
+/// What is known of a recipient's consent.
+pub(crate) fn consent(known: &Consent) -> Value {
+    json!({
+        "id": known.id.to_string(),
+        "recipient": known.recipient,
+        "transactional": known.transactional.as_ref().map(standing),
+        "marketing": known.marketing.as_ref().map(standing),
+    })
+}
+
+fn standing(standing: &Standing) -> Value {
+    json!({
+        "status": standing.choice.as_str(),
+        "at": standing.at.to_string(),
+        "record": standing.record.to_string(),
+    })
+}
+
+/// Something that a recipient said. `record` is its id, and the seq of its audit event.
+pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
+    let (source, evidence) = match &statement.source {
+        Source::Api { name, evidence } => {
+            let evidence = evidence.as_ref().and_then(|json| serde_json::from_slice(json).ok());
+            (name.as_deref(), evidence.unwrap_or(Value::Null))
+        }
+        Source::Word { inbound } => (None, json!({"inboundMessageId": inbound.to_string()})),
+        Source::Preference { detail, .. } => (None, json!({"detail": detail})),
+        Source::OptOut { attempt } => {
+            (None, json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
+        }
+    };
+    json!({
+        "record": record.to_string(),
+        "status": statement.choice.as_str(),
+        "category": statement.covers.as_str(),
+        "at": statement.at.to_string(),
+        "recordedAt": statement.recorded_at.to_string(),
+        "actor": actor(&statement.by),
+        "source": source.unwrap_or_else(|| statement.source.kind()),
+        "evidence": evidence,
+    })
+}
+
 /// An audit event.
 pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
     let (kind, id) = match &entry.subject {
@@ -167,6 +207,7 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
         Subject::ApiKey(id) => ("API_KEY", id.clone()),
         Subject::Sender(number) => ("SENDER", number.to_string()),
         Subject::Inbound(id) => ("INBOUND", id.to_string()),
+        Subject::Consent(id) => ("CONSENT", id.to_string()),
     };
     json!({
         "seq": seq,
@@ -175,17 +216,17 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
         "entityId": id,
         "action": entry.fact.action().as_str(),
         "actor": actor(&entry.by),
-        "details": details(&entry.fact),
+        "details": details(entry),
     })
 }
 
 /// A step on a timeline. On a dossier's, it names its message.
 pub(crate) fn activity(entry: &Entry) -> Value {
-    let mut details = details(&entry.fact);
+    let mut details = details(entry);
     let named = match &entry.subject {
         Subject::Message(id) => Some(("messageId", id)),
         Subject::Inbound(id) => Some(("inboundMessageId", id)),
-        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) => None,
+        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) | Subject::Consent(_) => None,
     };
     if let (Some((name, id)), Some(details)) = (named, details.as_object_mut()) {
         details.insert(name.into(), id.to_string().into());
@@ -203,7 +244,8 @@ fn actor(by: &By) -> String {
     }
 }
 
-fn details(fact: &Fact) -> Value {
+fn details(entry: &Entry) -> Value {
+    let fact = &entry.fact;
     match fact {
         Fact::Created => json!({"status": "QUEUED"}),
         Fact::Accepted { attempt, provider_id } => {
@@ -231,6 +273,13 @@ fn details(fact: &Fact) -> Value {
         Fact::Resumed => json!({}),
         Fact::Denied { denial } => json!({"reason": denial.as_str()}),
         Fact::Received { kind } => json!({"type": kind}),
+        Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
+        // A request that was refused has no message to end.
+        Fact::Blocked(refusal) => json!({
+            "status": matches!(entry.subject, Subject::Message(_)).then_some("FAILED"),
+            "errorCode": Refusal::CODE, "errorMessage": refusal.to_string(), "category": refusal.category.as_str(),
+            "consentRecord": refusal.revoked.map(|standing| standing.record.to_string()),
+        }),
         Fact::OrgPut | Fact::KeyCreated | Fact::KeyRevoked | Fact::OrgDeleted => {
             json!({"change": fact.activity()})
         }
@@ -262,6 +311,10 @@ pub(crate) fn org(org: &Org, log: &KeyLog) -> Value {
         "id": org.id.as_str(),
         "name": org.name,
         "consent": org.consent.as_str(),
+        "stopWords": org.words.stop(),
+        "startWords": org.words.start(),
+        "stopReply": org.words.reply(Choice::Revoked),
+        "startReply": org.words.reply(Choice::Granted),
         "paused": org.paused.as_ref().map(|pause| json!({"reason": pause.reason, "since": pause.since.to_string()})),
         "senders": org.senders.iter().map(|sender| self::sender(sender, org.pause_of(sender))).collect::<Vec<_>>(),
         "keys": org.keys.iter().map(|key| self::key(key, log.last_used(&key.hash))).collect::<Vec<_>>(),

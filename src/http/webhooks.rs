@@ -1,13 +1,12 @@
-//! Meta's webhook: the verification, receipts, what recipients write, news of templates. The signature over the raw body
+//! Meta's webhook: the verification, receipts, what recipients write and choose, news of templates. The signature over the raw body
 //! is the proof, not a key.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use actors::{Clock, TemplateStatus};
+use actors::{Clock, News, TemplateStatus};
 use domain::gate::TemplateKey;
 use domain::org::{Org, Secret, Sender};
-use domain::receipt::Receipt;
 use domain::{Inbound, OrgId, PhoneNumberId, Timestamp};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Response, StatusCode};
@@ -94,7 +93,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
     };
     let owners: HashMap<&PhoneNumberId, &(OrgId, Sender)> =
         named.iter().map(|owner| (&owner.1.phone_number_id, owner)).collect();
-    let mut by_org: BTreeMap<&OrgId, (Vec<Receipt>, Vec<Inbound>)> = BTreeMap::new();
+    let mut by_org: BTreeMap<&OrgId, News> = BTreeMap::new();
     let (mut skipped, mut strangers) = (0, 0);
     for change in notification.changes {
         skipped += change.skipped;
@@ -103,18 +102,19 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
         }
         match change.phone_number_id.as_ref().and_then(|number| owners.get(number)) {
             Some((org, sender)) => {
-                let (receipts, inbound) = by_org.entry(org).or_default();
-                receipts.extend(change.receipts);
-                inbound.extend(change.inbound.into_iter().map(|item| arrived(app.outbox.clock(), sender, item, now)));
+                let news = by_org.entry(org).or_default();
+                news.receipts.extend(change.receipts);
+                let arrived = |item| arrived(app.outbox.clock(), sender, item, now);
+                news.inbound.extend(change.inbound.into_iter().map(arrived));
+                news.preferences.extend(change.preferences);
             }
-            None => strangers += change.receipts.len() + change.inbound.len(),
+            None => strangers += change.receipts.len() + change.inbound.len() + change.preferences.len(),
         }
     }
     if skipped + strangers > 0 {
         tracing::info!(skipped, strangers, "a webhook held items that could not be read or concern no sender of ours");
     }
-    try_join_all(by_org.into_iter().map(|(org, (receipts, inbound))| app.outbox.webhook(org, receipts, inbound)))
-        .await?;
+    try_join_all(by_org.into_iter().map(|(org, news)| app.outbox.webhook(org, news))).await?;
     views::json(StatusCode::OK, &serde_json::json!({"status": "recorded"}))
 }
 

@@ -1,6 +1,7 @@
 //! The only write: everything that one step of one organisation changes, together or not at all.
 
 use domain::audit::{Block, Entry, Hash};
+use domain::consent::{Consent, Statement};
 use domain::org::Org;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, Seq, State};
 use serde::Serialize;
@@ -101,6 +102,17 @@ impl Commit {
             }
         }
         Ok(())
+    }
+
+    /// What is known of a recipient's consent.
+    pub fn consent(&mut self, known: &Consent) -> Result<(), StoreError> {
+        self.put("consent", keys::consent(self.org, &known.recipient), known)
+    }
+
+    /// A statement of a recipient, and what is known after it.
+    pub fn statement(&mut self, known: &Consent, record: Seq, statement: &Statement) -> Result<(), StoreError> {
+        self.consent(known)?;
+        self.put("statement", keys::statement(self.org, &known.recipient, record), statement)
     }
 
     /// An entry of the audit trail, also on its dossier's timeline.

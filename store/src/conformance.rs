@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test suite, though not in a test")]
 
+mod consent;
 mod inbound;
 
 use std::ops::ControlFlow;
@@ -38,6 +39,7 @@ pub fn run(mut open: impl FnMut() -> Arc<dyn Backend>) {
     an_older_owner_is_fenced_off(&Store::new(open()));
     purging_one_organisation_leaves_the_other(&Store::new(open()));
     inbound::run(&mut open);
+    consent::run(&mut open);
 }
 
 fn put(key: &[u8], value: &[u8]) -> Write {

@@ -21,8 +21,10 @@
 //! | `f` | hash of its author, message id | (inbound messages of an author) |
 //! | `u` | hash of our phone number and its provider id | its message id |
 //! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
+//! | `c` | hash of recipient's name | what is known of their consent |
+//! | `g` | hash of recipient's name, seq | a statement of theirs |
 //!
-//! An author, in `f` and `w`, is the canonical spelling of a phone number, or Meta's id of a user.
+//! An author, in `f` and `w`, and a recipient's name, in `c` and `g`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
@@ -77,7 +79,7 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuw";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcg";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -220,6 +222,23 @@ pub(crate) fn window(org: OrgNo, sender: SenderNo, author: &str, at: Timestamp) 
 /// The time at the end of a key of the window index.
 pub(crate) fn window_at(key: &[u8]) -> Option<Timestamp> {
     time(key.last_chunk::<8>()?)
+}
+
+pub(crate) fn consent(org: OrgNo, name: &str) -> Vec<u8> {
+    key(b'c', org, &[&short(&spelling::canonical(name))])
+}
+
+/// The first key behind that of the consent at this place.
+pub(crate) fn behind_consent(org: OrgNo, place: [u8; 16]) -> Vec<u8> {
+    key(b'c', org, &[&place, &[0]])
+}
+
+pub(crate) fn statements(org: OrgNo, name: &str) -> Vec<u8> {
+    key(b'g', org, &[&short(&spelling::canonical(name))])
+}
+
+pub(crate) fn statement(org: OrgNo, name: &str, seq: Seq) -> Vec<u8> {
+    key(b'g', org, &[&short(&spelling::canonical(name)), &seq.to_be_bytes()])
 }
 
 #[cfg(test)]

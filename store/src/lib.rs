@@ -12,6 +12,7 @@ mod codec;
 pub mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod consent;
 pub mod folder;
 pub mod group_commit;
 mod inbound;

@@ -15,6 +15,7 @@ mod bad_input;
 mod chaos;
 mod classes;
 mod commands;
+mod consent;
 mod crashes;
 mod doctor;
 mod front_door;

@@ -35,7 +35,7 @@ const fn is(class: Class, scope: Scope) -> Verdict {
 
 /// The meaning of an error. The same code means the same in an answer and in a receipt.
 pub fn classify(signal: &Signal<'_>) -> Verdict {
-    use Class::{Blocked, Deferred, Permanent, Throttled, Transient};
+    use Class::{Blocked, Deferred, OptedOut, Permanent, Throttled, Transient};
     match signal.code {
         // Passes by itself: server errors, overload, downtime, a marketing template that is still being synced.
         1 | 2 | 131000 | 131016 | 133004 | 134101 => is(Transient, Scope::Message),
@@ -71,8 +71,10 @@ pub fn classify(signal: &Signal<'_>) -> Verdict {
 
         // Meta spares this recipient further marketing for now.
         131049 => is(Deferred, Scope::Marketing),
-        // The recipient stopped marketing (131050) or is in Meta's experiment without it (130472).
-        130472 | 131050 => is(Permanent, Scope::Marketing),
+        // The recipient stopped marketing messages of this business.
+        131050 => is(OptedOut, Scope::Marketing),
+        // The recipient is in Meta's experiment without marketing: no choice of theirs.
+        130472 => is(Permanent, Scope::Marketing),
 
         // The recipient is not on WhatsApp, was blocked by this business, or changed identity (137000).
         130403 | 131026 | 137000 => is(Permanent, Scope::Recipient),

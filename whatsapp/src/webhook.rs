@@ -2,11 +2,14 @@
 
 mod compose;
 mod inbound;
+mod preference;
+mod said;
 mod template;
 
 use std::borrow::Cow;
 use std::fmt;
 
+use domain::consent::Preference;
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::{PhoneNumberId, ProviderId, Timestamp};
 use serde::Deserialize;
@@ -18,6 +21,7 @@ use crate::envelope;
 
 pub use compose::{StatusUpdate, compose};
 pub use inbound::InboundItem;
+pub use said::said;
 pub use template::TemplateUpdate;
 
 /// What one webhook tells.
@@ -40,6 +44,8 @@ pub struct Change {
     pub receipts: Vec<Receipt>,
     /// What recipients wrote.
     pub inbound: Vec<InboundItem>,
+    /// What users chose about marketing messages.
+    pub preferences: Vec<Preference>,
     /// What became of a template.
     pub template: Option<TemplateUpdate>,
     /// How many items could not be read.
@@ -49,10 +55,10 @@ pub struct Change {
 impl fmt::Debug for Change {
     /// Counts only: the items hold phone numbers and texts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (receipts, inbound) = (self.receipts.len(), self.inbound.len());
+        let (receipts, inbound, preferences) = (self.receipts.len(), self.inbound.len(), self.preferences.len());
         write!(
             f,
-            "Change({} of {:?}: {receipts} receipts, {inbound} inbound, {} skipped)",
+            "Change({} of {:?}: {receipts} receipts, {inbound} inbound, {preferences} preferences, {} skipped)",
             self.field, self.phone_number_id, self.skipped
         )
     }
@@ -107,6 +113,8 @@ struct ChangeValue<'a> {
     statuses: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     messages: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    user_preferences: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     event: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -178,6 +186,14 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
             for message in value.messages.into_iter().flatten() {
                 match inbound::read(message, now) {
                     Some(item) => change.inbound.push(item),
+                    None => change.skipped += 1,
+                }
+            }
+        }
+        "user_preferences" => {
+            for item in value.user_preferences.into_iter().flatten() {
+                match preference::read(item, now) {
+                    Some(preference) => change.preferences.push(preference),
                     None => change.skipped += 1,
                 }
             }

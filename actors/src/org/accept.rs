@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::audit::{By, Hash};
+use domain::consent::Refusal;
 use domain::intake::NewMessage;
 use domain::state::Status;
 use domain::{FieldError, Message, MessageId, State as MessageState, Timestamp};
@@ -49,6 +50,9 @@ pub enum AcceptError {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// The recipient's consent does not let the message go.
+    #[error("{0}")]
+    Blocked(Refusal),
     /// Too many messages are queued.
     #[error("too many messages are queued")]
     QueueFull,
@@ -120,11 +124,11 @@ impl State {
     }
 
     fn room(&self) -> Admission {
-        if self.ledger.head.count(Status::Queued) < self.ctx.settings().limits.max_queued {
-            Admission::Fresh
-        } else {
-            Admission::Refused(AcceptError::QueueFull)
-        }
+        if self.has_room() { Admission::Fresh } else { Admission::Refused(AcceptError::QueueFull) }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.ledger.head.count(Status::Queued) < self.ctx.settings().limits.max_queued
     }
 
     fn create(&mut self, request: NewMessage, by: By, reply: Reply, permit: Permits) -> Result<(), ActorProcessingErr> {
@@ -144,13 +148,18 @@ impl State {
                 return Ok(());
             }
         };
+        if let Some(refused) = self.refusal(request.to(), request.category())? {
+            let refusal = refused.0;
+            return self.refuse(slot, by, refused, request.dossier(), move |result| {
+                let _ = reply.send(Err(result.map_or(AcceptError::Unavailable, |()| AcceptError::Blocked(refusal))));
+                drop(permit);
+            });
+        }
         let now = self.ctx.clock.now();
         let id = self.ctx.clock.new_message_id(now);
         let (key, fingerprint) = (request.idempotency_key().map(str::to_owned), request.fingerprint);
         let message = Arc::new(request.into_message(id, sender.0, sender.1, now));
-        let retry = &self.ctx.settings().policy.retry;
-        let due = first_due(&message, now.after(retry.delay(0, self.ctx.clock.roll())));
-        let state = MessageState::accepted(due, retry.max_attempts(), now);
+        let state = self.first_state(&message, now);
 
         let mut draft = self.ledger.draft(now, by);
         let state = self.ledger.accept(&mut draft, &message, state, &fingerprint)?;
@@ -165,6 +174,16 @@ impl State {
             drop(permit);
         });
         Ok(())
+    }
+
+    /// The state of a message that is accepted now: due not before its `send_at`, and no later than it expires, to end
+    /// then.
+    pub(super) fn first_state(&self, message: &Message, now: Timestamp) -> MessageState {
+        let retry = &self.ctx.settings().policy.retry;
+        let soonest = now.after(retry.delay(0, self.ctx.clock.roll()));
+        let due = message.send_at.map_or(soonest, |at| at.max(soonest));
+        let due = message.expires_at.map_or(due, |at| at.min(due));
+        MessageState::accepted(due, retry.max_attempts(), now)
     }
 
     fn choose_sender(&self, request: &NewMessage) -> Result<(domain::PhoneNumberId, domain::SenderNo), String> {
@@ -206,10 +225,4 @@ enum Admission {
     /// The same request created this message.
     Known(MessageId),
     Refused(AcceptError),
-}
-
-/// When a new message is first due: not before its `send_at`, and no later than it expires, to end then.
-fn first_due(message: &Message, soonest: Timestamp) -> Timestamp {
-    let due = message.send_at.map_or(soonest, |at| at.max(soonest));
-    message.expires_at.map_or(due, |at| at.min(due))
 }

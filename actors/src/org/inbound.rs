@@ -48,7 +48,7 @@ impl State {
         let fact = Fact::Received { kind: inbound.kind.clone() };
         let seq = self.ledger.entry(draft, Subject::Inbound(inbound.id), fact, dossier.as_ref())?;
         self.arrivals.note(seq, name);
-        Ok(())
+        self.hear(draft, inbound, dossier.as_ref())
     }
 
     /// Nobody answers a message before it is durable, so the store knows it.

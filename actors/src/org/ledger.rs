@@ -90,7 +90,7 @@ impl Ledger {
         step: Move,
         response: Option<(AttemptNo, Vec<u8>)>,
     ) -> Result<Arc<State>, StoreError> {
-        let Move { mut next, facts, call: _ } = step;
+        let Move { mut next, facts, call: _, opt_out: _ } = step;
         for fact in facts {
             next.trail.push(self.message_fact(draft, message, fact)?);
         }

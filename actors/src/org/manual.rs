@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::MessageId;
 use domain::audit::By;
+use domain::consent::Refusal;
 use domain::lifecycle::{Decision, Event, Ignored, decide};
 use ractor::ActorProcessingErr;
 use store::Unavailable;
@@ -27,6 +28,9 @@ pub enum ManualError {
     /// There is no such message here.
     #[error("no such message")]
     NotFound,
+    /// The recipient's consent does not let the message go.
+    #[error("{0}")]
+    Blocked(Refusal),
     /// The message is not in a state for it.
     #[error("the message is not in a state for it")]
     WrongState,
@@ -73,6 +77,15 @@ impl State {
         let now = self.ctx.clock.now();
         match decide(&message, &before, &event, &self.ctx.settings().policy, now, self.ctx.clock.roll()) {
             Decision::Move(step) => {
+                if wish == Manual::Retry
+                    && let Some(refused) = self.refusal(&message.to, message.category)?
+                {
+                    let refusal = refused.0;
+                    return self.refuse(slot, by, refused, message.dossier.as_ref(), move |result| {
+                        let error = result.map_or(ManualError::Unavailable, |()| ManualError::Blocked(refusal));
+                        let _ = reply.send(Err(error));
+                    });
+                }
                 let mut draft = self.ledger.draft(now, by);
                 let after = self.ledger.apply(&mut draft, &message, &before, *step, None)?;
                 self.ledger.close(&mut draft)?;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use domain::audit::By;
+use domain::consent::Preference;
 use domain::lifecycle::{Decision, Event, decide};
 use domain::receipt::Receipt;
 use domain::{AttemptRef, Inbound, ProviderId, Timestamp};
@@ -18,9 +19,19 @@ use super::{After, OrgMsg, State};
 /// How often receipts that nobody claimed are looked through.
 const LOT_EVERY: Duration = Duration::from_secs(60);
 
+/// What one webhook tells one organisation.
+#[derive(Debug, Default)]
+pub struct News {
+    /// What became of messages.
+    pub receipts: Vec<Receipt>,
+    /// What recipients wrote.
+    pub inbound: Vec<Inbound>,
+    /// What recipients chose about marketing messages.
+    pub preferences: Vec<Preference>,
+}
+
 pub(crate) struct Webhook {
-    pub(crate) receipts: Vec<Receipt>,
-    pub(crate) inbound: Vec<Inbound>,
+    pub(crate) news: News,
     pub(crate) reply: oneshot::Sender<Result<(), Unavailable>>,
 }
 
@@ -87,7 +98,7 @@ impl Lot {
 
 impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
-        let Webhook { receipts, inbound, reply } = webhook;
+        let Webhook { news: News { receipts, inbound, preferences }, reply } = webhook;
         let committer = self.ctx.committer.clone();
         let slot = match committer.reserve() {
             Ok(slot) => slot,
@@ -105,6 +116,9 @@ impl State {
         }
         for inbound in &inbound {
             self.receive_inbound(&mut draft, inbound)?;
+        }
+        for preference in preferences {
+            self.prefer(&mut draft, preference)?;
         }
         self.join_parked(&mut draft)?;
         self.ledger.close(&mut draft)?;
@@ -137,7 +151,7 @@ impl State {
         let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));
         match decision {
             Ok(Decision::Move(step)) => {
-                self.ledger.apply(draft, &message, &before, *step, None)?;
+                self.take_step(draft, &message, &before, *step, None)?;
                 draft.observed.extend(receipt.error.clone().map(|error| (message, error)));
             }
             Ok(Decision::Ignore(_)) => {}

@@ -167,7 +167,7 @@ impl State {
             return Ok(());
         };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
-        let mut after = self.ledger.apply(&mut draft, &message, &before, step, response)?;
+        let mut after = self.take_step(&mut draft, &message, &before, step, response)?;
         self.join_parked(&mut draft)?;
         if let Some(card) = self.ledger.desk.card(id) {
             // Parked receipts may have moved it on.

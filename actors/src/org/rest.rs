@@ -122,6 +122,7 @@ impl State {
             | OrgMsg::Manual(_)
             | OrgMsg::Change(_)
             | OrgMsg::Denied { .. }
+            | OrgMsg::Consent(_)
             | OrgMsg::Template(_)
             | OrgMsg::Explain { .. } => true,
             OrgMsg::Message(_)

@@ -49,7 +49,7 @@ impl State {
                 Ok(())
             }
             (Class::Blocked, _) => self.blocked(message.sender, error),
-            (Class::Transient | Class::Deferred | Class::Permanent, _) => Ok(()),
+            (Class::Transient | Class::Deferred | Class::Permanent | Class::OptedOut, _) => Ok(()),
         }
     }
 

@@ -80,7 +80,7 @@ impl State {
                     self.tell_org(FromProvider::Blocked { sender: self.sender.no, error });
                 }
             }
-            (Class::Transient | Class::Deferred | Class::Permanent, _) => {}
+            (Class::Transient | Class::Deferred | Class::Permanent | Class::OptedOut, _) => {}
         }
     }
 

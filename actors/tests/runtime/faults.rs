@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use actors::faults::Fault;
-use actors::{AcceptError, Kind, Manual, OrgChange, TemplateStatus};
+use actors::{AcceptError, Kind, Manual, News, OrgChange, TemplateStatus};
 use domain::audit::By;
 use domain::gate::TemplateKey;
 use domain::org::PutOrg;
+use domain::receipt::Receipt;
 use domain::receipt::ReceiptKind::{Delivered, Sent};
 use domain::{MessageId, OrgId, ProviderId, Status};
 use serde_json::{Value, json};
@@ -74,6 +75,10 @@ const SORTS: &[(Kind, &[&str])] = &[
 ];
 
 const ACME: &str = "/root/org:acme";
+
+fn news(receipt: &Receipt) -> News {
+    News { receipts: vec![receipt.clone()], ..News::default() }
+}
 
 fn senders() -> Value {
     let mut senders = [sender("1001"), sender("1002")];
@@ -154,7 +159,7 @@ impl Day {
         let calls = self.world.provider.calls();
         for call in calls.iter().skip(self.reported).filter(|call| call.say == Say::Accept && call.from != "2001") {
             let done = receipt(Delivered, wamid(call.attempt), Some(call.attempt));
-            self.persist(async |day| day.world.outbox.webhook(&day.acme, vec![done.clone()], vec![]).await.ok()).await;
+            self.persist(async |day| day.world.outbox.webhook(&day.acme, news(&done)).await.ok()).await;
         }
         self.reported = calls.len();
     }
@@ -229,7 +234,7 @@ impl Day {
         let put = PutOrg::parse(json!({"name": "Acme", "senders": senders()}).as_object().unwrap()).unwrap();
         self.change(OrgChange::Put(put)).await;
         let theirs = receipt(Sent, ProviderId::new("theirs"), None);
-        self.persist(async |day| day.world.outbox.webhook(&day.acme, vec![theirs.clone()], vec![]).await.ok()).await;
+        self.persist(async |day| day.world.outbox.webhook(&day.acme, news(&theirs)).await.ok()).await;
         self.pass(2 * MINUTE).await;
         let state = self.world.state(&self.acme, timed);
         assert_ne!(state.phase.status(), Status::Queued, "it was due two minutes ago");

@@ -1,5 +1,6 @@
 //! What recipients write: once, on the right timeline, and the window that it opens.
 
+use actors::News;
 use domain::audit::{Fact, Subject};
 use domain::{Inbound, OrgId, ProviderId, SenderNo};
 use serde_json::json;
@@ -26,7 +27,7 @@ impl World {
     }
 
     async fn hear(&self, org: &OrgId, inbound: Vec<Inbound>) {
-        self.outbox.webhook(org, Vec::new(), inbound).await.unwrap();
+        self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 
     fn heard(&self, org: &OrgId) -> Vec<Inbound> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::{Kind, Manual, OrgChange};
+use actors::{Kind, Manual, News, OrgChange};
 use domain::Status;
 use domain::audit::By;
 use domain::org::{Pause, PausedBy};
@@ -127,7 +127,8 @@ async fn nothing_that_comes_while_it_leaves_is_lost() {
         pass(SECOND + Duration::from_millis(950) + Duration::from_millis(4) * step).await;
         let post = world.try_post(&acme, json!({}));
         let receipts = vec![receipt(Read, wamid(attempt(id, 1)), None)];
-        let (posted, received) = tokio::join!(post, world.outbox.webhook(&acme, receipts, Vec::new()));
+        let news = News { receipts, ..News::default() };
+        let (posted, received) = tokio::join!(post, world.outbox.webhook(&acme, news));
         received.unwrap();
         assert_eq!(world.status(&acme, id), Status::Read, "step {step}");
         world.until(&acme, posted.unwrap().message.id, Status::Sent, SECOND).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actors::faults::Fault;
-use actors::{AcceptError, Kind};
+use actors::{AcceptError, Kind, News};
 use domain::{MessageId, Status};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -167,7 +167,7 @@ async fn requests_that_find_too_many_waiting_are_turned_away_and_take_nothing_wi
         let (taken, refused): (Vec<_>, Vec<_>) = posts.into_iter().partition(Result::is_ok);
         assert_eq!(taken.len(), 4, "per organisation");
         assert!(refused.iter().all(|refused| matches!(refused, Err(AcceptError::Overloaded))));
-        let webhooks = join_all((0..10).map(|_| world.outbox.webhook(org, Vec::new(), Vec::new()))).await;
+        let webhooks = join_all((0..10).map(|_| world.outbox.webhook(org, News::default()))).await;
         assert_eq!(webhooks.iter().filter(|answer| answer.is_ok()).count(), 3);
     }
     world.outbox.faults().arm("/root", Kind::Org, "accepting a message", Fault::Stall(SECOND), 2);

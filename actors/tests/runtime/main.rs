@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod consent;
 mod crashes;
 mod faults;
 mod inbound;

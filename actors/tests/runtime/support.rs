@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{AcceptError, Accepted, ChangeError, Clock, Node, OrgChange, Outbox, Settings, TreeQuery};
+use actors::{AcceptError, Accepted, ChangeError, Clock, News, Node, OrgChange, Outbox, Settings, TreeQuery};
 use domain::audit::By;
 use domain::intake::NewMessage;
 use domain::org::{Org, PutOrg};
@@ -170,7 +170,7 @@ impl World {
     }
 
     pub(crate) async fn receive(&self, org: &OrgId, receipts: Vec<Receipt>) {
-        self.outbox.webhook(org, receipts, Vec::new()).await.unwrap();
+        self.outbox.webhook(org, News { receipts, ..News::default() }).await.unwrap();
     }
 }
 

@@ -1,16 +1,48 @@
-//! What an error does to a message: it ends it, schedules the next attempt, or makes it wait at no cost.
+//! What an error does to a message: it ends it, schedules the next attempt, or makes it wait at no cost. And what it
+//! tells of the recipient.
 
 use std::time::Duration;
 
-use super::Step;
+use super::{Event, Step};
 use crate::audit::Fact;
 use crate::ids::AttemptNo;
-use crate::outcome::{Class, ProviderError, Scope};
+use crate::outcome::{Class, Outcome, ProviderError, Scope};
 use crate::state::{AttemptStatus, Failure, Wait};
 use crate::time::Timestamp;
 
 /// How long Meta wants to be left alone after it held marketing back from a recipient. Sooner only renews the error.
 const DEFERRED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Meta says that the recipient wants no more marketing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptOut {
+    /// The attempt that it refused for it.
+    pub attempt: AttemptNo,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Event {
+    /// Whether it tells, besides, that the recipient wants no more marketing.
+    pub(super) fn opt_out(&self, now: Timestamp) -> Option<OptOut> {
+        let (attempt, at, error) = match self {
+            Self::Settled { attempt, outcome: Outcome::Refused(error) } => (*attempt, now, error),
+            Self::Receipt { attempt, receipt } => (*attempt, receipt.at.min(now), receipt.error.as_ref()?),
+            Self::Settled { .. }
+            | Self::Turn
+            | Self::Expiry
+            | Self::Lapse
+            | Self::Hold { .. }
+            | Self::Release
+            | Self::WindowClosed
+            | Self::Barred(_)
+            | Self::Cancel
+            | Self::Requeue
+            | Self::Crash { .. } => return None,
+        };
+        (error.verdict.class == Class::OptedOut).then_some(OptOut { attempt, at })
+    }
+}
 
 impl Step<'_> {
     /// An error that holds for more than the message is no fault of the message: it keeps its place, the attempt is not
@@ -18,7 +50,7 @@ impl Step<'_> {
     pub(super) fn refused(&mut self, no: AttemptNo, error: &ProviderError) {
         let failure = error.failure();
         match (error.verdict.class, error.verdict.scope) {
-            (Class::Permanent, _) => self.end(no, failure),
+            (Class::Permanent | Class::OptedOut, _) => self.end(no, failure),
             (Class::Transient, _) => self.retry_or_fail(no, failure),
             (Class::Throttled, Scope::Pair | Scope::Recipient) => self.postpone(no, failure, self.now, Wait::Pair),
             (Class::Throttled | Class::Blocked, Scope::Template) => {

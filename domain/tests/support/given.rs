@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use domain::consent::Refusal;
 use domain::intake::NewMessage;
 use domain::invariants::check_step;
 use domain::lifecycle::Event::{Lapse, Turn};
 use domain::lifecycle::{Decision, Event, Policy, decide};
+use domain::message::Category;
 use domain::outcome::Class::{self, Deferred, Permanent, Transient};
 use domain::outcome::{Outcome, ProviderError, Scope, Verdict};
 use domain::receipt::{Receipt, ReceiptKind};
@@ -251,6 +253,11 @@ pub(crate) fn receipt(no: u16, kind: ReceiptKind, error: Option<ProviderError>) 
 /// Held for so long from the moment that it comes.
 pub(crate) fn hold_for(secs: u64, wait: Wait) -> Event {
     Event::Hold { until: START.after(Duration::from_secs(secs)), wait }
+}
+
+/// The recipient has not agreed to it.
+pub(crate) fn barred() -> Event {
+    Event::Barred(Refusal { category: Category::Transactional, revoked: None })
 }
 
 pub(crate) fn crash() -> Event {

@@ -54,6 +54,7 @@ pub(crate) enum What {
     Hold { secs: u64, wait: domain::Wait },
     Release,
     WindowClosed,
+    Barred,
     Cancel,
     Requeue,
     Crash,
@@ -87,6 +88,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         2 => (0..2 * DAY, waits()).prop_map(|(secs, wait)| What::Hold { secs, wait }),
         2 => Just(What::Release),
         1 => Just(What::WindowClosed),
+        1 => Just(What::Barred),
         1 => Just(What::Cancel),
         2 => Just(What::Requeue),
         1 => Just(What::Crash),
@@ -105,7 +107,7 @@ pub(crate) fn postponements() -> impl Strategy<Value = Outcome> {
 }
 
 pub(crate) fn other_outcomes() -> impl Strategy<Value = Outcome> {
-    let verdicts = verdicts_of(&[Class::Transient, Class::Deferred, Class::Permanent]);
+    let verdicts = verdicts_of(&[Class::Transient, Class::Deferred, Class::Permanent, Class::OptedOut]);
     prop_oneof![
         1 => Just(Outcome::Accepted(wamid(0))),
         2 => verdicts.prop_map(|verdict| Outcome::Refused(error(verdict))),
@@ -115,7 +117,8 @@ pub(crate) fn other_outcomes() -> impl Strategy<Value = Outcome> {
 }
 
 pub(crate) fn verdicts() -> impl Strategy<Value = Verdict> {
-    verdicts_of(&[Class::Transient, Class::Throttled, Class::Blocked, Class::Deferred, Class::Permanent])
+    use Class::{Blocked, Deferred, OptedOut, Permanent, Throttled, Transient};
+    verdicts_of(&[Transient, Throttled, Blocked, Deferred, Permanent, OptedOut])
 }
 
 fn verdicts_of(classes: &'static [Class]) -> impl Strategy<Value = Verdict> {

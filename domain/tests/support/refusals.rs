@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use domain::lifecycle::Event::Turn;
-use domain::outcome::Class::{self, Blocked, Deferred, Permanent, Throttled, Transient};
+use domain::outcome::Class::{self, Blocked, Deferred, OptedOut, Permanent, Throttled, Transient};
 use domain::outcome::Scope::{self, Account, App, Marketing, Message, Number, Pair, Recipient, Template};
 use domain::state::Status::{Failed, Queued};
 use domain::{AttemptStatus, Wait};
 
 use crate::given::*;
 
-const CLASSES: [Class; 5] = [Transient, Throttled, Blocked, Deferred, Permanent];
+const CLASSES: [Class; 6] = [Transient, Throttled, Blocked, Deferred, Permanent, OptedOut];
 const ALL: [Scope; 8] = [Message, Recipient, Marketing, Pair, Template, Number, Account, App];
 
 /// What becomes of a message after a refusal.
@@ -35,6 +35,7 @@ const TABLE: &[(Class, &[Scope], Then)] = &[
     (Blocked, &[Message, Recipient, Marketing, Pair, Number, Account, App], Waits(Wait::Sender, 0)),
     (Deferred, &ALL, Waits(Wait::Deferred, 24 * HOUR)),
     (Permanent, &ALL, Ends),
+    (OptedOut, &ALL, Ends),
 ];
 
 fn rows() -> impl Iterator<Item = (Class, Scope, Then)> {

@@ -92,6 +92,7 @@ pub(crate) enum Said {
     OutcomeUnknown,
     Resending,
     Failed,
+    Blocked,
     Receipt(ReceiptEffect),
     Cancelled,
     Requeued,
@@ -106,6 +107,7 @@ pub(crate) fn said(fact: &Fact) -> Said {
         Fact::OutcomeUnknown { .. } => Said::OutcomeUnknown,
         Fact::Resending { .. } => Said::Resending,
         Fact::Failed { .. } => Said::Failed,
+        Fact::Blocked(_) => Said::Blocked,
         Fact::Receipt { effect, .. } => Said::Receipt(*effect),
         Fact::Cancelled => Said::Cancelled,
         Fact::Requeued => Said::Requeued,
@@ -126,7 +128,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Expiry, Lapse, Hold, Release, WindowClosed, Accepted, Refused, NotSent, Unknown, CutOff,
+    Turn, Expiry, Lapse, Hold, Release, WindowClosed, Barred, Accepted, Refused, NotSent, Unknown, CutOff,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -140,6 +142,7 @@ impl Kind {
             Event::Hold { .. } => Self::Hold,
             Event::Release => Self::Release,
             Event::WindowClosed => Self::WindowClosed,
+            Event::Barred(_) => Self::Barred,
             Event::Settled { outcome: Outcome::Accepted(_), .. } => Self::Accepted,
             Event::Settled { outcome: Outcome::Refused(_), .. } => Self::Refused,
             Event::Settled { outcome: Outcome::NotSent(_), .. } => Self::NotSent,

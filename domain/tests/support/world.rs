@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use domain::consent::Refusal;
 use domain::intake::NewMessage;
 use domain::invariants::{check, check_step};
 use domain::lifecycle::{Decision, Event, Policy, decide, rank};
+use domain::message::Category;
 use domain::outcome::Outcome;
 use domain::{AttemptNo, AttemptStatus, Message, MessageId, Phase, SenderNo, State, Status, Timestamp};
 use proptest::prelude::*;
@@ -86,6 +88,7 @@ impl World {
             What::Hold { secs, wait } => Event::Hold { until: self.now.after(Duration::from_secs(*secs)), wait: *wait },
             What::Release => Event::Release,
             What::WindowClosed => Event::WindowClosed,
+            What::Barred => Event::Barred(Refusal { category: Category::Marketing, revoked: None }),
             What::Cancel => Event::Cancel,
             What::Requeue => Event::Requeue,
             What::Crash => Event::Crash { cause: "index out of bounds".to_owned() },
@@ -120,7 +123,7 @@ impl World {
         prop_assert_eq!(next.latest(), self.calls.last().copied(), "one call for each attempt");
         prop_assert!(next.attempts.iter().all(|attempt| self.calls.contains(&attempt.no)), "one attempt for each call");
         check_charges(before, next)?;
-        if matches!(event, Event::Hold { .. } | Event::Release | Event::WindowClosed) {
+        if matches!(event, Event::Hold { .. } | Event::Release | Event::WindowClosed | Event::Barred(_)) {
             prop_assert_eq!(&next.attempts, &before.attempts, "no attempt is concerned");
         }
         prop_assert!(next.max_attempts == before.max_attempts || *event == Event::Requeue);

@@ -1,7 +1,7 @@
 //! The table of the reference, row by row.
 
 use super::*;
-use Class::{Blocked, Deferred, Permanent, Throttled, Transient};
+use Class::{Blocked, Deferred, OptedOut, Permanent, Throttled, Transient};
 use Scope::{Account, App, Marketing, Message, Number, Pair, Recipient, Template};
 
 /// Every code of the reference's section 2.2.
@@ -41,7 +41,7 @@ const TABLE: &[(&[i64], Class, Scope)] = &[
     (&[131047], Permanent, Message),
     (&[131048], Throttled, Number),
     (&[131049], Deferred, Marketing),
-    (&[131050], Permanent, Marketing),
+    (&[131050], OptedOut, Marketing),
     (&[131051, 131052, 131053, 131055], Permanent, Message),
     (&[131056], Throttled, Pair),
     (&[131057], Throttled, Number),

@@ -66,16 +66,25 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> Option<InboundItem> {
     }
     let kind: Option<String> = item.r#type.and_then(whole);
     let kind = kind.filter(|kind| (1..=WORD_MAX).contains(&kind.len())).unwrap_or_else(|| "unknown".to_owned());
-    let user_id: Option<String> = item.from_user_id.and_then(whole);
     Some(InboundItem {
         id: ProviderId::new(&item.id),
-        // Meta leaves the '+' out.
-        from: item.from.and_then(|from| format!("+{}", plain(from).trim_start_matches('+')).parse().ok()),
-        user_id: user_id.filter(|id| (1..=USER_ID_MAX).contains(&id.len())),
+        from: item.from.and_then(number),
+        user_id: item.from_user_id.and_then(user_id),
         // Meta tells of users by `system` messages: they did not write. Groups have windows of their own.
         opens_window: kind != "system" && item.group_id.is_none(),
         kind,
         at: item.timestamp.and_then(|at| plain(at).parse().ok()).map_or(now, Timestamp::from_secs),
         raw: raw.get().as_bytes().into(),
     })
+}
+
+/// A phone number. Meta leaves the '+' out.
+pub(super) fn number(raw: &RawValue) -> Option<Recipient> {
+    format!("+{}", plain(raw).trim_start_matches('+')).parse().ok()
+}
+
+/// Meta's id of a user.
+pub(super) fn user_id(raw: &RawValue) -> Option<String> {
+    let id: Option<String> = whole(raw);
+    id.filter(|id| (1..=USER_ID_MAX).contains(&id.len()))
 }

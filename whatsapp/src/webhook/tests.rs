@@ -1,6 +1,7 @@
 //! Webhooks as they come, good and bad.
 
 mod inbound;
+mod preference;
 mod template;
 
 use super::*;

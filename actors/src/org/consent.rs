@@ -1,0 +1,258 @@
+//! Consent: what recipients say goes into the commit of what brought it, and nothing goes to whom it may not. The
+//! question is asked where steps are put in order: once a revocation is answered, no attempt begins.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use domain::audit::{By, Fact, Subject};
+use domain::consent::{self, Choice, Consent, Covers, Preference, Refusal, Source, Statement};
+use domain::intake::NewMessage;
+use domain::lifecycle::{Decision, Event, Move, OptOut, decide};
+use domain::message::{Category, Recipient};
+use domain::org::ConsentPolicy;
+use domain::{AttemptNo, AttemptRef, Dossier, Inbound, Message, Seq, State as MessageState, spelling};
+use ractor::ActorProcessingErr;
+use serde_json::json;
+use store::group_commit::Slot;
+use store::{CommitError, StoreError, Unavailable};
+use tokio::sync::oneshot;
+
+use super::ledger::Draft;
+use super::{After, State};
+
+/// What a client tells of a recipient.
+pub(crate) struct ConsentRequest {
+    /// A phone number, or Meta's id of a user.
+    pub(crate) name: String,
+    pub(crate) choice: Choice,
+    pub(crate) covers: Covers,
+    pub(crate) source: Source,
+    pub(crate) by: By,
+    pub(crate) reply: oneshot::Sender<Result<Consent, Unavailable>>,
+}
+
+/// Consents in commits on their way: the store does not know them yet.
+#[derive(Default)]
+pub(super) struct Fresh {
+    known: HashMap<String, (Seq, Consent)>,
+    /// With the audit entries that came with them: what is durable is durable up to an entry.
+    order: VecDeque<(Seq, String)>,
+}
+
+impl Fresh {
+    fn note(&mut self, seq: Seq, consent: Consent) {
+        self.order.push_back((seq, consent.recipient.clone()));
+        self.known.insert(consent.recipient.clone(), (seq, consent));
+    }
+
+    /// Everything up to this entry is durable.
+    pub(super) fn landed(&mut self, seq: Seq) {
+        while let Some((noted, name)) = self.order.pop_front_if(|(noted, _)| *noted <= seq) {
+            if self.known.get(&name).is_some_and(|(latest, _)| *latest == noted) {
+                self.known.remove(&name);
+            }
+        }
+    }
+}
+
+impl State {
+    pub(super) fn consent(&mut self, request: ConsentRequest) -> Result<(), ActorProcessingErr> {
+        let ConsentRequest { name, choice, covers, source, by, reply } = request;
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) => slot,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        let now = self.ctx.clock.now();
+        let mut draft = self.ledger.draft(now, by.clone());
+        let statement = Statement { choice, covers, at: now, recorded_at: now, by, source };
+        let Some(known) = self.say(&mut draft, &name, &statement, None)? else { return Ok(()) };
+        self.ledger.close(&mut draft)?;
+        self.submit(slot, draft, After::Changed, move |result| {
+            let _ = reply.send(result.map(|()| known).map_err(|_| Unavailable::Closed));
+        });
+        Ok(())
+    }
+
+    /// What is known of a recipient, durable or not.
+    fn known(&self, canonical: &str) -> Result<Option<Consent>, StoreError> {
+        match self.fresh.known.get(canonical) {
+            Some((_, consent)) => Ok(Some(consent.clone())),
+            None => self.ctx.store.consent(self.record.no, canonical),
+        }
+    }
+
+    /// Adds a statement to a draft; what is then known. `None` if it tells nothing new, and then nothing is added.
+    fn say(
+        &mut self,
+        draft: &mut Draft,
+        name: &str,
+        statement: &Statement,
+        dossier: Option<&Dossier>,
+    ) -> Result<Option<Consent>, StoreError> {
+        let name = spelling::canonical(name);
+        let unknown = || Consent::unknown(self.ctx.clock.new_message_id(draft.at), name.clone().into_owned());
+        let known = self.known(&name)?.unwrap_or_else(unknown);
+        let Some(next) = known.after(statement, self.ledger.head.last_seq + 1) else { return Ok(None) };
+        let fact = Fact::Consent { choice: statement.choice, covers: statement.covers };
+        let seq = self.ledger.entry(draft, Subject::Consent(next.id), fact, dossier)?;
+        draft.commit.statement(&next, seq, statement)?;
+        self.fresh.note(seq, next.clone());
+        Ok(Some(next))
+    }
+
+    /// Follows an inbound message that is just a stop or a start word.
+    pub(super) fn hear(
+        &mut self,
+        draft: &mut Draft,
+        inbound: &Inbound,
+        dossier: Option<&Dossier>,
+    ) -> Result<(), StoreError> {
+        let words = &self.record.words;
+        let said = whatsapp::webhook::said(&inbound.payload);
+        let choices: Vec<Choice> = said.iter().filter_map(|said| words.choice(said)).collect();
+        let Some(choice) = choices.iter().find(|choice| **choice == Choice::Revoked).or(choices.first()).copied()
+        else {
+            return Ok(());
+        };
+        let statement = Statement {
+            choice,
+            covers: Covers::Both,
+            at: inbound.at.min(inbound.received_at),
+            recorded_at: draft.at,
+            by: draft.by.clone(),
+            source: Source::Word { inbound: inbound.id },
+        };
+        if let Some(user_id) = &inbound.user_id {
+            self.say(draft, user_id, &statement, None)?;
+        }
+        let Some(author) = &inbound.from else { return Ok(()) };
+        match self.say(draft, author.as_str(), &statement, dossier)? {
+            Some(known) => self.confirm(draft, known, choice, inbound, dossier),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers a stop or a start word, once a day, where the organisation wants it: by a message like any other, accepted
+    /// in the same commit.
+    fn confirm(
+        &mut self,
+        draft: &mut Draft,
+        mut known: Consent,
+        choice: Choice,
+        inbound: &Inbound,
+        dossier: Option<&Dossier>,
+    ) -> Result<(), StoreError> {
+        let Some((to, text)) = inbound.from.as_ref().zip(self.record.words.reply(choice)) else { return Ok(()) };
+        let body = json!({"to": to.as_str(), "payloadJson": {"type": "text", "text": {"body": text}}});
+        let key = format!("consent-reply:{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
+        let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
+        if is_used || !self.has_room() || !known.confirm(choice, draft.at) {
+            return Ok(());
+        }
+        let parsed = body.as_object().map(|body| NewMessage::parse(body, Some(&key), draft.at));
+        let Some(Ok(request)) = parsed else { return Ok(()) };
+        draft.commit.consent(&known)?;
+        self.fresh.note(self.ledger.head.last_seq, known);
+        let fingerprint = request.fingerprint;
+        let id = self.ctx.clock.new_message_id(draft.at);
+        let message = Message {
+            category: Category::Confirmation,
+            dossier: dossier.cloned(),
+            ..request.into_message(id, inbound.sender.clone(), inbound.sender_no, draft.at)
+        };
+        let state = self.first_state(&message, draft.at);
+        // Nobody asked for it but twotick itself.
+        let by = std::mem::replace(&mut draft.by, By::System);
+        self.ledger.accept(draft, &Arc::new(message), state, &fingerprint)?;
+        draft.by = by;
+        Ok(())
+    }
+
+    /// Follows WhatsApp's own switch for marketing messages.
+    pub(super) fn prefer(&mut self, draft: &mut Draft, preference: Preference) -> Result<(), StoreError> {
+        let Preference { names, choice, at, detail } = preference;
+        let statement = Statement {
+            choice,
+            covers: Covers::Marketing,
+            at: at.min(draft.at),
+            recorded_at: draft.at,
+            by: draft.by.clone(),
+            source: Source::Preference { told_at: at, detail },
+        };
+        for name in names {
+            self.say(draft, &name, &statement, None)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a step of a message to a draft. An attempt that consent no longer lets go does not begin; what the step tells
+    /// of the recipient is recorded with it.
+    pub(super) fn take_step(
+        &mut self,
+        draft: &mut Draft,
+        message: &Arc<Message>,
+        before: &MessageState,
+        step: Move,
+        response: Option<(AttemptNo, Vec<u8>)>,
+    ) -> Result<Arc<MessageState>, StoreError> {
+        let step = match step.call {
+            Some(_) => self.barred(draft, message, before)?.unwrap_or(step),
+            None => step,
+        };
+        let opt_out = step.opt_out;
+        let after = self.ledger.apply(draft, message, before, step, response)?;
+        if let Some(OptOut { attempt, at }) = opt_out {
+            let statement = Statement {
+                choice: Choice::Revoked,
+                covers: Covers::Marketing,
+                at,
+                recorded_at: draft.at,
+                by: By::WhatsApp,
+                source: Source::OptOut { attempt: AttemptRef { message: message.id, attempt } },
+            };
+            self.say(draft, message.to.as_str(), &statement, message.dossier.as_ref())?;
+        }
+        Ok(after)
+    }
+
+    /// The step that ends a message in place of an attempt, if its recipient's consent does not let it go.
+    fn barred(&self, draft: &Draft, message: &Message, before: &MessageState) -> Result<Option<Move>, StoreError> {
+        let Some((refusal, _)) = self.refusal(&message.to, message.category)? else { return Ok(None) };
+        let decision = decide(message, before, &Event::Barred(refusal), &self.ctx.settings().policy, draft.at, 0.0);
+        Ok(match decision {
+            Decision::Move(step) => Some(*step),
+            Decision::Ignore(_) => None,
+        })
+    }
+
+    /// Why a message may not go, if so, and what that is known by.
+    pub(super) fn refusal(&self, to: &Recipient, category: Category) -> Result<Option<(Refusal, Subject)>, StoreError> {
+        if self.record.consent == ConsentPolicy::Off || category == Category::Confirmation {
+            return Ok(None);
+        }
+        let known = self.known(&spelling::canonical(to.as_str()))?;
+        let refused = consent::check(self.record.consent, category, known.as_ref()).err();
+        let subject = known.map_or(Subject::Organisation, |known| Subject::Consent(known.id));
+        Ok(refused.map(|refusal| (refusal, subject)))
+    }
+
+    /// Records that a request was refused; `then` answers it.
+    pub(super) fn refuse(
+        &mut self,
+        slot: Slot<'_>,
+        by: By,
+        (refusal, subject): (Refusal, Subject),
+        dossier: Option<&Dossier>,
+        then: impl FnOnce(Result<(), CommitError>) + Send + 'static,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
+        self.ledger.entry(&mut draft, subject, Fact::Blocked(refusal), dossier)?;
+        self.ledger.close(&mut draft)?;
+        self.submit(slot, draft, After::Changed, then);
+        Ok(())
+    }
+}

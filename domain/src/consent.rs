@@ -1,0 +1,302 @@
+//! Consent: what a recipient has agreed to, how a statement changes it, and which messages it lets through.
+
+mod words;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::By;
+use crate::ids::{AttemptRef, MessageId, Seq};
+use crate::message::Category;
+use crate::org::ConsentPolicy;
+use crate::time::Timestamp;
+
+pub use words::{PutWords, WordList, Words};
+
+/// What a recipient said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Choice {
+    /// They may be written to.
+    Granted,
+    /// They may not.
+    Revoked,
+}
+
+impl Choice {
+    /// The words for it in the API.
+    pub const WORDS: [(&'static str, Self); 2] = [("GRANTED", Self::Granted), ("REVOKED", Self::Revoked)];
+
+    /// The choice as clients write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "GRANTED",
+            Self::Revoked => "REVOKED",
+        }
+    }
+}
+
+/// Which messages a statement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Covers {
+    /// Transactional ones only.
+    Transactional,
+    /// Marketing only.
+    Marketing,
+    /// All.
+    Both,
+}
+
+impl Covers {
+    /// The words for it in the API, where absent means [`Covers::Both`].
+    pub const WORDS: [(&'static str, Self); 2] =
+        [("TRANSACTIONAL", Self::Transactional), ("MARKETING", Self::Marketing)];
+
+    /// The word for it; `None` for both.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Transactional => Some("TRANSACTIONAL"),
+            Self::Marketing => Some("MARKETING"),
+            Self::Both => None,
+        }
+    }
+}
+
+/// Where a statement came from, and what proves it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// A client told it: its own word for where it has it from, and its proof as JSON text.
+    Api {
+        /// Such as `web-form`.
+        name: Option<String>,
+        /// A string or an object.
+        evidence: Option<Vec<u8>>,
+    },
+    /// The recipient wrote a stop word or a start word.
+    Word {
+        /// The message.
+        inbound: MessageId,
+    },
+    /// The recipient used WhatsApp's own switch for marketing messages.
+    Preference {
+        /// Meta's time of it, even if it lies ahead.
+        told_at: Timestamp,
+        /// Meta's text.
+        detail: Option<String>,
+    },
+    /// Meta refused a message because the recipient stopped marketing messages.
+    OptOut {
+        /// The attempt that it refused.
+        attempt: AttemptRef,
+    },
+}
+
+impl Source {
+    /// The kind of source, as clients see it where a client did not name its own.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Api { .. } => "API",
+            Self::Word { .. } => "INBOUND_MESSAGE",
+            Self::Preference { .. } => "USER_PREFERENCES",
+            Self::OptOut { .. } => "META_131050",
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    /// The kind only: proofs are private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// One thing that a recipient said, kept for good. Its id is the seq of its entry in the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// What they said.
+    pub choice: Choice,
+    /// About which messages.
+    pub covers: Covers,
+    /// When they said it. By Meta's clock, where it came from Meta: whole seconds.
+    pub at: Timestamp,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// Who told us.
+    pub by: By,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// What a recipient chose in WhatsApp itself about marketing messages of the business.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Preference {
+    /// What they are known by: a phone number, Meta's id of a user, or both.
+    pub names: Vec<String>,
+    /// What they chose.
+    pub choice: Choice,
+    /// When, by Meta's clock; whole seconds.
+    pub at: Timestamp,
+    /// Meta's text.
+    pub detail: Option<String>,
+}
+
+impl fmt::Debug for Preference {
+    /// Without the recipient.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Preference({:?} at {})", self.choice, self.at)
+    }
+}
+
+/// What holds for one category.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The last choice.
+    pub choice: Choice,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The statement that made it.
+    pub record: Seq,
+}
+
+/// What is known of one recipient: small, and all that sending asks for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// Stands for the recipient where their number must not: in the audit trail.
+    pub id: MessageId,
+    /// The canonical spelling of a phone number, or Meta's id of a user.
+    pub recipient: String,
+    /// What holds for transactional messages; `None` while nothing was said.
+    pub transactional: Option<Standing>,
+    /// What holds for marketing.
+    pub marketing: Option<Standing>,
+    /// The last word of WhatsApp's own switch, by Meta's time: it has no id to tell a repeat by.
+    preference: Option<(Timestamp, Choice)>,
+    /// The days since the epoch on which a stop and a start were last confirmed.
+    confirmed: [Option<u64>; 2],
+}
+
+impl fmt::Debug for Consent {
+    /// Without the recipient.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consent({}: {:?}, {:?})", self.id, self.transactional, self.marketing)
+    }
+}
+
+const DAY_MILLIS: u64 = 24 * 3600 * 1000;
+
+impl Consent {
+    /// A recipient of whom nothing is known.
+    pub const fn unknown(id: MessageId, recipient: String) -> Self {
+        Self { id, recipient, transactional: None, marketing: None, preference: None, confirmed: [None; 2] }
+    }
+
+    /// What is known after `statement`, whose id is `record`; `None` if it tells nothing new: it is a repeat, or older
+    /// than all that it is about.
+    pub fn after(&self, statement: &Statement, record: Seq) -> Option<Self> {
+        let Statement { choice, covers, at, .. } = *statement;
+        let mut next = self.clone();
+        match statement.source {
+            Source::Preference { told_at, .. } => {
+                let is_old = |(last, said): (Timestamp, Choice)| told_at < last || (told_at, choice) == (last, said);
+                if self.preference.is_some_and(is_old) {
+                    return None;
+                }
+                next.preference = Some((told_at, choice));
+            }
+            Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } => {}
+        }
+        let concerned = match covers {
+            Covers::Transactional => vec![&mut next.transactional],
+            Covers::Marketing => vec![&mut next.marketing],
+            Covers::Both => vec![&mut next.transactional, &mut next.marketing],
+        };
+        let mut is_news = false;
+        for standing in concerned {
+            if standing.is_none_or(|known| statement.supersedes(&known)) {
+                *standing = Some(Standing { choice, at, record });
+                is_news = true;
+            }
+        }
+        is_news.then_some(next)
+    }
+
+    /// Notes that a choice is confirmed to the recipient; `false` if that was done before on the same day (UTC).
+    pub fn confirm(&mut self, choice: Choice, now: Timestamp) -> bool {
+        let [stop, start] = &mut self.confirmed;
+        let confirmed = match choice {
+            Choice::Revoked => stop,
+            Choice::Granted => start,
+        };
+        let today = Some(day(now));
+        std::mem::replace(confirmed, today) != today
+    }
+
+    const fn standing(&self, category: Category) -> Option<Standing> {
+        match category {
+            Category::Transactional => self.transactional,
+            Category::Marketing => self.marketing,
+            Category::Confirmation => None,
+        }
+    }
+}
+
+/// The day since the epoch, in UTC.
+pub const fn day(at: Timestamp) -> u64 {
+    at.as_millis() / DAY_MILLIS
+}
+
+impl Statement {
+    /// Meta tells whole seconds, and late: of two statements of one second the one that came later counts. A client
+    /// speaks of the present.
+    const fn supersedes(&self, known: &Standing) -> bool {
+        match self.source {
+            Source::Api { .. } => true,
+            Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } => {
+                self.at.as_millis() / 1000 >= known.at.as_millis() / 1000
+            }
+        }
+    }
+}
+
+/// Why a message may not go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The message's category.
+    pub category: Category,
+    /// What decided: a revocation, or nothing where a grant is asked for.
+    pub revoked: Option<Standing>,
+}
+
+impl Refusal {
+    /// The code that refused messages and requests bear.
+    pub const CODE: &'static str = "BLOCKED_BY_POLICY";
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let category = self.category.as_str();
+        match &self.revoked {
+            Some(Standing { at, record, .. }) => {
+                write!(f, "the recipient revoked consent to {category} messages at {at} (consent record {record})")
+            }
+            None => write!(f, "no consent of the recipient to {category} messages is recorded"),
+        }
+    }
+}
+
+/// Whether a message of this category may go to a recipient of whom this is known.
+pub fn check(policy: ConsentPolicy, category: Category, known: Option<&Consent>) -> Result<(), Refusal> {
+    let standing = known.and_then(|known| known.standing(category));
+    let is_granted = standing.is_some_and(|standing| standing.choice == Choice::Granted);
+    let revoked = standing.filter(|standing| standing.choice == Choice::Revoked);
+    let may_go = match (policy, category) {
+        (ConsentPolicy::Off, _) | (_, Category::Confirmation) => true,
+        (ConsentPolicy::Default, Category::Transactional) => revoked.is_none(),
+        (ConsentPolicy::Default, Category::Marketing)
+        | (ConsentPolicy::Required, Category::Transactional | Category::Marketing) => is_granted,
+    };
+    if may_go { Ok(()) } else { Err(Refusal { category, revoked }) }
+}
+
+#[cfg(test)]
+mod tests;

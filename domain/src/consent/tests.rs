@@ -1,0 +1,251 @@
+//! What consent lets through, and what changes it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::AttemptNo;
+use Category::{Confirmation, Marketing, Transactional};
+use Choice::{Granted, Revoked};
+
+const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+const NOBODY: MessageId = MessageId::from_bytes([1; 16]);
+
+fn unknown() -> Consent {
+    Consent::unknown(NOBODY, "+4915112345678".into())
+}
+
+fn api() -> Source {
+    Source::Api { name: None, evidence: None }
+}
+
+fn word() -> Source {
+    Source::Word { inbound: NOBODY }
+}
+
+/// Of WhatsApp's own switch, so many milliseconds after [`NOW`].
+fn preference(millis: u64) -> Source {
+    Source::Preference { told_at: Timestamp::from_millis(NOW.as_millis() + millis), detail: None }
+}
+
+fn opt_out() -> Source {
+    Source::OptOut { attempt: AttemptRef { message: NOBODY, attempt: AttemptNo(1) } }
+}
+
+/// A statement so many milliseconds after [`NOW`].
+fn said(choice: Choice, covers: Covers, millis: u64, source: Source) -> Statement {
+    let at = Timestamp::from_millis(NOW.as_millis() + millis);
+    Statement { choice, covers, at, recorded_at: at, by: By::System, source }
+}
+
+/// What is known after these statements, each of which tells something new; their ids are 1, 2, 3 …
+fn after(statements: &[Statement]) -> Consent {
+    (1..).zip(statements).fold(unknown(), |known, (record, statement)| known.after(statement, record).unwrap())
+}
+
+fn standings(known: &Consent) -> [Option<Choice>; 2] {
+    [known.transactional, known.marketing].map(|standing| standing.map(|standing| standing.choice))
+}
+
+#[test]
+fn what_each_policy_lets_through() {
+    use ConsentPolicy::{Default, Off, Required};
+    let known = |choice| after(&[said(choice, Covers::Both, 0, api())]);
+    let (granted, revoked) = (known(Granted), known(Revoked));
+    #[rustfmt::skip]
+    let table = [
+        // policy, category: nothing known, granted, revoked
+        (Default, Transactional, [true, true, false]),
+        (Default, Marketing, [false, true, false]),
+        (Required, Transactional, [false, true, false]),
+        (Required, Marketing, [false, true, false]),
+        (Off, Transactional, [true, true, true]),
+        (Off, Marketing, [true, true, true]),
+        (Default, Confirmation, [true, true, true]),
+        (Required, Confirmation, [true, true, true]),
+    ];
+    for (policy, category, expected) in table {
+        let may_go = [None, Some(&granted), Some(&revoked)].map(|known| check(policy, category, known).is_ok());
+        assert_eq!(may_go, expected, "{policy:?} {category:?}");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_record_that_decided_and_not_the_recipient() {
+    let known = after(&[said(Granted, Covers::Both, 0, api()), said(Revoked, Covers::Marketing, 1000, word())]);
+    let refusal = check(ConsentPolicy::Default, Marketing, Some(&known)).unwrap_err();
+    assert_eq!(refusal.revoked.map(|standing| standing.record), Some(2));
+    let text = refusal.to_string();
+    assert!(text.contains("MARKETING") && text.contains("record 2") && !text.contains("49151"), "{text}");
+    assert_eq!(check(ConsentPolicy::Required, Transactional, None).unwrap_err().revoked, None);
+    assert!(!format!("{known:?}").contains("49151"));
+}
+
+#[test]
+fn a_statement_holds_for_what_it_covers() {
+    let known = after(&[said(Granted, Covers::Both, 0, api()), said(Revoked, Covers::Marketing, 0, opt_out())]);
+    assert_eq!(standings(&known), [Some(Granted), Some(Revoked)]);
+    let known = after(&[said(Revoked, Covers::Transactional, 0, api())]);
+    assert_eq!(standings(&known), [Some(Revoked), None]);
+}
+
+#[test]
+fn of_two_statements_the_later_second_counts_and_within_one_the_later_to_come() {
+    #[rustfmt::skip]
+    let table = [
+        // first, then: what holds
+        ((Granted, 5_000, word()), (Revoked, 4_000, word()), Granted),
+        ((Granted, 5_000, api()), (Revoked, 4_000, preference(4_000)), Granted),
+        ((Granted, 5_000, api()), (Revoked, 4_999, opt_out()), Granted),
+        ((Granted, 5_700, api()), (Revoked, 5_000, word()), Revoked),
+        ((Revoked, 5_000, word()), (Granted, 5_000, word()), Granted),
+        ((Revoked, 5_000, word()), (Granted, 6_000, preference(6_000)), Granted),
+        // A client speaks of the present, whatever the clocks say.
+        ((Revoked, 5_000, word()), (Granted, 1_000, api()), Granted),
+    ];
+    for ((first, at, source), (second, later, other), expected) in table {
+        let known = after(&[said(first, Covers::Marketing, at, source)]);
+        let next = known.after(&said(second, Covers::Marketing, later, other), 2).unwrap_or(known);
+        assert_eq!(standings(&next), [None, Some(expected)], "{first:?} at {at}, {second:?} at {later}");
+    }
+}
+
+#[test]
+fn a_stop_that_is_late_for_one_category_still_holds_for_the_other() {
+    let known = after(&[said(Granted, Covers::Marketing, 9_000, api()), said(Revoked, Covers::Both, 4_000, word())]);
+    assert_eq!(standings(&known), [Some(Revoked), Some(Granted)]);
+}
+
+#[test]
+fn a_preference_that_comes_again_tells_nothing_even_within_its_second() {
+    let stop = said(Revoked, Covers::Marketing, 0, preference(0));
+    let known = after(&[stop.clone(), said(Granted, Covers::Marketing, 700, api())]);
+    assert_eq!(known.after(&stop, 3), None);
+    let resume = said(Granted, Covers::Marketing, 1_000, preference(1_000));
+    assert_eq!(after(&[stop.clone(), resume]).after(&stop, 3), None);
+}
+
+#[test]
+fn each_choice_is_confirmed_once_a_day() {
+    let mut known = unknown();
+    let at = |hours: u64| NOW.after(std::time::Duration::from_secs(hours * 3600));
+    assert!(known.confirm(Revoked, at(0)));
+    assert!(!known.confirm(Revoked, at(23)));
+    assert!(known.confirm(Granted, at(23)));
+    assert!(known.confirm(Revoked, at(24)));
+}
+
+prop_compose! {
+    fn from_meta()(choice in any::<bool>(), secs in 0..6u64, source in 0..3usize) -> Statement {
+        let choice = if choice { Granted } else { Revoked };
+        let covers = if source == 0 { Covers::Both } else { Covers::Marketing };
+        said(choice, covers, secs * 1000, [word(), preference(secs * 1000), opt_out()][source].clone())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_meta_tells_in_any_order_never_goes_back_in_time(statements in prop::collection::vec(from_meta(), 0..20)) {
+        let mut known = unknown();
+        for (record, statement) in (1..).zip(&statements) {
+            let next = known.after(statement, record).unwrap_or_else(|| known.clone());
+            for (before, after) in [(known.transactional, next.transactional), (known.marketing, next.marketing)] {
+                prop_assert!(before.map(|standing| standing.at) <= after.map(|standing| standing.at));
+            }
+            known = next;
+        }
+        let last = statements.iter().map(|statement| statement.at).max();
+        prop_assert_eq!(known.marketing.map(|standing| standing.at), last);
+    }
+
+    #[test]
+    fn nothing_revoked_goes_but_with_consent_off(category in 0..2usize, required: bool, later: bool) {
+        let policy = if required { ConsentPolicy::Required } else { ConsentPolicy::Default };
+        let mut said_before = vec![said(Granted, Covers::Both, 0, api())];
+        said_before.extend(later.then(|| said(Revoked, Covers::Both, 1_000, word())));
+        let may_go = check(policy, [Transactional, Marketing][category], Some(&after(&said_before))).is_ok();
+        prop_assert_eq!(may_go, !later);
+    }
+}
+
+mod words {
+    use serde_json::{Value, json};
+
+    use super::{Choice, Granted, PutWords, Revoked, Words};
+    use crate::fields::Fields;
+
+    fn put(given: &Value) -> (PutWords, Vec<String>) {
+        let mut fields = Fields::new(given.as_object().unwrap(), "");
+        let put = PutWords::parse(&mut fields);
+        (put, fields.finish().into_iter().map(|error| error.field).collect())
+    }
+
+    fn words(given: &Value) -> Words {
+        Words::default().apply(&put(given).0).unwrap()
+    }
+
+    #[test]
+    fn a_message_that_is_just_a_word_chooses_whatever_its_case_and_blanks() {
+        let table: &[(&str, Option<Choice>)] = &[
+            ("STOP", Some(Revoked)),
+            (" stop \n", Some(Revoked)),
+            ("Stopp", Some(Revoked)),
+            ("ABMELDEN", Some(Revoked)),
+            ("ARRÊT", Some(Revoked)),
+            ("Baja", Some(Revoked)),
+            ("СТОП", Some(Revoked)),
+            ("توقف", Some(Revoked)),
+            ("START", Some(Granted)),
+            ("старт", Some(Granted)),
+            ("stop it", None),
+            ("please stop", None),
+            ("don't stop", None),
+            ("cancel", None),
+            ("", None),
+            (&"stop ".repeat(100), None),
+        ];
+        for (written, expected) in table {
+            assert_eq!(Words::default().choice(written), *expected, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn no_default_word_is_in_both_lists() {
+        assert!(Words::default().apply(&PutWords::default()).is_ok());
+    }
+
+    #[test]
+    fn words_of_an_organisation_replace_the_defaults_and_can_be_taken_back() {
+        let own = words(&json!({"stopWords": ["  Schluss "], "startWords": []}));
+        assert_eq!((own.choice("schluss"), own.choice("stop"), own.choice("start")), (Some(Revoked), None, None));
+        let kept = own.apply(&PutWords::default()).unwrap();
+        assert_eq!(kept, own);
+        let back = own.apply(&put(&json!({"stopWords": "default"})).0).unwrap();
+        assert_eq!((back.choice("schluss"), back.choice("stop")), (None, Some(Revoked)));
+    }
+
+    #[test]
+    fn a_reply_is_kept_until_it_is_emptied() {
+        let own = words(&json!({"stopReply": "Bye", "startReply": "Hi"}));
+        assert_eq!((own.reply(Revoked), own.reply(Granted)), (Some("Bye"), Some("Hi")));
+        let own = own.apply(&put(&json!({"stopReply": ""})).0).unwrap();
+        assert_eq!((own.reply(Revoked), own.reply(Granted)), (None, Some("Hi")));
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let long = "x".repeat(51);
+        let given = json!({"stopWords": ["ok", "", 7, long], "startWords": "x", "stopReply": 1,
+            "startReply": "x".repeat(1001)});
+        let mut fields = put(&given).1;
+        fields.sort();
+        assert_eq!(fields, ["startReply", "startWords", "stopReply", "stopWords[1]", "stopWords[2]", "stopWords[3]"]);
+        assert_eq!(put(&json!({"stopWords": vec!["w"; 51]})).1, ["stopWords"]);
+        for (given, field) in
+            [(json!({"startWords": ["STOP"]}), "startWords"), (json!({"stopWords": ["Start"]}), "stopWords")]
+        {
+            assert_eq!(Words::default().apply(&put(&given).0).unwrap_err().field, field);
+        }
+    }
+}

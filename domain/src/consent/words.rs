@@ -1,0 +1,173 @@
+//! Stop words and start words: what a recipient may write to revoke or grant consent, and what they are answered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Choice;
+use crate::fields::{FieldError, Fields};
+
+const WORDS_MAX: usize = 50;
+const WORD_CHARS_MAX: usize = 50;
+const REPLY_CHARS_MAX: usize = 1000;
+
+/// The words by default. A stop word holds for all messages, and a start word is taken for consent: so none of them is an
+/// everyday answer to something else, such as "cancel", "end" or "sign up".
+#[rustfmt::skip]
+const STOP: &[&str] = &[
+    // English
+    "stop", "stopall", "stop all", "unsubscribe", "opt out", "optout", "opt-out",
+    // German, French, Spanish, Portuguese, Italian, Dutch, Polish
+    "stopp", "abmelden", "abbestellen", "arrêt", "arret", "arrêter", "désabonner", "desabonner", "se désabonner",
+    "baja", "darme de baja", "cancelar suscripción", "cancelar suscripcion", "sair", "descadastrar",
+    "cancelar inscrição", "cancelar inscricao", "disiscrivimi", "annulla iscrizione", "afmelden", "uitschrijven",
+    "wypisz", "wypisz mnie",
+    // Turkish, Russian, Ukrainian, Arabic, Hebrew, Hindi, Indonesian
+    "abonelikten çık", "стоп", "отписаться", "відписатися", "توقف", "إيقاف", "إلغاء الاشتراك", "הסר", "रोकें", "berhenti",
+];
+#[rustfmt::skip]
+const START: &[&str] = &[
+    "start", "unstop", "subscribe", "opt in", "optin", "opt-in", "abonnieren", "s'abonner", "darme de alta",
+    "suscribirme", "abone ol", "старт", "подписаться", "підписатися", "ابدأ", "اشترك", "शुरू", "mulai",
+];
+
+/// A list of words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WordList {
+    /// The ones that come with twotick.
+    #[default]
+    Default,
+    /// The organisation's own.
+    Own(Vec<String>),
+}
+
+/// An organisation's words and the answers to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    stop: WordList,
+    start: WordList,
+    stop_reply: Option<String>,
+    start_reply: Option<String>,
+}
+
+impl Words {
+    /// What a recipient chooses who writes just this. Case and blanks around it do not matter.
+    pub fn choice(&self, written: &str) -> Option<Choice> {
+        let written = written.trim();
+        if written.chars().count() > WORD_CHARS_MAX {
+            return None;
+        }
+        let written = written.to_lowercase();
+        let is_among = |words: Vec<&str>| words.iter().any(|word| word.to_lowercase() == written);
+        if is_among(self.stop()) {
+            return Some(Choice::Revoked);
+        }
+        is_among(self.start()).then_some(Choice::Granted)
+    }
+
+    /// What revokes.
+    pub fn stop(&self) -> Vec<&str> {
+        list(&self.stop, STOP)
+    }
+
+    /// What grants.
+    pub fn start(&self) -> Vec<&str> {
+        list(&self.start, START)
+    }
+
+    /// What a recipient is answered, once a day, to a stop or a start word; `None`: nothing.
+    pub fn reply(&self, choice: Choice) -> Option<&str> {
+        match choice {
+            Choice::Revoked => self.stop_reply.as_deref(),
+            Choice::Granted => self.start_reply.as_deref(),
+        }
+    }
+
+    /// These words as `put` wants them, or which field is in the way.
+    pub fn apply(&self, put: &PutWords) -> Result<Self, FieldError> {
+        let reply = |put: &Option<String>, old: &Option<String>| match put {
+            Some(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            None => old.clone(),
+        };
+        let next = Self {
+            stop: put.stop.as_ref().unwrap_or(&self.stop).clone(),
+            start: put.start.as_ref().unwrap_or(&self.start).clone(),
+            stop_reply: reply(&put.stop_reply, &self.stop_reply),
+            start_reply: reply(&put.start_reply, &self.start_reply),
+        };
+        let field = if put.start.is_some() { "startWords" } else { "stopWords" };
+        match next.start().into_iter().find(|word| next.choice(word) == Some(Choice::Revoked)) {
+            Some(word) => {
+                let message = format!("{word:?} would be both a stop word and a start word");
+                Err(FieldError { field: field.into(), message })
+            }
+            None => Ok(next),
+        }
+    }
+}
+
+fn list<'a>(words: &'a WordList, default: &[&'static str]) -> Vec<&'a str> {
+    match words {
+        WordList::Default => default.to_vec(),
+        WordList::Own(own) => own.iter().map(String::as_str).collect(),
+    }
+}
+
+/// A change of an organisation's words; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutWords {
+    /// What revokes.
+    pub stop: Option<WordList>,
+    /// What grants.
+    pub start: Option<WordList>,
+    /// The answer to a stop word; empty: none.
+    pub stop_reply: Option<String>,
+    /// The answer to a start word; empty: none.
+    pub start_reply: Option<String>,
+}
+
+impl PutWords {
+    /// Reads the organisation's fields `stopWords`, `startWords`, `stopReply` and `startReply`.
+    pub fn parse(fields: &mut Fields<'_>) -> Self {
+        Self {
+            stop: read_list(fields, "stopWords"),
+            start: read_list(fields, "startWords"),
+            stop_reply: read_reply(fields, "stopReply"),
+            start_reply: read_reply(fields, "startReply"),
+        }
+    }
+}
+
+/// A list of words, or the word `default`.
+fn read_list(fields: &mut Fields<'_>, name: &'static str) -> Option<WordList> {
+    let items = match fields.value(name)? {
+        Value::String(text) if text == "default" => return Some(WordList::Default),
+        Value::Array(items) if items.len() <= WORDS_MAX => items,
+        Value::Array(_) => {
+            fields.refuse(name, format!("must have at most {WORDS_MAX} items"));
+            return None;
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            fields.refuse(name, "must be a list of words, or \"default\"");
+            return None;
+        }
+    };
+    let mut words = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let word = item.as_str().map(str::trim).filter(|word| (1..=WORD_CHARS_MAX).contains(&word.chars().count()));
+        match word {
+            Some(word) => words.push(word.to_owned()),
+            None => {
+                fields.refuse(&format!("{name}[{i}]"), format!("must be a text of 1 to {WORD_CHARS_MAX} characters"));
+            }
+        }
+    }
+    Some(WordList::Own(words))
+}
+
+fn read_reply(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
+    let text = fields.text(name)?;
+    if text.chars().count() > REPLY_CHARS_MAX {
+        fields.refuse(name, format!("must have at most {REPLY_CHARS_MAX} characters; none: no reply"));
+    }
+    Some(text.trim().to_owned())
+}

@@ -1,0 +1,86 @@
+//! What recipients agreed to: recorded, shown with its history, listed.
+
+use domain::Seq;
+use domain::consent::{Choice, Covers, Source};
+use domain::fields::Fields;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::auth::Caller;
+use super::inbound::{AUTHOR, author};
+use super::messages::blocking;
+use super::problem::Problem;
+use super::request::Request;
+use super::{Answer, App, views};
+
+const PAGE_MAX: usize = 200;
+const SOURCE_MAX: usize = 100;
+/// In bytes of JSON text: a record of the store holds it whole.
+const EVIDENCE_MAX: usize = 2000;
+
+fn recipient(text: &str) -> Result<String, Problem> {
+    author(text).ok_or_else(|| Problem::invalid_field("recipient", AUTHOR))
+}
+
+pub(super) async fn put(app: &App, request: &Request, caller: Caller, name: &str) -> Answer {
+    let body = request.json()?;
+    let mut fields = Fields::new(&body, "");
+    fields.require("status");
+    let choice = fields.one_of("status", &Choice::WORDS);
+    let covers = fields.one_of("category", &Covers::WORDS).unwrap_or(Covers::Both);
+    let source = fields.short_text("source", SOURCE_MAX).map(str::to_owned);
+    let evidence = match fields.value("evidence") {
+        Some(evidence @ (Value::String(_) | Value::Object(_))) => {
+            Some(evidence.to_string().into_bytes()).filter(|json| json.len() <= EVIDENCE_MAX).or_else(|| {
+                fields.refuse("evidence", format!("must have at most {EVIDENCE_MAX} bytes as JSON"));
+                None
+            })
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+            fields.refuse("evidence", "must be a string or an object");
+            None
+        }
+        None => None,
+    };
+    let name = author(name);
+    if name.is_none() {
+        fields.refuse("recipient", AUTHOR);
+    }
+    let errors = fields.finish();
+    let (Some(choice), Some(name), true) = (choice, name, errors.is_empty()) else {
+        return Err(Problem::invalid(errors));
+    };
+    let source = Source::Api { name: source, evidence };
+    let known = app.outbox.consent(&caller.org.id, name, (choice, covers), source, caller.by).await?;
+    views::json(StatusCode::OK, &views::consent(&known))
+}
+
+pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str) -> Answer {
+    request.only(&["limit", "cursor"])?;
+    let name = recipient(name)?;
+    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
+    let rule = "must be a nextCursor of an earlier page";
+    let before = request.parsed("cursor", rule, |text| text.parse::<Seq>().ok())?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let read = move || Ok((store.consent(no, &name)?, store.statements(no, &name, before, limit)?));
+    let (known, page) = blocking(read).await?;
+    let mut view =
+        views::consent(&known.ok_or_else(|| Problem::not_found("consent: nothing is known of this recipient"))?);
+    if let Some(view) = view.as_object_mut() {
+        let history: Vec<_> = page.items.iter().map(|(record, said)| views::statement(*record, said)).collect();
+        view.insert("history".into(), history.into());
+        view.insert("nextCursor".into(), json!(page.next.map(|record| record.to_string())));
+    }
+    views::json(StatusCode::OK, &view)
+}
+
+pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
+    request.only(&["limit", "cursor"])?;
+    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
+    let place = |text: &str| hex::decode(text).ok()?.try_into().ok();
+    let after = request.parsed("cursor", "must be a nextCursor of an earlier page", place)?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let page = blocking(move || store.consents(no, after, limit)).await?;
+    let items: Vec<_> = page.items.iter().map(views::consent).collect();
+    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(hex::encode)}))
+}
