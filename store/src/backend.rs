@@ -56,6 +56,22 @@ pub enum StoreError {
         /// Which kind of record.
         what: &'static str,
     },
+    /// There is less than was acknowledged.
+    #[error("store has lost what it had acknowledged: {found} of {acknowledged} batches are there")]
+    Lost {
+        /// Batches that were acknowledged.
+        acknowledged: u64,
+        /// Batches that are there.
+        found: u64,
+    },
+    /// Its records contradict each other.
+    #[error("store contradicts itself in {wrong} places; the first: {first}")]
+    Contradicts {
+        /// In how many places.
+        wrong: u64,
+        /// What is wrong in the first.
+        first: String,
+    },
     /// A record was written by a newer version.
     #[error("store holds a {what} of format {found}, newer than this version can read")]
     Newer {

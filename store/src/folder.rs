@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::mark::{Mark, Marks};
+
 /// The format that this version writes.
 const FORMAT: u32 = 1;
 const MARKER: &str = "twotick.store";
@@ -14,7 +16,8 @@ const BEFORE_FIRST_USE: [&str; 2] = ["admin.key", "lost+found"];
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    /// Locked; also keeps the marks.
+    marker: File,
 }
 
 /// Why a folder cannot be used. Nothing in it was touched.
@@ -23,6 +26,9 @@ pub enum FolderError {
     /// It holds other things.
     #[error("{} is not a twotick store: it has files but no {MARKER}; name an empty or a new folder", .0.display())]
     NotAStore(PathBuf),
+    /// It is not there, or empty.
+    #[error("{} holds no twotick store; name the data folder of a service", .0.display())]
+    NoStore(PathBuf),
     /// A newer version wrote it.
     #[error("{} has store format {found}, and this version reads up to {FORMAT}; start a newer twotick", .path.display())]
     Newer {
@@ -66,28 +72,45 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io("read"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let text = String::from_utf8_lossy(&bytes);
         if text.is_empty() {
             // New, or a first start that was cut off before it could say so.
             file.seek(SeekFrom::Start(0)).map_err(io("write to"))?;
             writeln!(file, "twotick store\nformat {FORMAT}").map_err(io("write to"))?;
+            let mut marks = file.try_clone().and_then(Marks::read).map_err(io("read"))?;
+            marks.note(Mark { batches: 0, trusted: true }).map_err(io("write to"))?;
             file.sync_all().map_err(io("sync"))?;
             sync_folder(path).map_err(io("sync"))?;
         } else {
-            let found = text.strip_prefix("twotick store\nformat ").and_then(|rest| rest.trim().parse().ok());
+            let format = text.strip_prefix("twotick store\nformat ").and_then(|rest| rest.lines().next());
+            let found = format.and_then(|format| format.trim().parse().ok());
             match found {
                 Some(FORMAT) => {}
                 Some(found) if found > FORMAT => return Err(FolderError::Newer { path: path.to_owned(), found }),
                 Some(_) | None => return Err(FolderError::NotAStore(path.to_owned())),
             }
         }
-        Ok(Self { path: path.to_owned(), _lock: file })
+        Ok(Self { path: path.to_owned(), marker: file })
+    }
+
+    /// Opens a folder that holds a store, and makes none.
+    pub fn open_existing(path: &Path) -> Result<Self, FolderError> {
+        match fs::metadata(path.join(MARKER)) {
+            Ok(_) => Self::open(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FolderError::NoStore(path.to_owned())),
+            Err(source) => Err(FolderError::Io { doing: "look into", path: path.to_owned(), source }),
+        }
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn marks(&self) -> io::Result<Marks> {
+        Marks::read(self.marker.try_clone()?)
     }
 }
 

@@ -49,7 +49,7 @@ impl Store {
             range.end = prefix;
             range.end.extend_from_slice(before.as_bytes());
         }
-        let id_of = if from.is_some() { keys::message_at_end } else { keys::inbound_of_part };
+        let id_of = if from.is_some() { keys::message_at_end } else { keys::message_of_part };
         let mut ids: Vec<MessageId> = Vec::new();
         self.backend.scan(&*range.start..&*range.end, Order::Descending, &mut |key, _| {
             let id = id_of(key);

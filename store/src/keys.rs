@@ -66,6 +66,11 @@ pub(crate) fn within(prefix: Vec<u8>) -> std::ops::Range<Vec<u8>> {
     prefix..end
 }
 
+/// The organisation that a key belongs to.
+pub(crate) fn org_of(key: &[u8]) -> Option<OrgNo> {
+    key.get(1..5)?.try_into().ok().map(u32::from_be_bytes).map(OrgNo)
+}
+
 /// The last sixteen bytes of a key, where they are a message id.
 pub(crate) fn message_at_end(key: &[u8]) -> Option<MessageId> {
     key.last_chunk().copied().map(MessageId::from_bytes)
@@ -77,6 +82,9 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 }
 
 pub(crate) const ORGS: u8 = b'o';
+
+/// Under it a backend counts its batches: no kind of record begins so.
+pub(crate) const BATCHES: &[u8] = b"\0batches";
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
 pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcg";
@@ -192,8 +200,8 @@ pub(crate) fn inbound_part(org: OrgNo, id: MessageId, part: u16) -> Vec<u8> {
     key(b'n', org, &[id.as_bytes(), &part.to_be_bytes()])
 }
 
-/// The message id within a key of a part of an inbound message.
-pub(crate) fn inbound_of_part(key: &[u8]) -> Option<MessageId> {
+/// The message id within a key that goes on behind it.
+pub(crate) fn message_of_part(key: &[u8]) -> Option<MessageId> {
     key.get(5..21)?.try_into().ok().map(MessageId::from_bytes)
 }
 

@@ -1,12 +1,19 @@
-//! The sled backend: one tree, one batch, one flush, one fdatasync.
+//! The sled backend: one tree, one batch, one flush, one fdatasync; and what must be done around sled's start so that
+//! nothing acknowledged is lost without being noticed.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::folder::{DataFolder, sync_folder};
+use crate::keys;
+use crate::mark::{Mark, Marks};
+use crate::sled_log;
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -16,58 +23,187 @@ pub struct SledBackend {
     /// sled's log file, opened once more: sled's own `flush` only calls `sync_file_range`, which survives a crash of the
     /// process but not a power cut, so each batch ends with an fdatasync of ours.
     log: File,
+    trust: Mutex<Trust>,
     _folder: DataFolder,
+}
+
+/// How far it has come, and whether that is all.
+struct Trust {
+    marks: Marks,
+    doubt: Option<Doubt>,
+}
+
+/// Why a store that opened may hold less than was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// Batches are missing.
+    #[error("{found} of {acknowledged} acknowledged batches are there")]
+    Lost {
+        /// Batches that were acknowledged.
+        acknowledged: u64,
+        /// Batches that are there.
+        found: u64,
+    },
+    /// Its log is broken at these places, in bytes from its beginning.
+    #[error("its log is broken in {} places, first at byte {}", .0.len(), .0.first().unwrap_or(&0))]
+    BrokenLog(Vec<u64>),
+    /// It was doubted before, and not verified since.
+    #[error("something was amiss at an earlier start")]
+    Unverified,
+    /// Nothing tells how far it had come.
+    #[error("nothing tells how far it had come")]
+    NoMark,
 }
 
 fn failed(doing: &'static str) -> impl Fn(::sled::Error) -> StoreError {
     move |error| StoreError::Backend { doing, cause: error.to_string() }
 }
 
-fn failed_io(doing: &'static str) -> impl Fn(std::io::Error) -> StoreError {
+fn failed_io(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
     move |error| StoreError::Backend { doing, cause: error.to_string() }
 }
 
 impl SledBackend {
-    /// Opens the store in `folder` with so many bytes of cache.
+    /// Opens the store in `folder` with so many bytes of cache. What [`Self::doubt`] then tells must be cleared before
+    /// anything is served.
     pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Self, StoreError> {
         let path = folder.path().join("sled");
+        let mut marks = folder.marks().map_err(failed_io("read its mark"))?;
+        let mark = marks.last();
+        let is_there = path.join("db").exists();
+        let mut doubt = None;
+        if is_there {
+            prepare(&path).map_err(failed_io("prepare"))?;
+            let broken = File::open(path.join("db"))
+                .and_then(|log| sled_log::survey(&log, sled_log::replayed_from(&path)?))
+                .map_err(failed_io("look through its log"))?
+                .broken;
+            doubt = match mark {
+                None => Some(Doubt::NoMark),
+                Some(Mark { trusted: false, .. }) => Some(Doubt::Unverified),
+                Some(Mark { trusted: true, .. }) => (!broken.is_empty()).then_some(Doubt::BrokenLog(broken)),
+            };
+        }
+        let acknowledged = mark.map_or(0, |mark| mark.batches);
+        if !is_there && acknowledged > 0 {
+            return Err(StoreError::Lost { acknowledged, found: 0 });
+        }
+        if doubt.is_some() {
+            marks.note(Mark { batches: acknowledged, trusted: false }).map_err(failed_io("write its mark"))?;
+            marks.sync().map_err(failed_io("sync its mark"))?;
+        }
         let config = ::sled::Config::new()
             .path(&path)
             .cache_capacity(cache_bytes)
+            .segment_size(sled_log::SEGMENT)
             // We flush each batch; a timer would only add writes nobody waits for.
             .flush_every_ms(None);
-        let tree = open_patiently(&config).map_err(failed("open"))?;
+        let tree = open_patiently(&config)?;
         let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
-        for folder in [path.as_path(), folder.path()] {
-            sync_folder(folder).map_err(failed_io("sync its folder"))?;
+        sync_files(&path).map_err(failed_io("sync its files"))?;
+        sync_folder(folder.path()).map_err(failed_io("sync its folder"))?;
+        let backend = Self { tree, log, trust: Mutex::new(Trust { marks, doubt }), _folder: folder };
+        let found = backend.batches()?;
+        if found < acknowledged {
+            backend.trusted().doubt = Some(Doubt::Lost { acknowledged, found });
         }
-        Ok(Self { tree, log, _folder: folder })
+        if backend.doubt().is_none() {
+            backend.trust()?;
+        }
+        Ok(backend)
     }
 
     /// Opens the data folder at `path` and the store in it.
     pub fn open_at(path: &Path, cache_bytes: u64) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Self::open(DataFolder::open(path)?, cache_bytes)?)
     }
+
+    /// Why it may hold less than was acknowledged, if it may.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.trusted().doubt.clone()
+    }
+
+    /// Takes what is there for all that there is, from now on: it was verified, or a person has accepted the loss.
+    pub fn trust(&self) -> Result<(), StoreError> {
+        let batches = self.batches()?;
+        let mut trust = self.trusted();
+        trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))?;
+        trust.marks.sync().map_err(failed_io("sync its mark"))?;
+        trust.doubt = None;
+        Ok(())
+    }
+
+    /// Where its log is broken, in bytes from its beginning, also where it holds nothing of use.
+    pub fn broken_log(&self) -> Result<Vec<u64>, StoreError> {
+        Ok(sled_log::survey(&self.log, 0).map_err(failed_io("look through its log"))?.broken)
+    }
+
+    fn trusted(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many batches it holds.
+    fn batches(&self) -> Result<u64, StoreError> {
+        match self.get(keys::BATCHES)? {
+            Some(bytes) => {
+                bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged { what: "count of batches" })
+            }
+            None => Ok(0),
+        }
+    }
+}
+
+/// Makes the files of a store that was not closed fit to be opened.
+fn prepare(path: &Path) -> io::Result<()> {
+    // After a crash the log may hold what is not on the disk. sled would build on it, and so would we.
+    sync_files(path)?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // A snapshot whose writing was cut off: sled would take it for its newest, find it damaged and give up. The one
+        // before is still there.
+        if entry.file_name().to_string_lossy().ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// sled syncs neither its settings nor its folder.
+fn sync_files(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_folder(path)
 }
 
 /// A handle dropped a moment ago in this process leaves its lock to sled's background threads for an instant. Our own lock
 /// on the folder has already shown that no other process is there, so it is worth waiting for.
-fn open_patiently(config: &::sled::Config) -> ::sled::Result<::sled::Db> {
+fn open_patiently(config: &::sled::Config) -> Result<::sled::Db, StoreError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        match config.open() {
-            Err(::sled::Error::Io(error))
+        // sled panics on some kinds of damage.
+        match panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Err(::sled::Error::Io(error)))
                 if error.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
             {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            other => return other,
+            Ok(result) => return result.map_err(failed("open")),
+            Err(_) => return Err(StoreError::Damaged { what: "log" }),
         }
     }
 }
 
 impl Backend for SledBackend {
     fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let mut trust = self.trusted();
+        if let Some(doubt) = &trust.doubt {
+            return Err(StoreError::Backend { doing: "write", cause: doubt.to_string() });
+        }
+        let batches = trust.marks.last().map_or(0, |mark| mark.batches) + 1;
         let mut batch = ::sled::Batch::default();
         for write in writes {
             match write {
@@ -75,9 +211,11 @@ impl Backend for SledBackend {
                 Write::Delete(key) => batch.remove(key),
             }
         }
+        batch.insert(keys::BATCHES, &batches.to_be_bytes());
         self.tree.apply_batch(batch).map_err(failed("write"))?;
         self.tree.flush().map_err(failed("flush"))?;
-        self.log.sync_data().map_err(failed_io("sync"))
+        self.log.sync_data().map_err(failed_io("sync"))?;
+        trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -1,0 +1,32 @@
+//! Opening a store that people rely on: one that may have lost something is verified before it is served.
+
+use std::sync::Arc;
+
+use crate::backend::StoreError;
+use crate::folder::DataFolder;
+use crate::sled::{Doubt, SledBackend};
+use crate::store::Store;
+use crate::verify::verify;
+
+/// Opens the store in `folder` with so many bytes of cache. Blocks, and where something is amiss for as long as a walk
+/// through the whole store takes.
+pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
+    let backend = Arc::new(SledBackend::open(folder, cache_bytes)?);
+    let store = Store::new(Arc::<SledBackend>::clone(&backend));
+    match backend.doubt() {
+        None => return Ok(store),
+        Some(Doubt::Lost { acknowledged, found }) => return Err(StoreError::Lost { acknowledged, found }),
+        Some(doubt @ (Doubt::BrokenLog(_) | Doubt::Unverified | Doubt::NoMark)) => {
+            tracing::warn!(%doubt, "the store is verified before it is served");
+        }
+    }
+    let report = verify(&store, &mut |records| tracing::info!(records, "verifying"));
+    match report.findings.first() {
+        None => {
+            tracing::info!(records = report.records, "verified: everything is there");
+            backend.trust()?;
+            Ok(store)
+        }
+        Some(first) => Err(StoreError::Contradicts { wrong: report.wrong, first: first.to_string() }),
+    }
+}

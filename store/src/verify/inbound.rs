@@ -1,0 +1,68 @@
+//! What recipients wrote, and receipts that wait for their message.
+
+use std::collections::BTreeSet;
+
+use domain::{Epoch, MessageId};
+
+use super::{Broken, Of, Walk, name};
+use crate::backend::Write;
+use crate::codec::decode;
+use crate::commit::Commit;
+use crate::keys;
+use crate::records::Parked;
+
+/// Kinds of which each key names its message; a window may have been opened by two at once.
+const KINDS: &[u8] = b"nfu";
+
+impl Walk<'_> {
+    pub(super) fn inbound(&mut self) {
+        let mut last = None;
+        self.each(b'n', &mut |walk, key, _| {
+            if let Some(id) = keys::message_of_part(key).filter(|id| last.replace(*id) != Some(*id)) {
+                walk.inbound_message(id);
+            }
+        });
+        for letter in KINDS {
+            let said = self.expected.get(letter).copied().unwrap_or_default();
+            let found = self.count(*letter);
+            if said != found {
+                self.wrong(name(*letter), Of::Organisation, Broken::Count { said, found });
+            }
+        }
+        self.each(b'k', &mut |walk, key, bytes| match decode::<Parked>("parked receipt", bytes) {
+            Ok(Parked { receipt, .. }) => {
+                if keys::parked(walk.org, &receipt.provider_id, receipt.kind as u8) != key {
+                    walk.wrong("parked receipt", Of::Organisation, Broken::Differs);
+                }
+            }
+            Err(error) => walk.wrong("parked receipt", Of::Organisation, Broken::Unreadable(error)),
+        });
+    }
+
+    fn inbound_message(&mut self, id: MessageId) {
+        let of = Of::Message(id);
+        let mut commit = Commit::new(self.org, Epoch::default());
+        let read = self.store.inbound(self.org, id).and_then(|inbound| match inbound {
+            Some(inbound) => commit.received(&inbound),
+            None => Ok(()),
+        });
+        if let Err(error) = read {
+            return self.wrong("inbound message", of, Broken::Unreadable(error));
+        }
+        let keys: BTreeSet<Vec<u8>> = commit
+            .writes
+            .into_iter()
+            .filter_map(|write| match write {
+                Write::Put(key, _) => Some(key),
+                Write::Delete(_) => None,
+            })
+            .collect();
+        for key in keys {
+            if key.first() == Some(&b'u') {
+                self.expect_record::<MessageId>(&key, of, |found| *found == id);
+            } else {
+                self.expect_mark(&key, of);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The audit trail: without a gap, sealed as it stands, and told by the messages that it is about.
+
+use domain::audit::{Block, Entry, Hash, Subject};
+use domain::{Message, MessageId, State};
+
+use super::{Broken, Of, Walk, name};
+use crate::codec::decode;
+use crate::keys;
+use crate::records::Head;
+
+impl Walk<'_> {
+    /// Checks the whole trail, of which the messages name `told` entries.
+    pub(super) fn trail(&mut self, head: &Head, told: u64) {
+        let (mut next, mut found) = (1, 0);
+        let mut subject = None;
+        self.each(b'a', &mut |walk, key, bytes| {
+            let Some(seq) = keys::seq_at_end(key) else { return };
+            if seq != next {
+                walk.wrong("audit entry", Of::Entry(next), Broken::Missing);
+            }
+            next = seq + 1;
+            walk.report.entries += 1;
+            match decode::<Entry>("audit entry", bytes) {
+                Ok(Entry { subject: Subject::Message(id), .. }) => {
+                    found += 1;
+                    walk.message_entry(id, seq, &mut subject);
+                }
+                Ok(_) => {}
+                Err(error) => walk.wrong("audit entry", Of::Entry(seq), Broken::Unreadable(error)),
+            }
+        });
+        if next != head.last_seq + 1 {
+            self.wrong("head", Of::Organisation, Broken::Count { said: head.last_seq, found: next - 1 });
+        }
+        if told != found {
+            self.wrong("audit entry", Of::Organisation, Broken::Count { said: told, found });
+        }
+        self.each(b'y', &mut |walk, key, _| match keys::seq_at_end(key) {
+            Some(seq) if (1..=head.last_seq).contains(&seq) => {}
+            Some(seq) => walk.wrong(name(b'y'), Of::Entry(seq), Broken::Stale),
+            None => {}
+        });
+        self.blocks(head);
+    }
+
+    /// An entry about a message is on the message's own trail, and on its dossier's.
+    fn message_entry(&mut self, id: MessageId, seq: u64, last: &mut Option<(MessageId, Message, State)>) {
+        if last.as_ref().is_none_or(|(known, ..)| *known != id) {
+            let message = self.store.message(self.org, id).ok().flatten();
+            *last = message.zip(self.store.state(self.org, id).ok().flatten()).map(|(message, state)| (id, message, state));
+        }
+        let Some((_, message, state)) = last else {
+            return self.wrong("message", Of::Message(id), Broken::Missing);
+        };
+        if state.trail.binary_search(&seq).is_err() {
+            self.wrong("state", Of::Message(id), Broken::Count { said: 0, found: seq });
+        }
+        if let Some(dossier) = &message.dossier {
+            let key = keys::dossier_activity(self.org, dossier.key(), seq);
+            self.expect_mark(&key, Of::Entry(seq));
+        }
+    }
+
+    fn blocks(&mut self, head: &Head) {
+        let (mut sealed, mut previous) = (0, Hash::default());
+        self.each(b'b', &mut |walk, _, bytes| {
+            let block = match decode::<Block>("audit block", bytes) {
+                Ok(block) => block,
+                Err(error) => return walk.wrong("audit block", Of::Organisation, Broken::Unreadable(error)),
+            };
+            let of = Of::Entry(block.first);
+            let len = usize::try_from((block.last + 1).saturating_sub(block.first)).unwrap_or(usize::MAX);
+            match walk.store.raw_entries(walk.org, block.first, len) {
+                Ok(entries) => {
+                    let resealed = Block::seal(sealed + 1, previous, entries.iter().map(Vec::as_slice));
+                    if resealed != block || block.last > head.last_seq {
+                        walk.wrong("audit block", of, Broken::Seal);
+                    }
+                }
+                Err(error) => walk.wrong("audit block", of, Broken::Unreadable(error)),
+            }
+            (sealed, previous) = (block.last, block.hash);
+        });
+    }
+}
