@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
-use crate::{admin, demo, doctor, logging, simulate};
+use crate::{admin, demo, doctor, logging, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Key(admin::key::Key),
     /// Check configuration, data folder, store, clock and every sender, and say what to mend.
     Doctor(doctor::Doctor),
+    /// Check a data folder that no service uses: whether anything is lost, damaged or contradicts itself.
+    Verify(verify::Verify),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Org(org) => run(org.run()),
         Command::Key(key) => run(key.run()),
         Command::Doctor(doctor) => run(doctor.run()),
+        Command::Verify(verify) => run_verify(verify),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {
@@ -130,6 +133,11 @@ fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
     config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
     print!("{}", config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?);
     Ok(())
+}
+
+fn run_verify(verify: verify::Verify) -> Result<(), Failure> {
+    let config = load(verify.config.clone())?;
+    Ok(verify.run(&config)?)
 }
 
 impl Serve {

@@ -15,6 +15,7 @@ mod logging;
 mod private_file;
 mod service;
 mod simulate;
+mod verify;
 
 pub use config::Config;
 pub use service::{Service, ServiceError};

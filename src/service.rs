@@ -8,7 +8,7 @@ use std::time::Duration;
 use actors::{ChangeError, Clock, Outbox};
 use domain::audit::By;
 use domain::org::Secret;
-use store::{Committer, DataFolder, SledBackend, Store, StoreError};
+use store::{Committer, DataFolder, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -41,10 +41,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Folder(#[from] store::folder::FolderError),
     /// The store in it cannot be opened.
-    #[error(
-        "{0}. Nothing was changed: if the disk is full or may not be written to, mend that and start again; only if the \
-         store is damaged, restore the folder from a backup"
-    )]
+    #[error("{0}. {advice}", advice = advice(.0))]
     Store(#[from] StoreError),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}: {source}")]
@@ -95,9 +92,8 @@ impl Service {
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let cache = config.store.cache.as_u64();
-        let backend = tokio::task::spawn_blocking(move || SledBackend::open(folder, cache)).await;
-        let backend = backend.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
-        let store = Store::new(Arc::new(backend));
+        let store = tokio::task::spawn_blocking(move || store::open(folder, cache)).await;
+        let store = store.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
         let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
         let provider = CloudApi::new(config.cloud_api())?;
         let outbox = Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?;
@@ -160,6 +156,21 @@ async fn keep(log: Arc<KeyLog>, outbox: Outbox) {
     loop {
         tokio::time::sleep(WRITE_EVERY).await;
         log.write(outbox.directory().key_hashes()).await;
+    }
+}
+
+/// What to do about a store that does not open.
+const fn advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Backend { .. } => {
+            "If the disk is full or may not be written to, mend that and start again; nothing acknowledged is lost by it. If \
+             the store is damaged, restore the folder from a backup; `twotick verify` says what is wrong"
+        }
+        StoreError::Lost { .. } | StoreError::Contradicts { .. } | StoreError::Damaged { .. } => {
+            "It was damaged from outside, or its disk did not keep what it had confirmed. Nothing is served from it: restore \
+             the folder from a backup; `twotick verify` says what is wrong"
+        }
+        StoreError::Newer { .. } => "Start the newer version again",
     }
 }
 

@@ -21,6 +21,7 @@ mod mark;
 pub mod memory;
 mod open;
 pub mod records;
+mod rescue;
 pub mod search;
 pub mod sled;
 mod sled_log;

@@ -13,7 +13,7 @@ use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::folder::{DataFolder, sync_folder};
 use crate::keys;
 use crate::mark::{Mark, Marks};
-use crate::sled_log;
+use crate::{rescue, sled_log};
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -73,11 +73,7 @@ impl SledBackend {
         let is_there = path.join("db").exists();
         let mut doubt = None;
         if is_there {
-            prepare(&path).map_err(failed_io("prepare"))?;
-            let broken = File::open(path.join("db"))
-                .and_then(|log| sled_log::survey(&log, sled_log::replayed_from(&path)?))
-                .map_err(failed_io("look through its log"))?
-                .broken;
+            let broken = prepare(folder.path(), &path).map_err(failed_io("prepare its log"))?;
             doubt = match mark {
                 None => Some(Doubt::NoMark),
                 Some(Mark { trusted: false, .. }) => Some(Doubt::Unverified),
@@ -101,7 +97,7 @@ impl SledBackend {
         let tree = open_patiently(&config)?;
         let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
         sync_files(&path).map_err(failed_io("sync its files"))?;
-        sync_folder(folder.path()).map_err(failed_io("sync its folder"))?;
+        rescue::clear(folder.path()).map_err(failed_io("sync its folder"))?;
         let backend = Self { tree, log, trust: Mutex::new(Trust { marks, doubt }), _folder: folder };
         let found = backend.batches()?;
         if found < acknowledged {
@@ -153,10 +149,9 @@ impl SledBackend {
     }
 }
 
-/// Makes the files of a store that was not closed fit to be opened.
-fn prepare(path: &Path) -> io::Result<()> {
-    // After a crash the log may hold what is not on the disk. sled would build on it, and so would we.
-    sync_files(path)?;
+/// Makes the files of a store that was not closed fit to be opened; where its log is broken.
+fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
+    rescue::restore(folder, &path.join("db"))?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         // A snapshot whose writing was cut off: sled would take it for its newest, find it damaged and give up. The one
@@ -165,7 +160,12 @@ fn prepare(path: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
+    // After a crash the log may hold what is not on the disk. sled would build on it, and so would we.
+    sync_files(path)?;
+    let log = File::open(path.join("db"))?;
+    let survey = sled_log::survey(&log, sled_log::replayed_from(path)?)?;
+    rescue::save(folder, &log, &survey.end)?;
+    Ok(survey.broken)
 }
 
 /// sled syncs neither its settings nor its folder.

@@ -23,6 +23,8 @@ pub(crate) struct Survey {
     pub(crate) messages: u64,
     /// Where the log is broken, in bytes from its beginning. Its unfinished end is not counted.
     pub(crate) broken: Vec<u64>,
+    /// Where the segments of its end begin: of all that sled does not take for stable.
+    pub(crate) end: Vec<u64>,
 }
 
 /// What lies in one segment's place.
@@ -52,7 +54,7 @@ pub(crate) fn survey(log: &File, from: i64) -> io::Result<Survey> {
     let segment = u64::try_from(SEGMENT).unwrap_or(u64::MAX);
     let first = from - from % i64::try_from(SEGMENT).unwrap_or(i64::MAX);
     let mut survey = Survey::default();
-    let (mut broken, mut stable_max) = (Vec::new(), 0);
+    let (mut segments, mut stable_max) = (Vec::new(), first);
     let mut bytes = vec![0; SEGMENT];
     for start in (0..).map(|n| n * segment).take_while(|start| *start < size) {
         let mut header = [0; SEGMENT_HEADER];
@@ -71,16 +73,22 @@ pub(crate) fn survey(log: &File, from: i64) -> io::Result<Survey> {
         if let Segment::Whole { lsn, stable, messages, broken: place } = look(bytes.get(..len).unwrap_or_default()) {
             survey.messages += messages;
             stable_max = stable.max(stable_max);
-            broken.extend(place.map(|place| (lsn, start + u64::try_from(place).unwrap_or(0))));
+            segments.push((lsn, start, place));
         }
     }
     // Behind the last position known to be stable, sled looks for the end itself, and stops at the first tear.
-    let end = stable_max - stable_max % i64::try_from(SEGMENT).unwrap_or(i64::MAX);
-    survey.broken.extend(broken.into_iter().filter(|(lsn, _)| *lsn < end).map(|(_, place)| place));
+    let stable = stable_max - stable_max % i64::try_from(SEGMENT).unwrap_or(i64::MAX);
+    for (lsn, start, place) in segments {
+        if lsn >= stable {
+            survey.end.push(start);
+        } else if let Some(place) = place {
+            survey.broken.push(start + u64::try_from(place).unwrap_or(0));
+        }
+    }
     Ok(survey)
 }
 
-fn read_up_to(file: &File, bytes: &mut [u8], start: u64) -> io::Result<usize> {
+pub(crate) fn read_up_to(file: &File, bytes: &mut [u8], start: u64) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, start + u64::try_from(done).unwrap_or(0))? {

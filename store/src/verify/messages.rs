@@ -62,7 +62,9 @@ impl Walk<'_> {
         let org = self.org;
         for key in self.keys(&message, state) {
             match key.first() {
-                Some(b'i') => self.expect_record::<(MessageId, domain::audit::Hash)>(&key, of, |(found, _)| *found == id),
+                Some(b'i') => {
+                    self.expect_record::<(MessageId, domain::audit::Hash)>(&key, of, |(found, _)| *found == id)
+                }
                 Some(b'p') => self.expect_record::<AttemptRef>(&key, of, |found| {
                     let attempt = state.attempt(found.attempt).and_then(|attempt| attempt.provider_id.as_ref());
                     found.message == id && attempt.is_some_and(|named| keys::provider(org, named) == key)

@@ -47,7 +47,8 @@ impl Walk<'_> {
     fn message_entry(&mut self, id: MessageId, seq: u64, last: &mut Option<(MessageId, Message, State)>) {
         if last.as_ref().is_none_or(|(known, ..)| *known != id) {
             let message = self.store.message(self.org, id).ok().flatten();
-            *last = message.zip(self.store.state(self.org, id).ok().flatten()).map(|(message, state)| (id, message, state));
+            *last =
+                message.zip(self.store.state(self.org, id).ok().flatten()).map(|(message, state)| (id, message, state));
         }
         let Some((_, message, state)) = last else {
             return self.wrong("message", Of::Message(id), Broken::Missing);

@@ -8,12 +8,13 @@ use domain::audit::{By, Entry, Fact, Subject};
 use domain::message::Category;
 use domain::org::Org;
 use domain::{
-    Attempt, AttemptNo, Dossier, Epoch, Message, MessageId, OrgNo, Phase, Priority, ProviderId, SenderNo, State, Timestamp,
+    Attempt, AttemptNo, Dossier, Epoch, Message, MessageId, OrgNo, Phase, Priority, ProviderId, SenderNo, State,
+    Timestamp,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::backend::{Backend, Order, Write};
-use store::{Commit, Committer, Head, MemoryBackend, Store};
+use store::{Commit, Committer, Head, MemoryBackend, Store, StoreError};
 
 const ORG: OrgNo = OrgNo(7);
 const EPOCH: Epoch = Epoch(1);
@@ -154,12 +155,15 @@ pub(crate) fn apply(store: &Store, commit: Commit) {
 }
 
 pub(crate) fn content(backend: &dyn Backend) -> Content {
+    try_content(backend).unwrap()
+}
+
+/// Everything in a store, if all of it can be read.
+pub(crate) fn try_content(backend: &dyn Backend) -> Result<Content, StoreError> {
     let mut content = Content::new();
-    backend
-        .scan(&[1]..&[u8::MAX], Order::Ascending, &mut |key, value| {
-            content.insert(key.to_vec(), value.to_vec());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    content
+    backend.scan(&[1]..&[u8::MAX], Order::Ascending, &mut |key, value| {
+        content.insert(key.to_vec(), value.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(content)
 }

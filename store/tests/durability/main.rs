@@ -3,5 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
 mod damage;
+mod folder;
 mod history;
 mod power;
+
+const CACHE: u64 = 4 << 20;
+
+/// For how many seconds a long run goes on, and with which seed it begins: from the environment.
+fn long_run(name: &str) -> (u64, u64) {
+    let number = |what: &str| std::env::var(format!("{name}_{what}")).ok().and_then(|text| text.parse().ok());
+    (number("SECONDS").unwrap_or(60), number("SEED").unwrap_or(1000))
+}
