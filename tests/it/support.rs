@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use reqwest::Client;
 use serde_json::{Value, json};
 use simulator::{Faults, Settings, Simulator};
+use store::DataFolder;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -103,8 +104,17 @@ impl Setup {
             set(&mut config, "whatsapp.base_url", sim.base_url().into());
         }
         let temp = tempfile::tempdir().unwrap();
-        let mut app =
-            TestApp { sim, config, env, client: client(), base: Arc::default(), process: None, acme: None, temp };
+        let mut app = TestApp {
+            sim,
+            config,
+            env,
+            client: client(),
+            base: Arc::default(),
+            process: None,
+            acme: None,
+            is_damaged: false,
+            temp,
+        };
         app.start_again().await;
         app
     }
@@ -132,6 +142,8 @@ pub(crate) struct TestApp {
     base: Arc<Mutex<String>>,
     process: Option<Process>,
     acme: Option<Api>,
+    /// Set by a test that does damage to the store itself.
+    pub(crate) is_damaged: bool,
     // Last: the folder goes after the process.
     temp: TempDir,
 }
@@ -293,6 +305,16 @@ impl TestApp {
     }
 }
 
+impl TestApp {
+    /// Whatever a test did, the store agrees with itself at its end.
+    fn verify(&self) {
+        let store = store::open(DataFolder::open_existing(&self.data()).unwrap(), 16 << 20).unwrap();
+        let report = store::verify::verify(&store, &mut |_| ());
+        let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+        assert!(report.is_clean(), "{findings:#?}");
+    }
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.process = None;
@@ -301,6 +323,9 @@ impl Drop for TestApp {
             eprintln!("--- the log of twotick\n{log}---");
         } else {
             assert!(!log.contains("a panic: "), "twotick panicked:\n{log}");
+            if !self.is_damaged {
+                self.verify();
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use domain::receipt::{Receipt, ReceiptKind};
 use domain::{AttemptNo, AttemptRef, MessageId, OrgId, OrgNo, ProviderId, State, Status, Timestamp};
 use serde_json::{Value, json};
 use store::backend::{Backend, Order, Write};
+use store::verify::verify;
 use store::{Committer, MemoryBackend, Store};
 use tokio::time::Instant;
 use whatsapp::Provider;
@@ -171,6 +172,17 @@ impl World {
 
     pub(crate) async fn receive(&self, org: &OrgId, receipts: Vec<Receipt>) {
         self.outbox.webhook(org, News { receipts, ..News::default() }).await.unwrap();
+    }
+}
+
+impl Drop for World {
+    /// Whatever a test did, the store agrees with itself at its end.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let report = verify(&self.store, &mut |_| ());
+            let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+            assert!(report.is_clean(), "{findings:#?}");
+        }
     }
 }
 

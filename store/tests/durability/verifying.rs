@@ -1,0 +1,151 @@
+//! `verify` finds a key that is gone, one too many, and a value that was changed, whatever kind it is of.
+
+use std::sync::Arc;
+
+use domain::audit::Block;
+use domain::{Epoch, Inbound, MessageId, OrgNo, ProviderId, SenderNo, Timestamp};
+use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
+use rand::{RngExt, SeedableRng};
+use store::backend::{Backend, Write};
+use store::verify::{Report, verify};
+use store::{Commit, MemoryBackend, Store};
+
+use crate::history::{Content, History, apply, content};
+
+/// The provider's answers: nothing tells that there was one.
+const FREE: u8 = b'r';
+/// An author may open several windows at once.
+const WINDOW: u8 = b'w';
+
+/// A store with something of every kind.
+fn whole() -> Content {
+    let mut history = History::new(11);
+    for _ in 0..20 {
+        history.step();
+    }
+    let backend = MemoryBackend::new();
+    backend.apply(history.content().into_iter().map(|(key, value)| Write::Put(key, value)).collect()).unwrap();
+    let store = Store::new(Arc::new(backend.clone()));
+    let org = store.orgs().unwrap().remove(0).no;
+    let mut commit = Commit::new(org, Epoch(1));
+    let entries = store.raw_entries(org, 1, 100).unwrap();
+    let first = Block::seal(1, [0; 32], entries[..60].iter().map(Vec::as_slice));
+    commit.block(&first).unwrap();
+    commit.block(&Block::seal(61, first.hash, entries[60..].iter().map(Vec::as_slice))).unwrap();
+    for n in 0..5 {
+        commit.received(&inbound(n)).unwrap();
+    }
+    apply(&store, commit);
+    content(&backend)
+}
+
+fn inbound(n: u8) -> Inbound {
+    let at = Timestamp::from_secs(u64::from(n));
+    Inbound {
+        id: MessageId::from_bytes([n; 16]),
+        provider_id: ProviderId::new(&format!("wamid.in-{n}")),
+        sender: "1065".parse().unwrap(),
+        sender_no: SenderNo(1),
+        from: Some("+4915112345678".parse().unwrap()),
+        user_id: None,
+        kind: "text".into(),
+        opens_window: true,
+        payload: vec![n; 9000].into(),
+        at,
+        received_at: at,
+    }
+}
+
+fn report(content: Content) -> Report {
+    let backend = MemoryBackend::new();
+    backend.apply(content.into_iter().map(|(key, value)| Write::Put(key, value)).collect()).unwrap();
+    verify(&Store::new(Arc::new(backend)), &mut |_| ())
+}
+
+fn kinds(content: &Content) -> Vec<u8> {
+    let mut kinds: Vec<u8> = content.keys().map(|key| key[0]).collect();
+    kinds.dedup();
+    kinds
+}
+
+/// Does `harm` to a few keys of every kind, one at a time; each must be found.
+fn each_is_found(but: &[u8], harm: impl Fn(&mut Content, &[u8], &mut StdRng)) {
+    let whole = whole();
+    assert_eq!(kinds(&whole), b"abdefhimnoprstuwxy");
+    let mut rng = StdRng::seed_from_u64(5);
+    for kind in kinds(&whole).into_iter().filter(|kind| !but.contains(kind)) {
+        for _ in 0..3 {
+            let key = whole.keys().filter(|key| key[0] == kind).choose(&mut rng).unwrap();
+            let mut harmed = whole.clone();
+            harm(&mut harmed, key, &mut rng);
+            assert!(!report(harmed).is_clean(), "{} of kind {}", key.escape_ascii(), char::from(kind));
+        }
+    }
+}
+
+#[test]
+fn a_whole_store_is_clean() {
+    let report = report(whole());
+    let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    assert!(report.is_clean(), "{findings:#?}");
+    assert_eq!(report.organisations, 1);
+    assert!(report.messages > 50 && report.entries > 100 && report.records > 500, "{report:?}");
+}
+
+#[test]
+fn a_key_that_is_gone_is_found() {
+    // Without its last block a trail is one that was not sealed yet.
+    each_is_found(&[FREE, b'b'], |content, key, _| drop(content.remove(key)));
+    let mut content = whole();
+    let block = content.keys().find(|key| key[0] == b'b').unwrap().clone();
+    content.remove(&block);
+    assert!(!report(content).is_clean());
+}
+
+#[test]
+fn a_key_too_many_is_found() {
+    each_is_found(&[WINDOW], |content, key, rng| {
+        let mut other = key.to_vec();
+        // Behind the kind and the organisation: another message, hash or place.
+        match other.get_mut(5..).filter(|rest| !rest.is_empty()) {
+            Some(rest) => rest.fill_with(|| rng.random()),
+            // An organisation's only one: one of another organisation.
+            None => other[4] ^= 1,
+        }
+        let value = content[key].clone();
+        content.insert(other, value);
+    });
+}
+
+#[test]
+fn a_value_that_was_cut_short_is_found() {
+    each_is_found(&[FREE], |content, key, _| {
+        let value = content.get_mut(key).unwrap();
+        if value.pop().is_none() {
+            // An index entry has no value to be cut: it goes.
+            content.remove(key);
+        }
+    });
+}
+
+#[test]
+fn a_changed_audit_entry_breaks_its_seal() {
+    let mut content = whole();
+    let org = OrgNo(7).0.to_be_bytes();
+    let key = [&b"a"[..], &org, &5u64.to_be_bytes()].concat();
+    let other = content[&[&b"a"[..], &org, &90u64.to_be_bytes()].concat()].clone();
+    content.insert(key, other);
+    let found = report(content);
+    assert!(found.findings.iter().any(|finding| finding.kind == "audit block"));
+}
+
+#[test]
+fn a_finding_names_organisation_kind_and_message() {
+    let mut content = whole();
+    let due = content.keys().find(|key| key[0] == b'd').unwrap().clone();
+    content.remove(&due);
+    let found = report(content).findings.remove(0).to_string();
+    let id = MessageId::from_bytes(*due.last_chunk().unwrap());
+    assert_eq!(found, format!("organisation acme: due entry of message {id} is missing"));
+}
