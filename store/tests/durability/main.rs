@@ -6,6 +6,7 @@ mod damage;
 mod folder;
 mod history;
 mod power;
+mod synced;
 mod verifying;
 
 const CACHE: u64 = 4 << 20;
