@@ -1,12 +1,16 @@
 //! Opening a store that people rely on: one that may have lost something is verified before it is served.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::backend::StoreError;
 use crate::folder::DataFolder;
 use crate::sled::{Doubt, SledBackend};
 use crate::store::Store;
 use crate::verify::verify;
+
+/// How often it is said how far a verification has come.
+const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens the store in `folder` with so many bytes of cache. Blocks, and where something is amiss for as long as a walk
 /// through the whole store takes.
@@ -20,7 +24,13 @@ pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
             tracing::warn!(%doubt, "the store is verified before it is served");
         }
     }
-    let report = verify(&store, &mut |records| tracing::info!(records, "verifying"));
+    let mut said = Instant::now();
+    let report = verify(&store, &mut |records| {
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            tracing::info!(records, "verifying");
+        }
+    });
     match report.findings.first() {
         None => {
             tracing::info!(records = report.records, "verified: everything is there");

@@ -94,10 +94,12 @@ impl SledBackend {
             .segment_size(sled_log::SEGMENT)
             // We flush each batch; a timer would only add writes nobody waits for.
             .flush_every_ms(None);
-        let tree = open_patiently(&config)?;
+        let tree = open_patiently(&config);
+        // Also after a failure: a copy left behind would be put back over a log that was restored from a backup.
+        let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
+        let tree = tree?;
+        synced.map_err(failed_io("sync its files"))?;
         let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
-        sync_files(&path).map_err(failed_io("sync its files"))?;
-        rescue::clear(folder.path()).map_err(failed_io("sync its folder"))?;
         let backend = Self { tree, log, trust: Mutex::new(Trust { marks, doubt }), _folder: folder };
         let found = backend.batches()?;
         if found < acknowledged {

@@ -107,6 +107,9 @@ pub enum Broken {
         /// What is there.
         found: u64,
     },
+    /// An entry of the audit trail is about it, and it does not name that one.
+    #[error("does not name audit entry {0}, which is about it")]
+    Untold(Seq),
     /// A sealed block of the audit trail does not match its entries, or the block before.
     #[error("does not match what it seals: an entry was changed, or is gone")]
     Seal,
@@ -122,6 +125,7 @@ impl Broken {
             Self::Unreadable(_) => "what it held is lost: restore the folder from a backup",
             Self::Missing => "what should be there is lost or would not be found: restore the folder from a backup",
             Self::Stale => "nothing is lost by itself, but a write was torn: restore the folder from a backup",
+            Self::Untold(_) => "it is older than its trail, a later step was lost: restore the folder from a backup",
             Self::Differs => "it would lead to the wrong record: restore the folder from a backup",
             Self::State(_) => "the message might be sent twice or never: restore the folder from a backup",
             Self::Count { .. } => "something was lost, or came back: restore the folder from a backup",

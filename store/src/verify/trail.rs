@@ -54,7 +54,7 @@ impl Walk<'_> {
             return self.wrong("message", Of::Message(id), Broken::Missing);
         };
         if state.trail.binary_search(&seq).is_err() {
-            self.wrong("state", Of::Message(id), Broken::Count { said: 0, found: seq });
+            self.wrong("state", Of::Message(id), Broken::Untold(seq));
         }
         if let Some(dossier) = &message.dossier {
             let key = keys::dossier_activity(self.org, dossier.key(), seq);

@@ -117,7 +117,7 @@ fn damages(seed: u64, count: usize) -> Vec<(Fate, usize)> {
 
 #[test]
 fn damage_anywhere_is_noticed_or_does_no_harm() {
-    println!("{:?}", damages(1, 40));
+    println!("{:?}", damages(1, 25));
 }
 
 #[test]
