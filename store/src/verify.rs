@@ -258,7 +258,7 @@ impl Walk<'_> {
     }
 
     /// Visits every key of a kind. A store that cannot be read further is a finding, too.
-    fn each(&mut self, letter: u8, visit: &mut dyn FnMut(&mut Self, &[u8], &[u8])) {
+    fn each(&mut self, letter: u8, mut visit: impl FnMut(&mut Self, &[u8], &[u8])) {
         let store = self.store;
         let scan = store.scan(keys::of_kind(letter, self.org), Order::Ascending, &mut |key, value| {
             self.report.records += 1;
@@ -276,7 +276,7 @@ impl Walk<'_> {
     /// How many keys of a kind there are.
     fn count(&mut self, letter: u8) -> u64 {
         let mut found = 0;
-        self.each(letter, &mut |_, _, _| found += 1);
+        self.each(letter, |_, _, _| found += 1);
         found
     }
 

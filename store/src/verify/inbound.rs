@@ -17,7 +17,7 @@ const KINDS: &[u8] = b"nfu";
 impl Walk<'_> {
     pub(super) fn inbound(&mut self) {
         let mut last = None;
-        self.each(b'n', &mut |walk, key, _| {
+        self.each(b'n', |walk, key, _| {
             if let Some(id) = keys::message_of_part(key).filter(|id| last.replace(*id) != Some(*id)) {
                 walk.inbound_message(id);
             }
@@ -29,7 +29,7 @@ impl Walk<'_> {
                 self.wrong(name(*letter), Of::Organisation, Broken::Count { said, found });
             }
         }
-        self.each(b'k', &mut |walk, key, bytes| match decode::<Parked>("parked receipt", bytes) {
+        self.each(b'k', |walk, key, bytes| match decode::<Parked>("parked receipt", bytes) {
             Ok(Parked { receipt, .. }) => {
                 if keys::parked(walk.org, &receipt.provider_id, receipt.kind as u8) != key {
                     walk.wrong("parked receipt", Of::Organisation, Broken::Differs);

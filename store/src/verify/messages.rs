@@ -19,7 +19,7 @@ impl Walk<'_> {
     /// Checks every message; how many audit entries they name.
     pub(super) fn messages(&mut self, head: &Head) -> u64 {
         let (mut counts, mut told) = ([0; Status::ALL.len()], 0);
-        self.each(b's', &mut |walk, key, bytes| {
+        self.each(b's', |walk, key, bytes| {
             let Some(id) = keys::message_at_end(key) else { return };
             match decode::<State>("state", bytes) {
                 Ok(state) => {
@@ -90,7 +90,7 @@ impl Walk<'_> {
 
     /// Names the keys of a kind that no message leads to.
     fn stale(&mut self, letter: u8) {
-        self.each(letter, &mut |walk, key, value| {
+        self.each(letter, |walk, key, value| {
             let id = match letter {
                 b'm' => keys::message_of_part(key),
                 b'i' => decode::<(MessageId, domain::audit::Hash)>(name(letter), value).ok().map(|(id, _)| id),
@@ -112,7 +112,7 @@ impl Walk<'_> {
     /// Answers of the provider belong to a message.
     fn answers(&mut self) {
         let mut last = None;
-        self.each(b'r', &mut |walk, key, _| {
+        self.each(b'r', |walk, key, _| {
             let Some(id) = keys::message_of_part(key) else { return };
             if last.replace(id) != Some(id) && matches!(walk.store.state(walk.org, id), Ok(None)) {
                 walk.wrong(name(b'r'), Of::Message(id), Broken::Stale);

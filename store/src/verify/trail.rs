@@ -13,7 +13,7 @@ impl Walk<'_> {
     pub(super) fn trail(&mut self, head: &Head, told: u64) {
         let (mut next, mut found) = (1, 0);
         let mut subject = None;
-        self.each(b'a', &mut |walk, key, bytes| {
+        self.each(b'a', |walk, key, bytes| {
             let Some(seq) = keys::seq_at_end(key) else { return };
             if seq != next {
                 walk.wrong("audit entry", Of::Entry(next), Broken::Missing);
@@ -35,7 +35,7 @@ impl Walk<'_> {
         if told != found {
             self.wrong("audit entry", Of::Organisation, Broken::Count { said: told, found });
         }
-        self.each(b'y', &mut |walk, key, _| match keys::seq_at_end(key) {
+        self.each(b'y', |walk, key, _| match keys::seq_at_end(key) {
             Some(seq) if (1..=head.last_seq).contains(&seq) => {}
             Some(seq) => walk.wrong(name(b'y'), Of::Entry(seq), Broken::Stale),
             None => {}
@@ -64,7 +64,7 @@ impl Walk<'_> {
 
     fn blocks(&mut self, head: &Head) {
         let (mut sealed, mut previous) = (0, Hash::default());
-        self.each(b'b', &mut |walk, _, bytes| {
+        self.each(b'b', |walk, _, bytes| {
             let block = match decode::<Block>("audit block", bytes) {
                 Ok(block) => block,
                 Err(error) => return walk.wrong("audit block", Of::Organisation, Broken::Unreadable(error)),
