@@ -1,5 +1,7 @@
 //! The only write: everything that one step of one organisation changes, together or not at all.
 
+use std::collections::BTreeSet;
+
 use domain::audit::{Block, Entry, Hash};
 use domain::consent::{Consent, Statement};
 use domain::org::Org;
@@ -165,6 +167,15 @@ impl Commit {
     /// Removes keys found by [`crate::Store::data_keys`].
     pub fn purge(&mut self, keys: Vec<Vec<u8>>) {
         self.writes.extend(keys.into_iter().map(Write::Delete));
+    }
+
+    /// The keys that it sets, each once.
+    pub(crate) fn into_keys(self) -> BTreeSet<Vec<u8>> {
+        let set = |write| match write {
+            Write::Put(key, _) => Some(key),
+            Write::Delete(_) => None,
+        };
+        self.writes.into_iter().filter_map(set).collect()
     }
 
     fn put<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {

@@ -1,11 +1,8 @@
 //! What recipients wrote, and receipts that wait for their message.
 
-use std::collections::BTreeSet;
-
 use domain::{Epoch, MessageId};
 
 use super::{Broken, Of, Walk, name};
-use crate::backend::Write;
 use crate::codec::decode;
 use crate::commit::Commit;
 use crate::keys;
@@ -49,15 +46,7 @@ impl Walk<'_> {
         if let Err(error) = read {
             return self.wrong("inbound message", of, Broken::Unreadable(error));
         }
-        let keys: BTreeSet<Vec<u8>> = commit
-            .writes
-            .into_iter()
-            .filter_map(|write| match write {
-                Write::Put(key, _) => Some(key),
-                Write::Delete(_) => None,
-            })
-            .collect();
-        for key in keys {
+        for key in commit.into_keys() {
             if key.first() == Some(&b'u') {
                 self.expect_record::<MessageId>(&key, of, |found| *found == id);
             } else {

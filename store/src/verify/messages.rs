@@ -6,7 +6,6 @@ use domain::state::Status;
 use domain::{AttemptRef, Epoch, Message, MessageId, State, invariants};
 
 use super::{Broken, Of, Walk, name};
-use crate::backend::Write;
 use crate::codec::decode;
 use crate::commit::Commit;
 use crate::keys;
@@ -80,12 +79,10 @@ impl Walk<'_> {
         if let Err(error) = commit.accepted(message, state, &domain::audit::Hash::default()) {
             self.wrong("message", Of::Message(message.id), Broken::Unreadable(error));
         }
-        let written = commit.writes.into_iter().filter_map(|write| match write {
-            Write::Put(key, _) => Some(key),
-            Write::Delete(_) => None,
-        });
+        let mut found = commit.into_keys();
         let named = state.attempts.iter().filter_map(|attempt| attempt.provider_id.as_ref());
-        written.chain(named.map(|id| keys::provider(self.org, id))).collect()
+        found.extend(named.map(|id| keys::provider(self.org, id)));
+        found
     }
 
     /// Names the keys of a kind that no message leads to.
