@@ -7,8 +7,8 @@ use std::path::Path;
 use bytesize::ByteSize;
 use domain::org::Org;
 use nix::sys::statvfs::statvfs;
+use store::DataFolder;
 use store::folder::FolderError;
-use store::{DataFolder, SledBackend};
 use tempfile::NamedTempFile;
 
 use super::Report;
@@ -101,7 +101,7 @@ fn room(path: &Path, report: &mut Report) {
 fn store(path: &Path, report: &mut Report) -> Store {
     let what = "store";
     let opened = match DataFolder::open(path) {
-        Ok(folder) => SledBackend::open(folder, CACHE),
+        Ok(folder) => store::open(folder, CACHE),
         Err(FolderError::InUse(_)) => {
             report.ok(what, "in use by a running service");
             return Store::Running;
@@ -111,7 +111,7 @@ fn store(path: &Path, report: &mut Report) -> Store {
             return Store::Unknown;
         }
     };
-    let orgs = opened.and_then(|backend| store::Store::new(std::sync::Arc::new(backend)).orgs());
+    let orgs = opened.and_then(|store| store.orgs());
     match orgs {
         Ok(mut orgs) => {
             orgs.retain(|org| org.deleted_at.is_none());
@@ -119,7 +119,7 @@ fn store(path: &Path, report: &mut Report) -> Store {
             Store::Stopped(orgs)
         }
         Err(error) => {
-            let fix = "if the disk is full, make room; only if it is damaged, restore the folder from a backup";
+            let fix = "if the disk is full, make room; if it is damaged, see `twotick verify`, and restore the folder from a backup";
             report.wrong(what, error.to_string(), fix);
             Store::Unknown
         }

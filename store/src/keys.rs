@@ -249,6 +249,11 @@ pub(crate) fn statement(org: OrgNo, name: &str, seq: Seq) -> Vec<u8> {
     key(b'g', org, &[&short(&spelling::canonical(name)), &seq.to_be_bytes()])
 }
 
+/// The key of the consent that a statement is about, from the statement's key.
+pub(crate) fn consent_of_statement(statement: &[u8]) -> Option<Vec<u8>> {
+    Some(key(b'c', org_of(statement)?, &[statement.get(5..21)?]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Walks a whole store and checks that everything in it agrees with everything else.
 
+mod consents;
 mod inbound;
 mod messages;
 mod trail;
@@ -249,7 +250,8 @@ impl Walk<'_> {
             }
         };
         let told = self.messages(&head);
-        self.trail(&head, told);
+        let stated = self.trail(&head, told);
+        self.consents(stated);
         self.inbound();
     }
 
@@ -330,6 +332,8 @@ const fn name(letter: u8) -> &'static str {
         b'f' => "author's inbound message",
         b'u' => "inbound id",
         b'w' => "window",
+        b'c' => "consent",
+        b'g' => "statement",
         _ => "record",
     }
 }

@@ -1,6 +1,6 @@
 //! The audit trail: without a gap, sealed as it stands, and told by the messages that it is about.
 
-use domain::audit::{Block, Entry, Hash, Subject};
+use domain::audit::{Block, Entry, Fact, Hash, Subject};
 use domain::{Message, MessageId, State};
 
 use super::{Broken, Of, Walk, name};
@@ -9,9 +9,9 @@ use crate::keys;
 use crate::records::Head;
 
 impl Walk<'_> {
-    /// Checks the whole trail, of which the messages name `told` entries.
-    pub(super) fn trail(&mut self, head: &Head, told: u64) {
-        let (mut next, mut found) = (1, 0);
+    /// Checks the whole trail, of which the messages name `told` entries; how many statements of recipients it tells of.
+    pub(super) fn trail(&mut self, head: &Head, told: u64) -> u64 {
+        let (mut next, mut found, mut stated) = (1, 0, 0);
         let mut subject = None;
         self.each(b'a', |walk, key, bytes| {
             let Some(seq) = keys::seq_at_end(key) else { return };
@@ -25,7 +25,7 @@ impl Walk<'_> {
                     found += 1;
                     walk.message_entry(id, seq, &mut subject);
                 }
-                Ok(_) => {}
+                Ok(entry) => stated += u64::from(matches!(entry.fact, Fact::Consent { .. })),
                 Err(error) => walk.wrong("audit entry", Of::Entry(seq), Broken::Unreadable(error)),
             }
         });
@@ -41,6 +41,7 @@ impl Walk<'_> {
             None => {}
         });
         self.blocks(head);
+        stated
     }
 
     /// An entry about a message is on the message's own trail, and on its dossier's.
