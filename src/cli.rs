@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
-use crate::{admin, demo, doctor, logging, simulate};
+use crate::{admin, bench, demo, doctor, logging, simulate};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Key(admin::key::Key),
     /// Check configuration, data folder, store, clock and every sender, and say what to mend.
     Doctor(doctor::Doctor),
+    /// Measure durable messages per second, latency, memory and disk, against a simulated WhatsApp.
+    Bench(bench::Bench),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Org(org) => run(org.run()),
         Command::Key(key) => run(key.run()),
         Command::Doctor(doctor) => run(doctor.run()),
+        Command::Bench(bench) => run(bench.run()),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {
