@@ -79,6 +79,11 @@ const BATCH: usize = 1000;
 const WEBHOOKS: usize = 8;
 
 impl Size {
+    /// How many messages a rate that is held comes to.
+    pub(super) fn at_rate(&self) -> u64 {
+        u64::from(self.rate) * self.time.as_secs()
+    }
+
     pub(super) fn setup(&self) -> Setup {
         Setup {
             orgs: self.orgs,
@@ -152,8 +157,7 @@ async fn receipts(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
 
 async fn low_rate(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
     let stage = Stage::start(lab, Setup { receipts: true, ..size.setup() }).await?;
-    let rate = f64::from(size.rate);
-    let size = Size { messages: (rate * size.time.as_secs_f64()).ceil() as u64, concurrency: 4, ..size };
+    let size = Size { messages: size.at_rate(), concurrency: 4, ..size };
     // The first message of an organisation opens its connection to WhatsApp; that is not what this is about.
     let warm = Load { first: size.messages, ..Load::new(&stage, u64::try_from(size.orgs)?, 1, Pace::Closed) };
     let warmed = warm.count;
@@ -162,7 +166,7 @@ async fn low_rate(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
     let posted = post(&stage, size, Pace::PerSecond(size.rate)).await?;
     stage.until(&stage.tenants, &RECORDED, size.messages + warmed).await?;
     let mut figures = Figures::default();
-    figures.number("messagesPerSecond", rate);
+    figures.number("messagesPerSecond", size.rate.into());
     loaded(&mut figures, &stage, &posted)?;
     stage.finish().await?;
     Ok(figures)

@@ -31,8 +31,6 @@ pub(super) enum Scenario {
     Tree,
 }
 
-/// Tries of one message each.
-const TRIES: u64 = 200;
 /// What Meta lets a new phone number send per second.
 const METAS_RATE: u32 = 80;
 /// The whole is posted in so many parts, to see whether the last costs more than the first.
@@ -129,9 +127,9 @@ async fn fairness(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
     let stage = Stage::start(lab, Setup { orgs: 2, ..size.setup() }).await?;
     let [big, small] = &*stage.tenants else { anyhow::bail!("two organisations") };
     // Numbers of their own for every round of single messages.
-    let round = |n: u64| size.messages + n * TRIES;
-    single(&stage, small, round(0), size.rate).await?;
-    let idle = single(&stage, small, round(1), size.rate).await?;
+    let round = |n: u64| size.messages + n * size.at_rate();
+    single(&stage, small, round(0), size).await?;
+    let idle = single(&stage, small, round(1), size).await?;
 
     stage.pause(big, "pause").await?;
     let backlog =
@@ -154,7 +152,7 @@ async fn fairness(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
         let [latency, p50, p99, left] = names;
         stage.set_rate(big, rate).await?;
         stage.pause(big, "resume").await?;
-        let busy = single(&stage, small, round(n), size.rate).await?;
+        let busy = single(&stage, small, round(n), size).await?;
         figures.latency(latency, &busy);
         figures.number(p50, busy.ms(50.0) / idle.ms(50.0));
         figures.number(p99, busy.ms(99.0) / idle.ms(99.0));
@@ -165,13 +163,14 @@ async fn fairness(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
 }
 
 /// Single messages at a rate; how long each took from its request to the provider.
-async fn single(stage: &Stage, tenant: &Tenant, first: u64, rate: u32) -> anyhow::Result<Latencies> {
+async fn single(stage: &Stage, tenant: &Tenant, first: u64, size: Size) -> anyhow::Result<Latencies> {
+    let count = size.at_rate();
     let before = stage.count(tenant, &RECORDED).await?;
     let tenants = [tenant.clone()].into();
-    let load = Load { tenants, first, ..Load::new(stage, TRIES, 4, Pace::PerSecond(rate)) };
+    let load = Load { tenants, first, ..Load::new(stage, count, 4, Pace::PerSecond(size.rate)) };
     let posted = load.run(stage).await?;
     all_accepted(&posted)?;
-    stage.until(std::slice::from_ref(tenant), &RECORDED, before + TRIES).await?;
+    stage.until(std::slice::from_ref(tenant), &RECORDED, before + count).await?;
     Ok(posted.to_hits(&stage.simulator)?.0)
 }
 
