@@ -39,7 +39,7 @@ pub(crate) struct Bench {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     orgs: Option<u32>,
     /// Connections that post at once.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=8000))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=500))]
     concurrency: Option<u16>,
     /// How long the simulated WhatsApp takes to answer.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "0s")]

@@ -111,11 +111,11 @@ mod tests {
     #[test]
     fn percentiles_are_told_in_milliseconds() {
         let mut latencies = Latencies::new().unwrap();
-        for micros in 1..=1000 {
+        for micros in 1..=1001 {
             latencies.record(Duration::from_micros(micros));
         }
         let mut figures = Figures::default();
         figures.latency("acceptMs", &latencies);
-        assert_eq!(figures.to_json(), json!({"acceptMs": {"p50": 0.5, "p99": 0.99, "p999": 0.999}}));
+        assert_eq!(figures.to_json(), json!({"acceptMs": {"p50": 0.501, "p99": 0.991, "p999": 1.0}}));
     }
 }

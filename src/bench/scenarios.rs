@@ -35,8 +35,8 @@ pub(super) enum Scenario {
 const METAS_RATE: u32 = 80;
 /// The whole is posted in so many parts, to see whether the last costs more than the first.
 const PARTS: u64 = 10;
-/// Connections by which more is offered than can be carried: each posts again as soon as it is answered.
-const CROWD: usize = 2000;
+/// So many times the usual connections offer more than can be carried: each posts again as soon as it is answered.
+const CROWD: usize = 32;
 /// Queued at most, per organisation, when more is offered than can be carried.
 const CROWDED_QUEUE: u64 = 10_000;
 const PROBE_EVERY: Duration = Duration::from_millis(50);
@@ -175,9 +175,9 @@ async fn single(stage: &Stage, tenant: &Tenant, first: u64, size: Size) -> anyho
 }
 
 async fn overload(lab: &Lab, size: Size) -> anyhow::Result<Figures> {
-    let setup = Setup { max_queued: CROWDED_QUEUE, latency: size.latency, ..size.setup() };
+    let setup = Setup { max_queued: CROWDED_QUEUE, ..size.setup() };
     let stage = Arc::new(Stage::start(lab, setup).await?);
-    let connections = if size.concurrency < 64 { size.concurrency } else { CROWD };
+    let connections = size.concurrency * CROWD;
     let load = Load::new(&stage, size.messages, connections, Pace::Until(Instant::now() + size.time));
     let done = Arc::clone(&load.done);
     let progress = Progress::show("answered", size.messages, move || done.load(Ordering::Relaxed));

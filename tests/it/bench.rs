@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::run;
+use crate::support::{Process, any_port, client, run};
 
 fn number(report: &Value, path: &str) -> f64 {
     let value = report.pointer(path).and_then(Value::as_f64);
@@ -62,4 +62,26 @@ async fn arguments_that_do_not_fit_together_are_refused() {
         let exit = run(args).await;
         assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""), "{args:?}: {exit:?}");
     }
+}
+
+#[tokio::test]
+async fn a_service_that_runs_already_is_measured_and_left_as_it_was() {
+    let whatsapp = any_port().await.local_addr().unwrap().to_string();
+    let temp = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[admin]\nkey = \"an-admin-key-of-some-length\"\n[whatsapp]\nbase_url = \"http://{whatsapp}\"\nmessages_per_second = 1000\n"
+    );
+    std::fs::write(temp.path().join("twotick.toml"), config).unwrap();
+    let serve = ["serve", "--config", "twotick.toml", "--data", "data", "--listen", "127.0.0.1:0"];
+    let mut service = Process::spawn(temp.path(), &serve, &[]);
+    let url = service.listening().await;
+    let running = ["--url", &url, "--admin-key", "an-admin-key-of-some-length", "--simulator", &whatsapp];
+    let bench = ["bench", "--smoke", "--json", "--messages", "40", "--orgs", "2", "--phase", "receipts"];
+    let exit = run(&[bench.as_slice(), &running].concat()).await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    let report: Value = serde_json::from_str(&exit.stdout).unwrap();
+    assert!(number(&report, "/deliveredPerSecond") > 0.0 && report.get("residentMb").is_none(), "{report}");
+    let orgs = client().get(format!("{url}/api/v1/admin/orgs")).bearer_auth("an-admin-key-of-some-length");
+    let orgs: Value = orgs.send().await.unwrap().json().await.unwrap();
+    assert_eq!(orgs["items"], serde_json::json!([]));
 }
