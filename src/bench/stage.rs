@@ -25,6 +25,8 @@ pub(super) const WEBHOOK: &str = "/api/v1/webhooks/whatsapp/inbound";
 const APP_SECRET: &str = "bench-app-secret";
 /// Faster than anything that is measured.
 pub(super) const UNLIMITED: u32 = 1_000_000;
+/// More than any scenario opens.
+const CONNECTIONS_MAX: usize = 20_000;
 /// Organisations made at a time.
 const MAKERS: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -205,10 +207,11 @@ fn names(statuses: &[Status]) -> String {
     statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The defaults, but for the limits that a number at Meta has.
+/// The defaults, but for connections and for the limits that a number at Meta has.
 fn config(setup: &Setup, base_url: &str, admin_key: &str) -> anyhow::Result<String> {
     let table = json!({
         "admin": {"key": admin_key},
+        "http": {"max_connections": CONNECTIONS_MAX},
         "outbound": {"max_queued": setup.max_queued},
         "whatsapp": {
             "base_url": base_url,
