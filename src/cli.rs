@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
-use crate::{admin, demo, doctor, logging, simulate, verify};
+use crate::{admin, bench, demo, doctor, logging, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -37,6 +37,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Check a data folder that no service uses: whether anything is lost, damaged or contradicts itself.
     Verify(verify::Verify),
+    /// Measure durable messages per second, latency, memory and disk, against a simulated WhatsApp.
+    Bench(bench::Bench),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Key(key) => run(key.run()),
         Command::Doctor(doctor) => run(doctor.run()),
         Command::Verify(verify) => run_verify(verify),
+        Command::Bench(bench) => run(bench.run()),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {

@@ -6,6 +6,7 @@
 mod admin;
 mod admin_key;
 mod api;
+mod bench;
 pub mod cli;
 pub mod config;
 mod demo;

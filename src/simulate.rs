@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command speaks on standard output")]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -43,17 +43,16 @@ fn secret(text: &str) -> Result<Secret, String> {
     text.parse().map_err(str::to_owned)
 }
 
+/// The file that `--faults` names.
+pub(crate) fn read_faults(path: &Path) -> Result<Faults, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::Usage(format!("--faults {}: {error}", path.display()));
+    let text = std::fs::read(path).map_err(|error| usage(&error))?;
+    Faults::from_json(&text).map_err(|error| usage(&error))
+}
+
 impl Simulate {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let faults = match &self.faults {
-            None => Faults::default(),
-            Some(path) => {
-                let usage =
-                    |error: &dyn std::fmt::Display| Failure::Usage(format!("--faults {}: {error}", path.display()));
-                let text = std::fs::read(path).map_err(|error| usage(&error))?;
-                Faults::from_json(&text).map_err(|error| usage(&error))?
-            }
-        };
+        let faults = self.faults.as_deref().map(read_faults).transpose()?.unwrap_or_default();
         let listener = TcpListener::bind(self.listen).await?;
         let settings = Settings {
             latency: self.latency,

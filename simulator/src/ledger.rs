@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use domain::Timestamp;
 use serde::{Serialize, Serializer};
@@ -16,6 +17,9 @@ pub struct Accepted {
     /// When it was accepted.
     #[serde(serialize_with = "rfc3339")]
     pub at: Timestamp,
+    /// The same, as a program that runs the simulator measures it.
+    #[serde(skip)]
+    pub received: Instant,
     /// The sender that it was posted to.
     pub phone_number_id: String,
     /// The recipient as the request wrote it.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::account::Account;
 use crate::checks;
@@ -153,20 +153,21 @@ async fn send(
             return Ok(refuse(&refusal));
         }
     };
+    // Counted from here, not from the first half's end: each sleep lasts up to a millisecond longer than it is told to.
+    let began = Instant::now();
     let parsed = shared.account().check(headers).and_then(|()| checks::check(id, headers, &body));
-    let half = shared.latency / 2;
-    pause(half).await;
+    pause(began, shared.latency / 2).await;
     let request = match parsed {
         Ok(request) => request,
         Err(refusal) => {
             shared.refused(&refusal);
-            pause(half).await;
+            pause(began, shared.latency).await;
             return Ok(refuse(&refusal));
         }
     };
     let (to, wa_id, kind) = (request.to.clone(), request.wa_id.clone(), request.kind);
     let Verdict { delay, wamid, answer } = shared.admit(request);
-    pause(half.saturating_add(delay)).await;
+    pause(began, shared.latency.saturating_add(delay)).await;
     match answer {
         Answer::Success => Ok(success(&to, &wa_id, kind, wamid.as_deref().unwrap_or_default())),
         Answer::Error(refusal) => Ok(refuse(&refusal)),
@@ -178,10 +179,11 @@ async fn send(
     }
 }
 
-async fn pause(time: Duration) {
+/// Waits until `time` after `began`.
+async fn pause(began: Instant, time: Duration) {
     // Even a sleep of nothing lasts to the timer's next tick.
     if !time.is_zero() {
-        sleep(time).await;
+        sleep(time.saturating_sub(began.elapsed())).await;
     }
 }
 

@@ -152,6 +152,7 @@ impl Shared {
         let message = Arc::new(Accepted {
             seq: state.ledger.next_seq(),
             at: timestamp(),
+            received: now.into_std(),
             phone_number_id: request.phone_number_id,
             to: request.to,
             opaque: request.opaque,

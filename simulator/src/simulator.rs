@@ -87,6 +87,11 @@ impl Simulator {
         self.shared.messages(0, usize::MAX).iter().map(|message| Accepted::clone(message)).collect()
     }
 
+    /// The accepted messages after number `after`, in order. They are shared, not copied.
+    pub fn messages_after(&self, after: u64) -> Vec<Arc<Accepted>> {
+        self.shared.messages(after, usize::MAX)
+    }
+
     /// The counts.
     pub fn stats(&self) -> Stats {
         self.shared.stats()

@@ -17,7 +17,7 @@ async fn version_and_help_go_to_standard_output() {
     assert_eq!(version.stdout.trim(), format!("twotick {}", env!("CARGO_PKG_VERSION")));
     let help = run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    for command in ["serve", "demo", "simulate", "check-config"] {
+    for command in ["serve", "demo", "simulate", "bench", "check-config"] {
         assert!(help.stdout.contains(command), "{command}");
     }
 }

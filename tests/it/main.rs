@@ -12,6 +12,7 @@ mod accept;
 mod actor_tree;
 mod admin_commands;
 mod bad_input;
+mod bench;
 mod chaos;
 mod classes;
 mod commands;

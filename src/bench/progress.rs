@@ -1,0 +1,46 @@
+//! Progress on standard error while a phase runs: a line each second, rewritten in place on a terminal.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::figures::thousands;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Shows progress until it is dropped.
+pub(super) struct Progress {
+    task: AbortHandle,
+}
+
+impl Progress {
+    /// `count` is asked each second; `what` says of what it is.
+    pub(super) fn show(what: &'static str, total: u64, count: impl Fn() -> u64 + Send + 'static) -> Self {
+        let is_terminal = stderr().is_terminal();
+        let task = tokio::spawn(async move {
+            let began = Instant::now();
+            let mut ticks = interval(EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks.tick().await;
+            loop {
+                ticks.tick().await;
+                let count = count() as f64;
+                let rate = thousands((count / began.elapsed().as_secs_f64()).round());
+                let line = format!("    {what}: {} of {}, {rate}/s", thousands(count), thousands(total as f64));
+                if is_terminal { eprint!("\r{line}\x1b[K") } else { eprintln!("{line}") }
+            }
+        });
+        Self { task: task.abort_handle() }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.task.abort();
+        if stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
