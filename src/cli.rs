@@ -2,16 +2,14 @@
 
 #![expect(clippy::print_stdout, reason = "commands speak on standard output")]
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::service::{Service, ServiceError};
-use crate::{admin, bench, demo, doctor, logging, simulate, verify};
+use crate::{admin, bench, demo, doctor, serve, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -24,7 +22,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service.
-    Serve(Serve),
+    Serve(serve::Serve),
     /// Watch messages go from accepted to read, against a simulated WhatsApp. Needs nothing else.
     Demo(demo::Demo),
     /// Run a simulated WhatsApp Cloud API alone.
@@ -47,25 +45,21 @@ enum Command {
     },
 }
 
-#[derive(Args)]
-struct Serve {
-    /// The configuration file; without it `config.toml` here, if there is one.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// The data folder, in place of `store.path`.
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Address and port to listen on, in place of `http.listen`; port 0 picks a free one.
-    #[arg(long)]
-    listen: Option<SocketAddr>,
-}
-
 /// Why a command ended badly.
 pub(crate) enum Failure {
     /// Arguments or configuration cannot be used.
     Usage(String),
     /// It failed at run time.
     Runtime(anyhow::Error),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(reason) => f.write_str(reason),
+            Self::Runtime(error) => f.write_str(&explain(error)),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -90,13 +84,12 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(reason)) => {
-            eprintln!("twotick: {reason}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Runtime(error)) => {
-            eprintln!("twotick: {}", explain(&error));
-            ExitCode::FAILURE
+        Err(failure) => {
+            eprintln!("twotick: {failure}");
+            match failure {
+                Failure::Usage(_) => ExitCode::from(2),
+                Failure::Runtime(_) => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -141,54 +134,6 @@ fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
 fn run_verify(verify: verify::Verify) -> Result<(), Failure> {
     let config = load(verify.config.clone())?;
     Ok(verify.run(&config)?)
-}
-
-impl Serve {
-    async fn run(self) -> Result<(), Failure> {
-        let mut config = load(self.config)?;
-        if let Some(data) = self.data {
-            config.store.path = data;
-        }
-        if let Some(listen) = self.listen {
-            config.http.listen = listen;
-        }
-        config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
-        logging::start(&config.log);
-        // Listened for from here on: a signal during a long start must stop it, too.
-        let mut signals = Signals::new()?;
-        let service = tokio::select! {
-            service = Service::start(&config) => service.map_err(|error| match error {
-                ServiceError::Tls(reason) => Failure::Usage(reason),
-                error => error.into(),
-            })?,
-            () = signals.next() => return Ok(()),
-        };
-        println!("listening on {}", service.url());
-        let mut health = service.health();
-        let outcome = tokio::select! {
-            () = signals.next() => {
-                tracing::info!("stopping: no new work is taken, calls in flight are finished");
-                Ok(())
-            }
-            error = unwell(&mut health) => Err(anyhow::anyhow!("the store is unwell: {error}; nothing acknowledged is lost, start again once it is repaired").into()),
-        };
-        tokio::select! {
-            () = service.stop() => {}
-            () = signals.next() => tracing::warn!("a second signal: ending at once; nothing is lost"),
-        }
-        outcome
-    }
-}
-
-async fn unwell(health: &mut tokio::sync::watch::Receiver<Option<store::StoreError>>) -> store::StoreError {
-    loop {
-        if let Some(error) = health.borrow_and_update().clone() {
-            return error;
-        }
-        if health.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 /// SIGTERM and SIGINT.

@@ -32,6 +32,15 @@ const ENV_PREFIX: &str = "TWOTICK__";
 /// Read from the working directory when no file is named.
 const DEFAULT_FILE: &str = "config.toml";
 
+/// What holds from the start to the end of a process: of these sections these keys, or all. (A secret looks the same as any
+/// other here: `admin.key` is read at the start only, too.)
+const FIXED: &[(&str, &[&str])] = &[
+    ("http", &[]),
+    ("store", &[]),
+    ("whatsapp", &["base_url", "api_version", "request_timeout"]),
+    ("log", &["format"]),
+];
+
 /// The whole configuration, as written in `config.toml`, which documents each key.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -297,6 +306,21 @@ impl Config {
                 ..Bounds::default()
             },
         }
+    }
+
+    /// The keys in which it differs from `running` although they cannot change while the service runs.
+    pub fn differs_in_fixed(&self, running: &Self) -> Vec<String> {
+        let table = |config: &Self| toml::Table::try_from(config).unwrap_or_default();
+        let (new, old) = (table(self), table(running));
+        let mut found = Vec::new();
+        for (section, keys) in FIXED {
+            let values = |table: &toml::Table| table.get(*section).and_then(toml::Value::as_table).cloned();
+            let (new, old) = (values(&new).unwrap_or_default(), values(&old).unwrap_or_default());
+            let is_fixed = |key: &&String| keys.is_empty() || keys.contains(&key.as_str());
+            let changed = new.keys().filter(is_fixed).filter(|key| new.get(*key) != old.get(*key));
+            found.extend(changed.map(|key| format!("{section}.{key}")));
+        }
+        found
     }
 
     /// The configuration in force as TOML, with secrets masked.

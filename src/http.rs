@@ -31,6 +31,7 @@ use tokio::time::timeout;
 use warp::Filter;
 
 use crate::admin_key::AdminKeys;
+use crate::engine::Engine;
 
 pub(crate) use key_log::{KeyLog, WRITE_EVERY};
 pub(crate) use pace::Patience;
@@ -45,11 +46,20 @@ pub(crate) use tries::Tries;
 type Answer = Result<Response<Vec<u8>>, Problem>;
 
 /// What handlers are given.
-pub(crate) struct App {
-    pub(crate) outbox: Outbox,
+struct App {
+    outbox: Outbox,
+    admin_keys: Arc<AdminKeys>,
+    key_log: Arc<KeyLog>,
+    tries: Arc<Tries>,
+}
+
+/// What the door is made of.
+pub(crate) struct Door {
+    /// What is behind it. The door stays open while that is started again.
+    pub(crate) engine: Arc<Engine>,
     pub(crate) admin_keys: Arc<AdminKeys>,
     pub(crate) key_log: Arc<KeyLog>,
-    pub(crate) tries: Tries,
+    pub(crate) tries: Arc<Tries>,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -67,8 +77,8 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Serves the API on `listener`.
-pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, app: App) -> Running {
-    let app = Arc::new(app);
+pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, door: Door) -> Running {
+    let door = Arc::new(door);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let filter = warp::ext::get::<Arrival>()
         .and(warp::method())
@@ -77,20 +87,35 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, app
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(move |arrival, method: Method, path: warp::path::FullPath, query: String, headers, body| {
-            let app = Arc::clone(&app);
+            let door = Arc::clone(&door);
             async move {
-                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { app.max_body };
+                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { door.max_body };
                 let answer = async {
                     let request = Request::read(arrival, method, path.as_str(), query, headers, body, max).await?;
-                    route(&app, &request).await
+                    door.answer(&request).await
                 };
-                let answer = timeout(app.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));
+                let answer = timeout(door.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));
                 let mut response = answer.unwrap_or_else(Problem::into_response);
                 response.headers_mut().extend(SECURITY_HEADERS);
                 response
             }
         });
     server::run(listener, limits, tls, TowerToHyperService::new(warp::service(filter)))
+}
+
+impl Door {
+    async fn answer(&self, request: &Request) -> Answer {
+        if request.segments() == ["healthz"] {
+            return healthz(request);
+        }
+        let app = App {
+            outbox: self.engine.outbox().map_err(Problem::unavailable)?,
+            admin_keys: Arc::clone(&self.admin_keys),
+            key_log: Arc::clone(&self.key_log),
+            tries: Arc::clone(&self.tries),
+        };
+        route(&app, request).await
+    }
 }
 
 /// Webhooks come to `…/inbound`, or to the id of the organisation that alone they may concern.
@@ -106,11 +131,10 @@ async fn route(app: &App, request: &Request) -> Answer {
     let org = |scope| auth::org(app, request, scope);
     let admin = || auth::admin(app, request);
     let segments = request.segments();
-    if request.arrival.is_crowded && !matches!(segments.as_slice(), ["healthz" | "readyz"]) {
+    if request.arrival.is_crowded && segments != ["readyz"] {
         return Err(Problem::overloaded("all connections are in use"));
     }
     match (request.method.as_str(), segments.as_slice()) {
-        ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),
         ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request, None),
         ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::receive(app, request, None).await,
@@ -197,7 +221,10 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     }
 }
 
-fn healthz() -> Answer {
+fn healthz(request: &Request) -> Answer {
+    if request.method != Method::GET {
+        return Err(Problem::method_not_allowed("GET"));
+    }
     views::json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
 }
 

@@ -2,20 +2,37 @@
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
+/// The log's level, which can change while the process runs.
+pub(crate) struct Level(reload::Handle<EnvFilter, Registry>);
+
+impl Level {
+    pub(crate) fn set(&self, log: &Log) {
+        if let Err(error) = self.0.reload(filter(log)) {
+            tracing::warn!(%error, "the log's level could not be changed");
+        }
+    }
+}
+
+fn filter(log: &Log) -> EnvFilter {
+    EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
 /// Starts logging for this process. A second call changes nothing.
-pub(crate) fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+pub(crate) fn start(log: &Log) -> Level {
     let is_text = match log.format {
         LogFormat::Text => true,
         LogFormat::Json => false,
         LogFormat::Auto => stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let _ = if is_text { builder.with_ansi(stderr().is_terminal()).try_init() } else { builder.json().try_init() };
+    let (filter, level) = reload::Layer::new(filter(log));
+    let lines = fmt::layer().with_writer(stderr);
+    let lines = if is_text { lines.with_ansi(stderr().is_terminal()).boxed() } else { lines.json().boxed() };
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     std::panic::set_hook(Box::new(|panic| {
         // That of an actor is logged by its supervisor, with the actor's path.
         if !actors::note_panic(panic) {
@@ -24,4 +41,5 @@ pub(crate) fn start(log: &Log) {
             tracing::error!(%place, %backtrace, "a panic: {}", panic.payload_as_str().unwrap_or("of unknown cause"));
         }
     }));
+    Level(level)
 }

@@ -5,18 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{ChangeError, Clock, Outbox};
-use domain::audit::By;
+use actors::ChangeError;
 use domain::org::Secret;
-use store::{Committer, DataFolder, StoreError};
+use store::{DataFolder, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use whatsapp::CloudApi;
 use whatsapp::cloud_api;
 
 use crate::admin_key::AdminKeys;
 use crate::config::{Config, Http};
+use crate::engine::Engine;
 use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
 
 /// When keys were last used; in the data folder.
@@ -26,7 +24,7 @@ const KEY_LOG_FILE: &str = "keys.used";
 pub struct Service {
     addr: SocketAddr,
     scheme: &'static str,
-    outbox: Outbox,
+    engine: Arc<Engine>,
     http: http::Running,
     grace: Duration,
     admin_keys: Arc<AdminKeys>,
@@ -66,6 +64,9 @@ pub enum ServiceError {
     /// The certificate or its key cannot be used.
     #[error("{0}")]
     Tls(String),
+    /// Its store is just being opened again.
+    #[error("try again in a moment: {0}")]
+    Unready(String),
     /// A declared organisation cannot be used.
     #[error("organisation {id} in the configuration: {reason}")]
     Declared {
@@ -91,31 +92,21 @@ impl Service {
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
-        let cache = config.store.cache.as_u64();
-        let store = tokio::task::spawn_blocking(move || store::open(folder, cache)).await;
-        let store = store.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
-        let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
-        let provider = CloudApi::new(config.cloud_api())?;
-        let outbox = Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?;
-        for org in &config.orgs {
-            let declared = |reason: String| ServiceError::Declared { id: org.id.clone(), reason };
-            let (id, change) = org.resolve().map_err(declared)?;
-            outbox.put_org(id, change, By::Config).await.map_err(|error| declared(explain(&error)))?;
-        }
-        let app = http::App {
-            outbox: outbox.clone(),
+        let engine = Engine::start(config, folder).await?;
+        let door = http::Door {
+            engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
             key_log: Arc::clone(&key_log),
-            tries: Tries::new(config.http.proxies().unwrap_or_default()),
+            tries: Arc::new(Tries::new(config.http.proxies().unwrap_or_default())),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
         };
-        let http = http::serve(listener, config.http.limits(), tls, app);
-        let organisations = outbox.directory().orgs().len();
-        let writer = tokio::spawn(keep(Arc::clone(&key_log), outbox.clone())).abort_handle();
+        let http = http::serve(listener, config.http.limits(), tls, door);
+        let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
+        let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine))).abort_handle();
         tracing::info!(%addr, organisations, "ready");
         let grace = config.outbound.shutdown_grace;
-        Ok(Self { addr, scheme, outbox, http, grace, admin_keys, key_log, writer })
+        Ok(Self { addr, scheme, engine, http, grace, admin_keys, key_log, writer })
     }
 
     /// Where it listens, such as `http://127.0.0.1:8080`.
@@ -128,34 +119,44 @@ impl Service {
         self.admin_keys.current()
     }
 
-    /// Turns to the error that made the store unwell, if that happens: the service must then be stopped.
-    pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
-        self.outbox.health()
+    /// Returns what cannot be mended without a person, if that comes: the service must then be stopped.
+    pub async fn failed(&self) -> String {
+        self.engine.failed().await
     }
 
-    /// Accepts nothing more, gives calls in flight `shutdown_grace`, records, and ends.
-    pub async fn stop(self) {
+    /// From now on this configuration holds, as far as it can change while the service runs.
+    pub async fn reconfigure(&mut self, config: Config) -> Result<(), ServiceError> {
+        self.grace = config.outbound.shutdown_grace;
+        self.engine.reconfigure(config).await
+    }
+
+    /// Accepts nothing more, gives calls in flight `shutdown_grace`, records, and ends. Says whether the store was well.
+    pub async fn stop(self) -> bool {
         self.http.drain();
-        self.outbox.drain();
-        let left = self.outbox.stop(self.grace).await;
+        let (left, is_well) = self.engine.stop(self.grace).await;
         self.http.stop().await;
         self.writer.abort();
-        self.key_log.write(self.outbox.directory().key_hashes()).await;
+        if let Ok(outbox) = self.engine.outbox() {
+            self.key_log.write(outbox.directory().key_hashes()).await;
+        }
         if left > 0 {
             tracing::warn!(
                 left,
-                "calls were still in flight; their messages are settled by receipt or by policy after the next start"
+                "calls were cut off; their messages are settled by receipt or by policy after the next start"
             );
         }
         tracing::info!("stopped");
+        is_well
     }
 }
 
 /// Writes down now and then when keys were last used.
-async fn keep(log: Arc<KeyLog>, outbox: Outbox) {
+async fn keep(log: Arc<KeyLog>, engine: Arc<Engine>) {
     loop {
         tokio::time::sleep(WRITE_EVERY).await;
-        log.write(outbox.directory().key_hashes()).await;
+        if let Ok(outbox) = engine.outbox() {
+            log.write(outbox.directory().key_hashes()).await;
+        }
     }
 }
 
@@ -174,7 +175,7 @@ const fn advice(error: &StoreError) -> &'static str {
     }
 }
 
-fn explain(error: &ChangeError) -> String {
+pub(crate) fn explain(error: &ChangeError) -> String {
     match error {
         ChangeError::Invalid(errors) => {
             let list: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();

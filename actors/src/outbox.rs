@@ -78,7 +78,7 @@ impl Outbox {
         let (root, _) = RootSupervisor::spawn(None, RootSupervisor, (Arc::clone(&ctx), Arc::clone(&vitals)))
             .await
             .map_err(|error| StartError(error.to_string()))?;
-        watchdog::start(Arc::clone(&ctx), root.get_cell(), Arc::clone(&vitals));
+        watchdog::start(&ctx, root.get_cell(), Arc::clone(&vitals));
         Ok(Self { ctx, root: Address::new(root, vitals) })
     }
 
@@ -250,6 +250,18 @@ impl Outbox {
             return Some("it is stopping".into());
         }
         self.ctx.committer.health().borrow().as_ref().map(StoreError::to_string)
+    }
+
+    /// Returns why it takes no more messages and begins no more sends, if that comes: the store failed, or its supervisor
+    /// ended. It must then be stopped, and may be started again over the store, opened again.
+    pub async fn failed(&self) -> String {
+        let mut health = self.health();
+        tokio::select! {
+            unwell = health.wait_for(Option::is_some) => {
+                unwell.ok().and_then(|error| error.as_ref().map(StoreError::to_string)).unwrap_or_default()
+            }
+            _ = self.root.actor().wait(None) => "its supervisor ended".into(),
+        }
     }
 
     /// Turns to the error that made the store unwell, if that happens.

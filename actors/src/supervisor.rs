@@ -426,9 +426,11 @@ impl State {
             Verdict::GiveUp => return,
         };
         self.ctx.directory.set_presence(id, Presence::Down(reason.into()));
-        let (ctx, me, id) = (Arc::clone(&self.ctx), self.me.clone(), id.clone());
+        // What only waits must not keep the store open.
+        let (ctx, me, id) = (Arc::downgrade(&self.ctx), self.me.clone(), id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
+            let Some(ctx) = ctx.upgrade() else { return };
             let may_start = match ctx.directory.org(&id) {
                 Some(record) => all_landed(&ctx, record.no).await,
                 None => true,

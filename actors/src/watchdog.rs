@@ -13,10 +13,13 @@ use crate::vitals::Vitals;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks at all actors below `vitals` for as long as the root lives.
-pub(crate) fn start(ctx: Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
+pub(crate) fn start(ctx: &Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
+    // It must not keep the store open.
+    let ctx = Arc::downgrade(ctx);
     tokio::spawn(async move {
         while root.get_status() < ActorStatus::Stopping {
             tokio::time::sleep(LOOK_EVERY).await;
+            let Some(ctx) = ctx.upgrade() else { return };
             let limit = ctx.settings().limits.stuck_after;
             vitals.find_stuck(limit, ctx.clock.now(), &mut |stuck, doing| {
                 ctx.stuck.fetch_add(1, Ordering::Relaxed);

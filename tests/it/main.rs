@@ -37,4 +37,5 @@ mod shutdown;
 mod startup;
 mod support;
 mod tenants;
+mod unwell;
 mod webhooks;

@@ -65,12 +65,14 @@ pub(crate) struct Setup {
     config: toml::Table,
     env: Vec<(String, String)>,
     sim: Settings,
+    data: Option<PathBuf>,
+    file_limit: Option<u64>,
 }
 
 impl Setup {
     pub(crate) fn new() -> Self {
         let sim = Settings { app_secret: APP_SECRET.parse().unwrap(), ..Settings::default() };
-        let setup = Self { config: toml::Table::new(), env: Vec::new(), sim };
+        let setup = Self { config: toml::Table::new(), env: Vec::new(), sim, data: None, file_limit: None };
         let delays = ["0s", "50ms", "50ms", "50ms"];
         setup
             .set("store.cache", "16MiB")
@@ -96,9 +98,21 @@ impl Setup {
         self
     }
 
+    /// The data folder, in place of one beside the configuration.
+    pub(crate) fn data(mut self, path: &Path) -> Self {
+        self.data = Some(path.to_owned());
+        self
+    }
+
+    /// No file of twotick's may grow beyond so many bytes: to it the disk is full.
+    pub(crate) const fn file_limit(mut self, bytes: u64) -> Self {
+        self.file_limit = Some(bytes);
+        self
+    }
+
     /// Starts twotick and the simulator, and nothing in them.
     pub(crate) async fn start_empty(self) -> TestApp {
-        let Self { mut config, env, sim } = self;
+        let Self { mut config, env, sim, data, file_limit } = self;
         let sim = Simulator::start(any_port().await, sim).await.unwrap();
         if config.get("whatsapp").is_none_or(|section| section.get("base_url").is_none()) {
             set(&mut config, "whatsapp.base_url", sim.base_url().into());
@@ -108,6 +122,8 @@ impl Setup {
             sim,
             config,
             env,
+            data: data.unwrap_or_else(|| temp.path().join("data")),
+            file_limit,
             client: client(),
             base: Arc::default(),
             process: None,
@@ -138,6 +154,8 @@ pub(crate) struct TestApp {
     pub(crate) sim: Simulator,
     config: toml::Table,
     env: Vec<(String, String)>,
+    data: PathBuf,
+    file_limit: Option<u64>,
     client: Client,
     base: Arc<Mutex<String>>,
     process: Option<Process>,
@@ -158,7 +176,7 @@ impl TestApp {
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder().join("data")
+        self.data.clone()
     }
 
     /// Where it listens, such as `http://127.0.0.1:40123`.
@@ -183,7 +201,7 @@ impl TestApp {
         assert!(self.process.is_none(), "it runs already");
         let (config, data) = (self.config_file(), self.data());
         let args = ["serve", "--config", path(&config), "--data", path(&data), "--listen", "127.0.0.1:0"];
-        let mut process = Process::spawn(self.folder(), &args, &self.env);
+        let mut process = Process::spawn_within(self.folder(), &args, &self.env, self.file_limit);
         let base = process.listening().await;
         self.process = Some(process);
         self.sim.set_webhook(Some(format!("{base}/api/v1/webhooks/whatsapp/inbound")));
@@ -209,6 +227,15 @@ impl TestApp {
 
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.as_ref().unwrap().signal(signal);
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().pid()
+    }
+
+    /// From the next start on, files may grow.
+    pub(crate) const fn lift_file_limit(&mut self) {
+        self.file_limit = None;
     }
 
     /// Waits for its end.
@@ -322,7 +349,7 @@ impl Drop for TestApp {
         if std::thread::panicking() {
             eprintln!("--- the log of twotick\n{log}---");
         } else {
-            assert!(!log.contains("a panic: "), "twotick panicked:\n{log}");
+            assert!(!log.contains("a panic: ") && !log.contains("an actor crashed"), "twotick panicked:\n{log}");
             if !self.is_damaged {
                 self.verify();
             }

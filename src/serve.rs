@@ -1,0 +1,104 @@
+//! `twotick serve`: the service, until a signal stops it. SIGHUP makes it read its configuration again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Failure, Signals, load, say};
+use crate::config::Config;
+use crate::logging::{self, Level};
+use crate::service::{Service, ServiceError};
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// The configuration file; without it `config.toml` here, if there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The data folder, in place of `store.path`.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Address and port to listen on, in place of `http.listen`; port 0 picks a free one.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let config = self.configuration()?;
+        let level = logging::start(&config.log);
+        // Listened for from here on: a signal during a long start must stop it, too.
+        let (mut signals, mut hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
+        let mut service = tokio::select! {
+            service = Service::start(&config) => service.map_err(|error| match error {
+                ServiceError::Tls(reason) => Failure::Usage(reason),
+                error => error.into(),
+            })?,
+            () = signals.next() => return Ok(()),
+        };
+        say(&format!("listening on {}", service.url()));
+        let failure = loop {
+            tokio::select! {
+                () = signals.next() => {
+                    tracing::info!("stopping: no new work is taken, calls in flight are finished");
+                    break None;
+                }
+                reason = service.failed() => break Some(reason),
+                _ = hangups.recv() => self.read_again(&config, &mut service, &level).await,
+            }
+        };
+        let is_well = tokio::select! {
+            is_well = service.stop() => is_well,
+            () = signals.next() => {
+                tracing::warn!("a second signal: ending at once; nothing is lost");
+                true
+            }
+        };
+        match failure {
+            Some(reason) => Err(anyhow!("{reason}").into()),
+            None if is_well => Ok(()),
+            None => Err(anyhow!("it was stopped while its store took no writes; nothing acknowledged is lost").into()),
+        }
+    }
+
+    fn configuration(&self) -> Result<Config, Failure> {
+        let mut config = load(self.config.clone())?;
+        if let Some(data) = &self.data {
+            config.store.path.clone_from(data);
+        }
+        if let Some(listen) = self.listen {
+            config.http.listen = listen;
+        }
+        config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(config)
+    }
+
+    /// Follows the configuration as it now is; a wrong one is refused whole, and the running one stays. `first` is that of
+    /// the start: what cannot change while the service runs is as it says.
+    async fn read_again(&self, first: &Config, service: &mut Service, level: &Level) {
+        let config = match self.configuration() {
+            Ok(config) => config,
+            Err(failure) => {
+                tracing::error!(reason = %failure, "the new configuration is refused; the running one stays");
+                return;
+            }
+        };
+        let waiting = config.differs_in_fixed(first);
+        let log = config.log.clone();
+        match service.reconfigure(config).await {
+            Ok(()) => {
+                level.set(&log);
+                tracing::info!("the configuration was read again and holds");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new configuration is refused; the running one stays");
+                return;
+            }
+        }
+        if !waiting.is_empty() {
+            tracing::warn!(keys = %waiting.join(", "), "these keys changed, and hold only after a restart");
+        }
+    }
+}

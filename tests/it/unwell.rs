@@ -1,0 +1,129 @@
+//! A store that takes no writes: nothing is accepted or sent, reads go on, and all goes on once it takes them again.
+
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, status, text};
+
+/// Posts until the disk is full; the ids of what was accepted.
+async fn fill(app: &TestApp) -> Vec<String> {
+    let mut ids = Vec::new();
+    let body = "x".repeat(3000);
+    for n in 0..20_000 {
+        let mut message = text(n);
+        message["payloadJson"]["text"]["body"] = json!(body);
+        let answer = app.acme().send_message(&message).await;
+        if answer.status == 503 {
+            answer.problem(503, "UNAVAILABLE");
+            assert_ne!(answer.header("retry-after"), "");
+            return ids;
+        }
+        ids.push(answer.ok(201)["id"].as_str().unwrap().to_owned());
+    }
+    panic!("the disk never got full");
+}
+
+/// What must hold while the store takes no writes.
+async fn check_unwell(app: &TestApp, known: &str) {
+    let not_ready = app.api(None).get("/readyz").await;
+    assert_eq!(not_ready.status, 503);
+    assert!(not_ready.text.contains("store"), "it says why: {}", not_ready.text);
+    assert_eq!(app.api(None).get("/healthz").await.status, 200);
+    assert_eq!(app.acme().message(known).await["id"], known, "reads go on");
+    assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
+    let body = notification(PHONE, &[status("wamid.unknown", "delivered")]).to_string().into_bytes();
+    let webhook = app.webhook(&body).await;
+    assert_eq!(webhook.status, 503, "so that Meta repeats it");
+}
+
+async fn check_mended(app: &TestApp, ids: &[String]) {
+    eventually("ready again", async || {
+        let answer = app.api(None).get("/readyz").await;
+        if answer.status == 200 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    app.sim.set_faults(faults(&json!([])));
+    app.admin().post("admin/orgs/acme/resume", &json!({})).await.ok(200);
+    for id in ids {
+        app.acme().until(id, "READ").await;
+    }
+    assert_eq!(app.sim.messages().len(), ids.len(), "each was sent once");
+    app.one_more().await;
+}
+
+#[tokio::test]
+async fn with_a_full_disk_it_waits_and_goes_on_by_itself_when_there_is_room() {
+    let mut app = Setup::new().file_limit(3 * 1024 * 1024).start().await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    let ids = fill(&app).await;
+    assert!(ids.len() > 50, "{}", ids.len());
+    check_unwell(&app, &ids[0]).await;
+    assert!(app.sim.messages().is_empty());
+    let lifted = Command::new("prlimit").args([&format!("--pid={}", app.pid()), "--fsize=unlimited"]).status();
+    assert!(lifted.unwrap().success());
+    check_mended(&app, &ids).await;
+    let log = app.log();
+    assert!(log.contains("nothing is accepted or sent until this is mended") && log.contains("mended: "), "{log}");
+    assert_eq!(app.stop().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn stopped_with_a_full_disk_it_ends_with_1_and_the_next_start_has_everything() {
+    let mut app = Setup::new().file_limit(3 * 1024 * 1024).start().await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    let ids = fill(&app).await;
+    check_unwell(&app, &ids[0]).await;
+    app.signal(Signal::SIGTERM);
+    let exit = app.exit().await;
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    app.lift_file_limit();
+    app.start_again().await;
+    check_mended(&app, &ids).await;
+}
+
+/// A small disk of its own, where this process may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(folder.path()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_small_disk_that_another_fills_it_goes_on_when_that_is_gone() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("no disk can be mounted here: the tests with a limit on file sizes show the same");
+        return;
+    };
+    let hog = disk.path().join("hog");
+    let app = Setup::new().data(&disk.path().join("data")).start().await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    let first = app.acme().accept(&text(0)).await;
+    // Another program takes what is left.
+    let mut size = 12 * 1024 * 1024;
+    while size > 0 && std::fs::write(&hog, vec![1; size]).is_err() {
+        size -= 64 * 1024;
+    }
+    let mut ids = fill(&app).await;
+    ids.push(first);
+    check_unwell(&app, &ids[0]).await;
+    std::fs::remove_file(&hog).unwrap();
+    check_mended(&app, &ids).await;
+}
