@@ -79,14 +79,14 @@ pub enum ServiceError {
 impl Service {
     /// Starts the service.
     pub async fn start(config: &Config) -> Result<Self, ServiceError> {
-        let folder = DataFolder::open(&config.store.path)?;
-        let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
-        let admin_keys = Arc::new(admin_keys);
-        let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
         let Http { tls_cert, tls_key, .. } = &config.http;
         let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
         let tls = tls.map_err(ServiceError::Tls)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let folder = DataFolder::open(&config.store.path)?;
+        let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
+        let admin_keys = Arc::new(admin_keys);
+        let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
         // Bound before the store is opened, so that a taken port is found out at once.
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
@@ -140,7 +140,7 @@ impl Service {
         let left = self.outbox.stop(self.grace).await;
         self.http.stop().await;
         self.writer.abort();
-        self.key_log.write(self.outbox.directory().key_hashes()).await;
+        self.key_log.write(|| self.outbox.directory().key_hashes()).await;
         if left > 0 {
             tracing::warn!(
                 left,
@@ -155,7 +155,7 @@ impl Service {
 async fn keep(log: Arc<KeyLog>, outbox: Outbox) {
     loop {
         tokio::time::sleep(WRITE_EVERY).await;
-        log.write(outbox.directory().key_hashes()).await;
+        log.write(|| outbox.directory().key_hashes()).await;
     }
 }
 
