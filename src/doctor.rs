@@ -126,6 +126,9 @@ impl Doctor {
         match folder {
             machine::Store::Stopped(orgs) => senders::of_folder(&orgs, &mut senders),
             machine::Store::Running => service::examine(&config, self.url.as_deref(), &senders, report).await,
+            machine::Store::Unknown if senders.is_empty() => {
+                report.note("senders", "there is none yet", "declare one, or make one with `twotick org put`");
+            }
             machine::Store::Unknown => {}
         }
         senders::examine(&config, &senders, report).await;

@@ -32,10 +32,10 @@ impl Serve {
         // Listened for from here on: a signal during a long start must stop it, too.
         let (mut signals, mut hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
         let mut service = tokio::select! {
-            service = Service::start(&config) => service.map_err(|error| match error {
-                ServiceError::Tls(reason) => Failure::Usage(reason),
-                error => error.into(),
-            })?,
+            service = Service::start(&config) => match service {
+                Err(ServiceError::Tls(reason)) => return Err(Failure::Usage(reason)),
+                service => service?,
+            },
             () = signals.next() => return Ok(()),
         };
         say(&format!("listening on {}", service.url()));

@@ -80,14 +80,14 @@ pub enum ServiceError {
 impl Service {
     /// Starts the service.
     pub async fn start(config: &Config) -> Result<Self, ServiceError> {
-        let folder = DataFolder::open(&config.store.path)?;
-        let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
-        let admin_keys = Arc::new(admin_keys);
-        let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
         let Http { tls_cert, tls_key, .. } = &config.http;
         let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
         let tls = tls.map_err(ServiceError::Tls)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let folder = DataFolder::open(&config.store.path)?;
+        let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
+        let admin_keys = Arc::new(admin_keys);
+        let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
         // Bound before the store is opened, so that a taken port is found out at once.
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
@@ -137,7 +137,7 @@ impl Service {
         self.http.stop().await;
         self.writer.abort();
         if let Ok(outbox) = self.engine.outbox() {
-            self.key_log.write(outbox.directory().key_hashes()).await;
+            self.key_log.write(|| outbox.directory().key_hashes()).await;
         }
         if left > 0 {
             tracing::warn!(
@@ -155,7 +155,7 @@ async fn keep(log: Arc<KeyLog>, engine: Arc<Engine>) {
     loop {
         tokio::time::sleep(WRITE_EVERY).await;
         if let Ok(outbox) = engine.outbox() {
-            log.write(outbox.directory().key_hashes()).await;
+            log.write(|| outbox.directory().key_hashes()).await;
         }
     }
 }

@@ -67,7 +67,7 @@ pub enum Stranger {
     /// Nobody's.
     Unknown,
     /// Past its expiry.
-    Expired(Identity),
+    Expired(Box<Identity>),
 }
 
 impl Directory {
@@ -91,7 +91,7 @@ impl Directory {
         let key = org.keys.iter().find(|key| bool::from(key.hash.ct_eq(hash))).cloned().ok_or(Stranger::Unknown)?;
         let is_live = key.expires_at.is_none_or(|at| at > now);
         let identity = Identity { org, key };
-        if is_live { Ok(identity) } else { Err(Stranger::Expired(identity)) }
+        if is_live { Ok(identity) } else { Err(Stranger::Expired(Box::new(identity))) }
     }
 
     /// The hashes of all keys.

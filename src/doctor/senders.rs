@@ -72,13 +72,6 @@ pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Rep
         }
         Err(error) => return report.wrong(&what, error.to_string(), certificates),
     }
-    if senders.is_empty() {
-        report.note(
-            "senders",
-            "there is none whose token is at hand",
-            "declare one, or make one with `twotick org put`",
-        );
-    }
     for sender in senders {
         number(&api, sender, report).await;
         subscription(&api, sender, report).await;

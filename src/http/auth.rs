@@ -52,7 +52,7 @@ fn holder(app: &App, request: &Request) -> Result<Holder, Problem> {
         Err(stranger) => {
             app.tries.failed(address);
             if let Stranger::Expired(identity) = stranger {
-                deny(app, identity, Denial::Expired);
+                deny(app, *identity, Denial::Expired);
             }
             return Err(Problem::unauthorized("this key is not known, or has expired"));
         }

@@ -80,11 +80,11 @@ impl KeyLog {
     }
 
     /// Writes it down if anything changed, and forgets keys that are no more.
-    pub(crate) async fn write(self: &Arc<Self>, live: HashSet<Hash>) {
+    pub(crate) async fn write(self: &Arc<Self>, live: impl FnOnce() -> HashSet<Hash>) {
         if !self.is_changed.swap(false, Ordering::Relaxed) {
             return;
         }
-        let log = Arc::clone(self);
+        let (log, live) = (Arc::clone(self), live());
         let written = tokio::task::spawn_blocking(move || log.write_now(&live)).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             tracing::warn!(%error, "when keys were last used could not be written");
@@ -115,7 +115,7 @@ mod tests {
         let log = Arc::new(KeyLog::load(file.clone()));
         log.used(&[1; 32], NOW);
         log.used(&[2; 32], NOW);
-        log.write(HashSet::from([[1; 32]])).await;
+        log.write(|| HashSet::from([[1; 32]])).await;
         let log = KeyLog::load(file);
         assert_eq!((log.last_used(&[1; 32]), log.last_used(&[2; 32])), (Some(NOW), None));
     }

@@ -22,7 +22,8 @@ pub(crate) struct Problem {
     /// For people.
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, Cow<'static, str>)>,
+    /// Boxed, so that results with a problem stay small.
+    header: Option<Box<(HeaderName, Cow<'static, str>)>>,
 }
 
 impl Problem {
@@ -44,7 +45,7 @@ impl Problem {
     }
 
     pub(crate) fn unauthorized(detail: &str) -> Self {
-        let header = Some((WWW_AUTHENTICATE, "Bearer".into()));
+        let header = Some(Box::new((WWW_AUTHENTICATE, "Bearer".into())));
         Self { header, ..Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", detail) }
     }
 
@@ -63,7 +64,7 @@ impl Problem {
     pub(crate) fn method_not_allowed(methods: &'static str) -> Self {
         let detail = format!("this path knows {methods}");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail);
-        Self { header: Some((ALLOW, methods.into())), ..problem }
+        Self { header: Some(Box::new((ALLOW, methods.into()))), ..problem }
     }
 
     pub(crate) fn too_large(max: usize) -> Self {
@@ -104,7 +105,7 @@ impl Problem {
         detail: impl Into<String>,
         seconds: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { header: Some((RETRY_AFTER, seconds.into())), ..Self::new(status, code, detail) }
+        Self { header: Some(Box::new((RETRY_AFTER, seconds.into()))), ..Self::new(status, code, detail) }
     }
 
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
@@ -122,7 +123,7 @@ impl Problem {
         let mut response = Response::new(body.to_string().into_bytes());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = header
+        if let Some((name, value)) = header.map(|header| *header)
             && let Ok(value) = HeaderValue::from_str(&value)
         {
             response.headers_mut().insert(name, value);

@@ -133,13 +133,16 @@ async fn keys_are_listed_revoked_and_the_admin_key_is_exchanged() {
     printed(&twotick(&app, &["org", "list"]).await);
 }
 
+/// Arguments, an environment, the exit code, and what the complaint must say.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a [&'a str]);
+
 #[tokio::test]
 async fn a_command_that_cannot_be_done_says_what_to_do() {
     let app = TestApp::start().await;
     let base = app.base();
     let temp = tempfile::tempdir().unwrap();
     let run = async |args: &[&str], env: &[(&str, &str)]| run_with(temp.path(), args, env).await;
-    let cases: [(&[&str], &[(&str, &str)], i32, &[&str]); 7] = [
+    let cases: [Refused<'_>; 7] = [
         (&["org", "list", "--url", &base], &[], 2, &["no admin key", "TWOTICK_ADMIN_KEY", "--data"]),
         (&["org", "list", "--url", &base], &[("TWOTICK_ADMIN_KEY", "wrong")], 1, &["401", "TWOTICK_ADMIN_KEY"]),
         (

@@ -169,6 +169,9 @@ fn bad() -> impl Strategy<Value = Bad> {
         ("GET", "/api/v1/inbound/messages?Q", false),
         ("GET", "/api/v1/activities?Q", false),
         ("GET", "/api/v1/audit?Q", false),
+        ("GET", "/api/v1/consents?Q", false),
+        ("GET", "/api/v1/consents/ID?Q", false),
+        ("PUT", "/api/v1/consents/ID", false),
         ("GET", "/api/v1/admin/actors?Q", true),
         ("PUT", "/api/v1/admin/orgs/ID", true),
         ("PUT", "/api/v1/admin/orgs/beta", true),
@@ -216,8 +219,14 @@ fn generate<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>, cou
 /// All that a request or a webhook could have changed.
 async fn everything(app: &TestApp) -> Vec<String> {
     let mut seen = vec![format!("{:?}", app.sim.stats().requests)];
-    for path in ["outbound/messages", "outbound/stats", "inbound/messages", "audit?action=CREATED", "audit?action=SENT"]
-    {
+    for path in [
+        "outbound/messages",
+        "outbound/stats",
+        "inbound/messages",
+        "consents",
+        "audit?action=CREATED",
+        "audit?action=SENT",
+    ] {
         seen.push(app.acme().get(path).await.text);
     }
     let mut orgs = app.admin().get("admin/orgs").await.ok(200);

@@ -18,8 +18,8 @@ enum Takes {
 }
 use Takes::{Admin, Key, Nothing};
 
-/// Every call: method, path, what it takes, and what it answers to whom it is meant for. `MESSAGE` and `KEY` stand for
-/// ids; the last call takes the organisation that the ones before it need.
+/// Every call: method, path, what it takes, and what it answers to whom it is meant for. Words in capitals
+/// stand for ids; the last call takes the organisation that the ones before it need.
 const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/healthz", Nothing, 200),
     ("GET", "/readyz", Nothing, 200),
@@ -42,6 +42,9 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/api/v1/inbound/messages", Key("read"), 200),
     ("GET", "/api/v1/activities", Key("read"), 422),
     ("GET", "/api/v1/audit", Key("read"), 200),
+    ("GET", "/api/v1/consents", Key("read"), 200),
+    ("GET", "/api/v1/consents/RECIPIENT", Key("read"), 200),
+    ("PUT", "/api/v1/consents/RECIPIENT", Key("manage"), 422),
     ("GET", "/api/v1/admin/actors", Admin, 200),
     ("POST", "/api/v1/admin/key/rotate", Admin, 409),
     ("GET", "/api/v1/admin/orgs", Admin, 200),
@@ -81,7 +84,9 @@ fn the_matrix_knows_every_route() {
         .iter()
         .filter(|(.., status)| !matches!(status, 404 | 405))
         .map(|(method, path, ..)| {
-            let path = path.replace("MESSAGE", "*").replace("ORG", "*").replace("KEY", "*");
+            let path = ["MESSAGE", "RECIPIENT", "ORG", "KEY"]
+                .iter()
+                .fold((*path).to_owned(), |path, id| path.replace(id, "*"));
             ((*method).to_owned(), path)
         })
         .collect();
@@ -89,6 +94,9 @@ fn the_matrix_knows_every_route() {
     assert!(routes.len() > 20, "{routes:?}");
     assert_eq!(known, routes);
 }
+
+/// A recipient whose consent acme knows.
+const ASKED: &str = "+4915100000001";
 
 struct Matrix {
     app: TestApp,
@@ -101,11 +109,12 @@ impl Matrix {
     /// Calls as `who`. Each call comes from another address, so that none has to wait for its guesses.
     async fn call(&mut self, who: &Api, method: &str, path: &str, exists: bool) -> Answer {
         self.calls += 1;
-        let (message, org, key) = match exists {
-            true => (self.message.as_str(), "gamma", self.key_id.as_str()),
-            false => ("018f2b5e-0000-7000-8000-000000000000", "nobody", "ffffffffffffffff"),
+        let (message, recipient, org, key) = match exists {
+            true => (self.message.as_str(), ASKED, "gamma", self.key_id.as_str()),
+            false => ("018f2b5e-0000-7000-8000-000000000000", "+4915100000002", "nobody", "ffffffffffffffff"),
         };
-        let path = path.replace("MESSAGE", message).replace("ORG", org).replace("KEY", key);
+        let path = path.replace("MESSAGE", message).replace("RECIPIENT", recipient);
+        let path = path.replace("ORG", org).replace("KEY", key);
         let [.., a, b] = self.calls.to_be_bytes();
         let request = who.request(method, &path).header("x-forwarded-for", format!("198.51.{a}.{b}"));
         send(request.json(&json!({}))).await
@@ -138,10 +147,11 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
     let (_, key_id) = make("gamma", json!({"name": "to be revoked"})).await;
     let id = acme.accept(&seed("k")).await;
     acme.until(&id, "SENT").await;
+    acme.put(&format!("consents/{ASKED}"), &json!({"status": "GRANTED"})).await.ok(200);
     let soon = acme.clock().await.after(Duration::from_millis(1500)).to_string();
     let (expired, _) = make("acme", json!({"name": "expired", "expiresAt": soon})).await;
     let mut without = Vec::new();
-    for (lacks, has) in [("send", ["read", "manage"]), ("read", ["send", "manage"])] {
+    for (lacks, has) in [("send", ["read", "manage"]), ("read", ["send", "manage"]), ("manage", ["send", "read"])] {
         without.push((lacks, make("acme", json!({"name": lacks, "scopes": has})).await.0));
     }
     let (none, wrong) = (app.api(None), app.api(Some("tt_0000")));
@@ -181,7 +191,8 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
                 let theirs = matrix.call(&beta, method, path, true).await;
                 let missing = matrix.call(&beta, method, path, false).await;
                 assert_eq!(theirs.text, missing.text, "{place}");
-                assert_eq!(theirs.status, if path.contains("MESSAGE") { 404 } else { status }, "{place}");
+                let is_ours = path.contains("MESSAGE") || (method == "GET" && path.contains("RECIPIENT"));
+                assert_eq!(theirs.status, if is_ours { 404 } else { status }, "{place}");
                 for who in [&acme, &second, &acme.for_org("acme"), &admin.for_org("acme")] {
                     assert_eq!(matrix.call(who, method, path, true).await.status, status, "{place}");
                 }
