@@ -32,6 +32,7 @@ mod organisations;
 mod outages;
 mod privacy;
 mod reading;
+mod reload;
 mod scopes;
 mod shutdown;
 mod startup;

@@ -196,6 +196,11 @@ impl TestApp {
         set(&mut self.config, key, value.into());
     }
 
+    /// Adds to the configuration what is easier written than set.
+    pub(crate) fn add(&mut self, text: &str) {
+        self.config.extend(text.parse::<toml::Table>().unwrap());
+    }
+
     /// Starts twotick on the same folder.
     pub(crate) async fn start_again(&mut self) {
         assert!(self.process.is_none(), "it runs already");
