@@ -8,6 +8,7 @@ use store::{Committer, Store};
 use tokio::sync::{Semaphore, watch};
 use whatsapp::Provider;
 
+use crate::admission::Entrance;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::settings::Settings;
@@ -24,9 +25,9 @@ pub(crate) struct Context {
     pub(crate) flights: Flights,
     /// MessageActors of all organisations.
     pub(crate) residents: AtomicUsize,
-    /// One for each request to accept a message that waits for its commit, and …
-    pub(crate) accepting: Arc<Semaphore>,
-    /// … one for each other request that waits for an actor: webhooks, people's wishes, changes, questions.
+    /// Requests to accept a message pass here.
+    pub(crate) entrance: Entrance,
+    /// One for each other request that waits for an actor: webhooks, people's wishes, changes, questions.
     pub(crate) asking: Arc<Semaphore>,
     /// How often an actor was found stuck.
     pub(crate) stuck: AtomicU64,
@@ -48,7 +49,7 @@ impl Context {
         let limits = &settings.limits;
         Self {
             directory: Arc::new(Directory::new(limits.max_accepting)),
-            accepting: Arc::new(Semaphore::new(limits.max_accepting_in_all)),
+            entrance: Entrance::new(limits.max_accepting_in_all),
             asking: Arc::new(Semaphore::new(limits.max_asking)),
             settings: ArcSwap::from_pointee(settings),
             store,

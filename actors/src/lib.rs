@@ -16,6 +16,7 @@
 //! cannot be rebuilt from the store. The outside is [`Outbox`].
 
 mod address;
+mod admission;
 mod audit;
 mod clock;
 mod context;
@@ -37,6 +38,7 @@ mod turn;
 mod vitals;
 mod watchdog;
 
+pub use admission::Admission;
 pub use clock::Clock;
 pub use directory::{Directory, Identity, Stranger};
 pub use explain::{Explanation, Gate, GateState};

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use whatsapp::Provider;
 
 use crate::address::Address;
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::directory::{Directory, Identity, Presence};
@@ -82,14 +83,21 @@ impl Outbox {
         Ok(Self { ctx, root: Address::new(root, vitals) })
     }
 
+    /// Lets a request to accept a message in, or turns it away. To be asked first: under load, reading a request that is then
+    /// turned away is what there is no time for.
+    pub fn admit(&self, org: &OrgId) -> Result<Admission, AcceptError> {
+        Admission::take(&self.ctx, org)
+    }
+
     /// Accepts a message; returns once it is durable.
-    pub async fn accept(&self, org: &OrgId, request: NewMessage, by: By) -> Result<Accepted, AcceptError> {
-        let of_org = self.ctx.directory.permits(org).ok_or(AcceptError::NoSuchOrg)?;
-        let of_all = Arc::clone(&self.ctx.accepting);
-        let permits = [of_org, of_all].map(|permits| permits.try_acquire_owned().ok());
-        let [Some(of_org), Some(of_all)] = permits else { return Err(AcceptError::Overloaded) };
-        let permit = (of_org, of_all);
-        self.ask(org, |reply| OrgMsg::Accept(Box::new(Accept { request, by, reply, permit }))).await
+    pub async fn accept(
+        &self,
+        admission: Admission,
+        org: &OrgId,
+        request: NewMessage,
+        by: By,
+    ) -> Result<Accepted, AcceptError> {
+        self.ask(org, |reply| OrgMsg::Accept(Box::new(Accept { request, by, reply, admission }))).await
     }
 
     /// Calls a message back or queues it again; returns once that is durable.
@@ -229,7 +237,6 @@ impl Outbox {
     /// The actor tree as it is now, read from outside: no actor is asked.
     pub fn tree(&self, query: &TreeQuery) -> Node {
         let (ctx, root) = (&self.ctx, self.root.vitals());
-        let limits = &ctx.settings().limits;
         let census = ctx.directory.census();
         root.show(Figures::Root(RootFigures {
             organisations: census.all,
@@ -238,7 +245,7 @@ impl Outbox {
             resident: ctx.residents.load(Ordering::Relaxed),
             sends_under_way: ctx.flights.under_way(),
             commits_waiting: ctx.committer.waiting(),
-            accepting: limits.max_accepting_in_all.saturating_sub(ctx.accepting.available_permits()),
+            accepting: ctx.entrance.waiting(),
             stuck: ctx.stuck.load(Ordering::Relaxed),
         }));
         Node::read(root, query, ctx.clock.now())

@@ -65,6 +65,9 @@ pub struct Limits {
     pub max_accepting: usize,
     /// The same of all organisations.
     pub max_accepting_in_all: usize,
+    /// While requests have waited longer than this for their commit, no more than [`Self::ALWAYS_ACCEPTING`] are let in;
+    /// beyond it 503.
+    pub max_wait: Duration,
     /// Other requests that wait for an actor: webhooks, people's wishes, changes, questions; beyond it 503.
     pub max_asking: usize,
     /// Receipts of one organisation whose message is not known; beyond it the oldest is let go.
@@ -80,6 +83,8 @@ pub struct Limits {
 impl Limits {
     /// MessageActors that every organisation may have, whatever the others have.
     pub const MIN_RESIDENT: usize = 4;
+    /// Requests that may wait for their commit however long that takes.
+    pub const ALWAYS_ACCEPTING: usize = 64;
 }
 
 impl Default for Limits {
@@ -90,6 +95,7 @@ impl Default for Limits {
             max_queued: 1_000_000,
             max_accepting: 2048,
             max_accepting_in_all: 8192,
+            max_wait: Duration::from_secs(1),
             max_asking: 1024,
             max_parked: 10_000,
             parked_for: Duration::from_secs(3600),

@@ -26,10 +26,11 @@ pub(super) fn id(text: &str) -> Result<MessageId, Problem> {
 }
 
 pub(super) async fn post(app: &App, request: &Request, caller: Caller) -> Answer {
+    let admission = app.outbox.admit(&caller.org.id)?;
     let body = request.json()?;
     let key = request.header("idempotency-key");
     let new = NewMessage::parse(&body, key, app.outbox.clock().now()).map_err(Problem::invalid)?;
-    let accepted = app.outbox.accept(&caller.org.id, new, caller.by).await?;
+    let accepted = app.outbox.accept(admission, &caller.org.id, new, caller.by).await?;
     let view = views::message(&caller.org.id, &accepted.message, &accepted.state);
     let status = if accepted.replayed { StatusCode::OK } else { StatusCode::CREATED };
     let mut response = views::json(status, &view)?;

@@ -9,21 +9,19 @@ use domain::state::Status;
 use domain::{FieldError, Message, MessageId, State as MessageState, Timestamp};
 use ractor::ActorProcessingErr;
 use store::Unavailable;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::{After, State};
+use crate::admission::Admission;
 
 /// A request to accept a message.
 pub(crate) struct Accept {
     pub(crate) request: NewMessage,
     pub(crate) by: By,
     pub(crate) reply: Reply,
-    /// Bound how many requests wait in the mailbox, of the organisation and of all; given back when the request is
-    /// answered.
-    pub(crate) permit: Permits,
+    /// Bounds how many requests wait in the mailbox; given back when the request is answered.
+    pub(crate) admission: Admission,
 }
-
-type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 
@@ -80,58 +78,64 @@ impl From<Unavailable> for AcceptError {
 pub(super) struct Pending {
     id: MessageId,
     fingerprint: Hash,
-    repeats: Vec<(Reply, Permits)>,
+    repeats: Vec<(Reply, Admission)>,
 }
 
 impl State {
     pub(super) fn accept(&mut self, accept: Accept) -> Result<(), ActorProcessingErr> {
-        let Accept { request, by, reply, permit } = accept;
+        let Accept { request, by, reply, admission } = accept;
         match self.admit(&request)? {
-            Admission::Fresh => self.create(request, by, reply, permit)?,
-            Admission::Pending(key) => {
+            Plan::Fresh => self.create(request, by, reply, admission)?,
+            Plan::Pending(key) => {
                 if let Some(pending) = self.pending.get_mut(&key) {
-                    pending.repeats.push((reply, permit));
+                    pending.repeats.push((reply, admission));
                 }
             }
-            Admission::Known(id) => {
+            Plan::Known(id) => {
                 let known = self.ledger.latest(id)?;
                 let answer = known.map(|(message, state)| Accepted { message, state, replayed: true });
                 let _ = reply.send(answer.ok_or(AcceptError::Unavailable));
             }
-            Admission::Refused(error) => {
+            Plan::Refused(error) => {
                 let _ = reply.send(Err(error));
             }
         }
         Ok(())
     }
 
-    fn admit(&self, request: &NewMessage) -> Result<Admission, ActorProcessingErr> {
+    fn admit(&self, request: &NewMessage) -> Result<Plan, ActorProcessingErr> {
         if self.ctx.is_draining() {
-            return Ok(Admission::Refused(AcceptError::Unavailable));
+            return Ok(Plan::Refused(AcceptError::Unavailable));
         }
         let Some(key) = request.idempotency_key() else { return Ok(self.room()) };
         if let Some(pending) = self.pending.get(key) {
             return Ok(match pending.fingerprint == request.fingerprint {
-                true => Admission::Pending(key.to_owned()),
-                false => Admission::Refused(AcceptError::KeyReused),
+                true => Plan::Pending(key.to_owned()),
+                false => Plan::Refused(AcceptError::KeyReused),
             });
         }
         Ok(match self.ctx.store.idempotency(self.record.no, key)? {
-            Some((id, fingerprint)) if fingerprint == request.fingerprint => Admission::Known(id),
-            Some(_) => Admission::Refused(AcceptError::KeyReused),
+            Some((id, fingerprint)) if fingerprint == request.fingerprint => Plan::Known(id),
+            Some(_) => Plan::Refused(AcceptError::KeyReused),
             None => self.room(),
         })
     }
 
-    fn room(&self) -> Admission {
-        if self.has_room() { Admission::Fresh } else { Admission::Refused(AcceptError::QueueFull) }
+    fn room(&self) -> Plan {
+        if self.has_room() { Plan::Fresh } else { Plan::Refused(AcceptError::QueueFull) }
     }
 
     pub(super) fn has_room(&self) -> bool {
         self.ledger.head.count(Status::Queued) < self.ctx.settings().limits.max_queued
     }
 
-    fn create(&mut self, request: NewMessage, by: By, reply: Reply, permit: Permits) -> Result<(), ActorProcessingErr> {
+    fn create(
+        &mut self,
+        request: NewMessage,
+        by: By,
+        reply: Reply,
+        admission: Admission,
+    ) -> Result<(), ActorProcessingErr> {
         let sender = match self.choose_sender(&request) {
             Ok(sender) => sender,
             Err(message) => {
@@ -152,7 +156,7 @@ impl State {
             let refusal = refused.0;
             return self.refuse(slot, by, refused, request.dossier(), move |result| {
                 let _ = reply.send(Err(result.map_or(AcceptError::Unavailable, |()| AcceptError::Blocked(refusal))));
-                drop(permit);
+                admission.end();
             });
         }
         let now = self.ctx.clock.now();
@@ -171,7 +175,7 @@ impl State {
         self.submit(slot, draft, after, move |result| {
             let answer = result.map(|()| Accepted { message, state, replayed: false });
             let _ = reply.send(answer.map_err(|_| AcceptError::Unavailable));
-            drop(permit);
+            admission.end();
         });
         Ok(())
     }
@@ -208,7 +212,7 @@ impl State {
     ) -> Result<(), ActorProcessingErr> {
         if let Some(pending) = key.and_then(|key| self.pending.remove(&key)) {
             debug_assert_eq!(pending.id, message.id);
-            for (reply, _permit) in pending.repeats {
+            for (reply, _admission) in pending.repeats {
                 let (message, state) = (Arc::clone(&message), Arc::clone(&state));
                 let _ = reply.send(Ok(Accepted { message, state, replayed: true }));
             }
@@ -218,7 +222,7 @@ impl State {
 }
 
 /// What is to be done with a request.
-enum Admission {
+enum Plan {
     Fresh,
     /// The same request is on its way, under this key.
     Pending(String),

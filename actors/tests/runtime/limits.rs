@@ -147,6 +147,22 @@ async fn beyond_the_room_of_all_each_organisation_still_gets_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_requests_wait_long_only_a_few_more_are_let_in_until_it_goes_fast_again() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.outbox.faults().arm("/root", Kind::Org, "accepting a message", Fault::Stall(SECOND / 20), 400);
+    let burst = async || {
+        let answers = join_all((0..200).map(|_| world.try_post(&acme, json!({})))).await;
+        answers.iter().filter(|answer| answer.is_ok()).count()
+    };
+    assert_eq!(burst().await, 200, "nobody knew that it would take long");
+    assert_eq!(burst().await, actors::Limits::ALWAYS_ACCEPTING);
+    world.outbox.faults().arm("/root", Kind::Org, "accepting a message", Fault::Stall(SECOND / 1000), 64);
+    burst().await;
+    assert_eq!(burst().await, 200, "it goes fast again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_find_too_many_waiting_are_turned_away_and_take_nothing_with_them() {
     let world = World::with(|settings| {
         settings.limits.max_accepting = 4;

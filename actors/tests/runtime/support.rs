@@ -107,7 +107,7 @@ impl World {
         let mut body = json!({"to": "+4915112345678", "payloadJson": {"type": "text", "text": {"body": "hi"}}});
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let request = NewMessage::parse(body.as_object().unwrap(), None, self.outbox.clock().now()).unwrap();
-        self.outbox.accept(org, request, By::ApiKey("test".into())).await
+        self.outbox.accept(self.outbox.admit(org)?, org, request, By::ApiKey("test".into())).await
     }
 
     pub(crate) async fn post(&self, org: &OrgId, extra: Value) -> MessageId {

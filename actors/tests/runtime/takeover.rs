@@ -63,7 +63,7 @@ async fn a_new_owner_begins_with_all_that_the_old_one_handed_in() {
     let post = async |key: Option<&str>| {
         let body = json!({"to": "+4915112345678", "payloadJson": {"type": "text", "text": {"body": "hi"}}});
         let request = NewMessage::parse(body.as_object().unwrap(), key, outbox.clock().now()).unwrap();
-        outbox.accept(&acme, request, By::Admin).await
+        outbox.accept(outbox.admit(&acme)?, &acme, request, By::Admin).await
     };
     let is_sent = |id| store.state(no, id).unwrap().is_some_and(|state| state.phase.status() == Status::Sent);
     let first = post(None).await.unwrap().message.id;
