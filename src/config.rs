@@ -101,9 +101,14 @@ pub struct Outbound {
     pub stale_after: Duration,
     pub on_unknown: UnknownPolicy,
     pub max_resident: usize,
+    pub max_resident_in_all: usize,
     #[serde(with = "humantime_serde")]
     pub passivate_after: Duration,
     pub max_queued: u64,
+    #[serde(with = "humantime_serde")]
+    pub max_wait: Duration,
+    #[serde(with = "humantime_serde")]
+    pub stuck_after: Duration,
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
 }
@@ -209,7 +214,7 @@ impl Config {
     /// What types cannot say.
     fn check(&self) -> Result<(), (&'static str, String)> {
         let Self { http, store, outbound, whatsapp, log, .. } = self;
-        let rules: [(bool, &'static str, &str); 20] = [
+        let rules: [(bool, &'static str, &str); 23] = [
             (http.max_body.as_u64() >= 1024, "http.max_body", "must be at least 1KiB"),
             (
                 http.has_tls() || http.tls_key.as_os_str().is_empty(),
@@ -240,7 +245,10 @@ impl Config {
                 "must be longer than whatsapp.request_timeout",
             ),
             (outbound.max_resident > 0, "outbound.max_resident", "must be at least 1"),
+            (outbound.max_resident_in_all > 0, "outbound.max_resident_in_all", "must be at least 1"),
             (outbound.max_queued > 0, "outbound.max_queued", "must be at least 1"),
+            (!outbound.max_wait.is_zero(), "outbound.max_wait", "must be longer than zero"),
+            (!outbound.stuck_after.is_zero(), "outbound.stuck_after", "must be longer than zero"),
             (whatsapp.messages_per_second > 0, "whatsapp.messages_per_second", "must be at least 1"),
             (whatsapp.max_concurrent > 0, "whatsapp.max_concurrent", "must be at least 1"),
             (!whatsapp.request_timeout.is_zero(), "whatsapp.request_timeout", "must be longer than zero"),
@@ -302,6 +310,9 @@ impl Config {
             check_window: whatsapp.check_window,
             limits: Bounds {
                 max_resident: outbound.max_resident,
+                max_resident_in_all: outbound.max_resident_in_all,
+                max_wait: outbound.max_wait,
+                stuck_after: outbound.stuck_after,
                 max_queued: outbound.max_queued,
                 ..Bounds::default()
             },
