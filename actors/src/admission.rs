@@ -52,6 +52,9 @@ impl Entrance {
 impl Admission {
     pub(crate) fn take(ctx: &Arc<Context>, org: &OrgId) -> Result<Self, AcceptError> {
         let of_org = ctx.directory.permits(org).ok_or(AcceptError::NoSuchOrg)?;
+        if ctx.trouble().is_some() {
+            return Err(AcceptError::Unavailable);
+        }
         let entrance = &ctx.entrance;
         // A few are always let in: they find out when it goes fast again.
         let is_slow = entrance.expected_wait() > ctx.settings().limits.max_wait;

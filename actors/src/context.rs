@@ -101,6 +101,18 @@ impl Context {
 
     /// Whether a send may begin: it must also be possible to record it.
     pub(crate) fn may_send(&self) -> bool {
-        self.settings().enabled && !self.is_draining() && self.committer.health().borrow().is_none()
+        self.settings().enabled && self.trouble().is_none()
+    }
+
+    /// Why nothing can be taken or sent now, if so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("it is stopping".into());
+        }
+        if let Some(error) = &*self.committer.health().borrow() {
+            return Some(error.to_string());
+        }
+        let waited = self.committer.writing_for().filter(|waited| *waited > self.settings().limits.max_flush)?;
+        Some(format!("the store's disk has not answered for {} s", waited.as_secs()))
     }
 }

@@ -166,6 +166,9 @@ impl Outbox {
 
     /// Records what a webhook tells one organisation; returns once it is durable.
     pub async fn webhook(&self, org: &OrgId, news: News) -> Result<(), Unavailable> {
+        if self.ctx.committer.writing_for() > Some(self.ctx.settings().limits.max_flush) {
+            return Err(Unavailable::Busy);
+        }
         let _permit = self.permit()?;
         self.ask(org, |reply| OrgMsg::Webhook(Webhook { news, reply })).await
     }
@@ -253,10 +256,7 @@ impl Outbox {
 
     /// Why no messages can be taken now, if so.
     pub fn trouble(&self) -> Option<String> {
-        if self.ctx.is_draining() {
-            return Some("it is stopping".into());
-        }
-        self.ctx.committer.health().borrow().as_ref().map(StoreError::to_string)
+        self.ctx.trouble()
     }
 
     /// Returns why it takes no more messages and begins no more sends, if that comes: the store failed, or its supervisor

@@ -39,6 +39,9 @@ const FIRST_PROBE_AFTER: Duration = Duration::from_secs(30);
 /// … but at least so often.
 const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(1800);
 
+/// How long until it is looked again whether sends may begin, while they may not.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Mail to a ProviderActor.
 pub(crate) enum ProviderMsg {
     /// A message would like to be sent; it is told when it is its turn, or why it is not for now.
@@ -320,23 +323,29 @@ impl State {
 
     /// Gives turns while there are messages, slots and tokens.
     fn grant(&mut self) {
-        while self.out < self.ctx.settings().max_concurrent && self.ctx.may_send() && !self.queue.is_empty() {
+        while self.out < self.ctx.settings().max_concurrent && !self.queue.is_empty() {
+            if !self.ctx.may_send() {
+                return self.look_again(TROUBLE_PAUSE);
+            }
             let now = self.ctx.clock.uptime();
             let rest = self.pace.rests_until().max(self.stopped_until).saturating_sub(now);
             self.bucket.set_rate(self.pace.at(now), now);
             let wait = if rest.is_zero() { self.bucket.take(now) } else { Err(rest) };
             if let Err(wait) = wait {
-                if !self.refill_armed {
-                    self.refill_armed = true;
-                    let me = self.me.clone();
-                    tokio::spawn(async move {
-                        tokio::time::sleep(wait).await;
-                        me.send(ProviderMsg::Refilled);
-                    });
-                }
-                return;
+                return self.look_again(wait);
             }
             self.grant_first();
+        }
+    }
+
+    fn look_again(&mut self, after: Duration) {
+        if !self.refill_armed {
+            self.refill_armed = true;
+            let me = self.me.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                me.send(ProviderMsg::Refilled);
+            });
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Limits {
     /// While requests have waited longer than this for their commit, no more than [`Self::ALWAYS_ACCEPTING`] are let in;
     /// beyond it 503.
     pub max_wait: Duration,
+    /// While the disk has not answered for longer than this, nothing is let in and nothing is sent.
+    pub max_flush: Duration,
     /// Other requests that wait for an actor: webhooks, people's wishes, changes, questions; beyond it 503.
     pub max_asking: usize,
     /// Receipts of one organisation whose message is not known; beyond it the oldest is let go.
@@ -96,6 +98,7 @@ impl Default for Limits {
             max_accepting: 2048,
             max_accepting_in_all: 8192,
             max_wait: Duration::from_secs(1),
+            max_flush: Duration::from_secs(5),
             max_asking: 1024,
             max_parked: 10_000,
             parked_for: Duration::from_secs(3600),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::{Epoch, OrgNo};
 use tokio::sync::{mpsc, watch};
@@ -82,6 +82,8 @@ pub struct Stats {
     pub commits: AtomicU64,
     /// How long the last batch took, in microseconds.
     pub last_batch_micros: AtomicU64,
+    /// When the batch that is being written was begun.
+    began: Mutex<Option<Instant>>,
 }
 
 /// A reserved place in the queue. Taken before a decision is made, so that a decision made can always be written.
@@ -139,6 +141,11 @@ impl Committer {
             Road::Thread { queue, .. } => QUEUE_MAX.saturating_sub(queue.capacity()),
             Road::Inline { .. } => 0,
         }
+    }
+
+    /// For how long the disk has not answered, if it is being written to.
+    pub fn writing_for(&self) -> Option<Duration> {
+        self.inner.stats.began.lock().unwrap_or_else(PoisonError::into_inner).map(|began| began.elapsed())
     }
 
     /// What it has done.
@@ -247,7 +254,10 @@ impl Writer {
         }
         self.stats.batches.fetch_add(1, Ordering::Relaxed);
         self.stats.commits.fetch_add(u64::try_from(verdicts.len()).unwrap_or(0), Ordering::Relaxed);
+        let busy = |since| *self.stats.began.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        busy(Some(began));
         let result = if writes.is_empty() { Ok(()) } else { self.store.backend.apply(writes) };
+        busy(None);
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.last_batch_micros.store(micros, Ordering::Relaxed);
         if let Err(error) = &result {
