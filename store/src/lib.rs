@@ -22,6 +22,7 @@ pub mod memory;
 mod open;
 pub mod records;
 mod rescue;
+mod resync;
 pub mod search;
 pub mod sled;
 mod sled_log;
