@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use crate::audit::Hash;
 use crate::consent::{PutWords, Words};
@@ -196,6 +197,31 @@ impl Sender {
         std::iter::once(&self.app_secret).chain(&self.previous_app_secret)
     }
 
+    /// Every secret that it has, always in the same order.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = (SenderNo, SecretField, &mut Secret)> {
+        // All fields by name: one more that is secret must not be forgotten here, for it would be kept in clear.
+        let Self {
+            no,
+            phone_number_id: _,
+            waba_id: _,
+            access_token,
+            app_secret,
+            verify_token,
+            messages_per_second: _,
+            paused: _,
+            previous_app_secret,
+        } = self;
+        let no = *no;
+        [
+            (SecretField::AccessToken, Some(access_token)),
+            (SecretField::AppSecret, Some(app_secret)),
+            (SecretField::VerifyToken, Some(verify_token)),
+            (SecretField::PreviousAppSecret, previous_app_secret.as_mut()),
+        ]
+        .into_iter()
+        .filter_map(move |(field, secret)| Some((no, field, secret?)))
+    }
+
     /// A new token is a repair: what Meta's refusals paused may try again.
     fn paused_after(&self, put: &PutSender) -> Option<Pause> {
         let is_new = put.access_token.as_ref().is_some_and(|token| *token != self.access_token);
@@ -269,7 +295,22 @@ impl KeyScope {
     }
 }
 
-/// A text that must not be seen. `Debug` hides it; only [`Secret::expose`] shows it.
+/// Which secret of a sender. The numbers are part of what is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SecretField {
+    /// [`Sender::access_token`].
+    AccessToken = 1,
+    /// [`Sender::app_secret`].
+    AppSecret = 2,
+    /// [`Sender::verify_token`].
+    VerifyToken = 3,
+    /// [`Sender::previous_app_secret`].
+    PreviousAppSecret = 4,
+}
+
+/// A text that must not be seen. `Debug` hides it; only [`Secret::expose`] shows it. Its memory is wiped
+/// when it goes.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
@@ -277,6 +318,12 @@ impl Secret {
     /// The secret itself, for the one place that must use it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

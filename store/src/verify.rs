@@ -14,8 +14,8 @@ use domain::{MessageId, OrgId, OrgNo, Seq, invariants};
 use serde::de::DeserializeOwned;
 
 use crate::backend::{Order, StoreError};
-use crate::codec::decode;
 use crate::keys;
+use crate::seal::Found;
 use crate::store::Store;
 
 /// Findings that a report tells one by one; further ones are only counted.
@@ -170,7 +170,7 @@ fn organisations(store: &Store, report: &mut Report) -> BTreeMap<OrgNo, Option<O
     report.unreadable(None, scan);
     let mut found = BTreeMap::new();
     for (no, bytes) in parts {
-        let record = decode("organisation", &bytes).map(|org: Org| drop(found.insert(no, Some(org))));
+        let record = Found::read(&bytes).map(|org| drop(found.insert(no, Some(org.without_secrets()))));
         report.unreadable(Some(no), record);
     }
     for kind in keys::DATA_KINDS {

@@ -34,6 +34,7 @@ mod privacy;
 mod reading;
 mod reload;
 mod scopes;
+mod secrets;
 mod shutdown;
 mod startup;
 mod support;

@@ -35,6 +35,11 @@ pub(crate) struct World {
     pub(crate) outbox: Outbox,
 }
 
+/// A store under a master key.
+pub(crate) fn store_over(backend: impl Backend) -> Store {
+    Store::new(Arc::new(backend)).with_key("5e".repeat(32).parse().unwrap())
+}
+
 /// The defaults without jitter, so that times can be foretold.
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
@@ -57,7 +62,7 @@ impl World {
 
     pub(crate) async fn over(backend: MemoryBackend, settings: Settings) -> Self {
         let began = Instant::now();
-        let store = Store::new(Arc::new(backend.clone()));
+        let store = store_over(backend.clone());
         let provider = Arc::new(Script::new(store.clone(), began));
         let (committer, outbox) = start(&settings, &store, &provider, began).await;
         Self { began, settings, backend, store, committer, provider, outbox }
@@ -78,7 +83,7 @@ impl World {
 
     async fn next_life(&mut self) {
         self.backend.fail_writes(false);
-        self.store = Store::new(Arc::new(self.backend.clone()));
+        self.store = store_over(self.backend.clone());
         self.provider.look_into(self.store.clone());
         (self.committer, self.outbox) = start(&self.settings, &self.store, &self.provider, self.began).await;
     }

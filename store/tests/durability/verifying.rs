@@ -28,7 +28,7 @@ fn whole() -> Content {
     let backend = MemoryBackend::new();
     backend.apply(history.content().into_iter().map(|(key, value)| Write::Put(key, value)).collect()).unwrap();
     let store = Store::new(Arc::new(backend.clone()));
-    let org = store.orgs().unwrap().remove(0).no;
+    let org = store.orgs_without_secrets().unwrap().remove(0).no;
     let mut commit = Commit::new(org, Epoch(1));
     let entries = store.raw_entries(org, 1, 100).unwrap();
     let first = Block::seal(1, [0; 32], entries[..60].iter().map(Vec::as_slice));
