@@ -181,7 +181,7 @@ impl Commit {
         self.writes.into_iter().filter_map(set).collect()
     }
 
-    fn put<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {
+    pub(crate) fn put<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {
         self.writes.push(Write::Put(key, encode(kind, record)?));
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Commit {
             .extend((0..).zip(bytes.chunks(PART_MAX)).map(|(part, bytes)| Write::Put(key(part), bytes.to_vec())));
     }
 
-    fn mark(&mut self, key: Vec<u8>) {
+    pub(crate) fn mark(&mut self, key: Vec<u8>) {
         self.writes.push(Write::Put(key, Vec::new()));
     }
 }

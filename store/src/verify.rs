@@ -3,6 +3,7 @@
 mod consents;
 mod inbound;
 mod messages;
+mod quota;
 mod trail;
 
 use std::collections::{BTreeMap, HashMap};
@@ -252,6 +253,7 @@ impl Walk<'_> {
         let told = self.messages(&head);
         let stated = self.trail(&head, told);
         self.consents(stated);
+        self.quota();
         self.inbound();
     }
 
@@ -334,6 +336,9 @@ const fn name(letter: u8) -> &'static str {
         b'w' => "window",
         b'c' => "consent",
         b'g' => "statement",
+        b'j' => "quota's usage",
+        b'v' => "counted recipient",
+        b'q' => "counted recipient's time",
         _ => "record",
     }
 }

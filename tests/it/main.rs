@@ -31,6 +31,7 @@ mod manual;
 mod organisations;
 mod outages;
 mod privacy;
+mod quotas;
 mod reading;
 mod reload;
 mod scopes;

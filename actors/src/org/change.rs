@@ -175,6 +175,7 @@ impl State {
         for (_, resident) in self.ledger.desk.addresses().filter(|(message, _)| has_gone(message)) {
             resident.send(MessageMsg::Provider(None));
         }
+        self.follow_quotas()?;
         self.fill().await
     }
 }

@@ -102,6 +102,14 @@ impl World {
         self.outbox.put_org(org_id(id), OrgChange::Put(put), By::Admin).await
     }
 
+    /// The organisation `acme` with one sender and these quotas.
+    pub(crate) async fn acme_with_quotas(&self, quotas: Value) -> OrgId {
+        let body = json!({"senders": [sender("1001")], "quotas": quotas});
+        let put = PutOrg::parse(body.as_object().unwrap()).unwrap();
+        self.outbox.put_org(org_id("acme"), OrgChange::Put(put), By::Admin).await.unwrap();
+        org_id("acme")
+    }
+
     /// An organisation `acme` with one sender.
     pub(crate) async fn acme(&self) -> OrgId {
         self.put("acme", json!([sender("1001")])).await.unwrap();
