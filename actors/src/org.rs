@@ -11,6 +11,7 @@ mod expiry;
 mod inbound;
 mod ledger;
 pub(crate) mod manual;
+mod quota;
 mod receipts;
 mod residents;
 pub(crate) mod rest;
@@ -48,6 +49,7 @@ use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
 use manual::ManualRequest;
+use quota::Meter;
 use receipts::Lot;
 pub use receipts::News;
 pub(crate) use receipts::Webhook;
@@ -140,6 +142,7 @@ pub(crate) struct State {
     lot: Lot,
     arrivals: Arrivals,
     fresh: Fresh,
+    meter: Meter,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
@@ -167,6 +170,7 @@ impl Actor for OrgActor {
         let Args { ctx, root, record, is_kept, vitals } = args;
         let ledger = Ledger::take_over(ctx.store.clone(), record.no)?;
         let lot = Lot::load(&ctx.store, record.no)?;
+        let meter = Meter::load(&ctx.store, record.no, record.quotas)?;
         let me = Address::new(myself, Arc::clone(&vitals));
         let audit = Child::new(vitals.child(Kind::Audit, record.id.as_str(), ctx.clock.now()));
         Ok(State {
@@ -181,6 +185,7 @@ impl Actor for OrgActor {
             lot,
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
+            meter,
             providers: HashMap::new(),
             message_crashes: HashMap::new(),
             audit,
@@ -355,6 +360,7 @@ impl State {
     async fn landed(&mut self, landed: Landed) -> Result<(), ActorProcessingErr> {
         let Landed { result, changed, named, seq, after } = landed;
         self.unlanded = self.unlanded.saturating_sub(1);
+        self.meter.landed();
         match result {
             Ok(()) => {}
             // Another owner has taken over: this one must end.

@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod pace;
 pub mod pair;
 pub mod payload;
+pub mod quota;
 pub mod receipt;
 pub mod retry;
 pub mod spelling;

@@ -1,11 +1,13 @@
 //! Organisations declared in the configuration file: the same as in the admin API, in snake_case.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use actors::{DECLARED, Directory, OrgChange};
 use domain::consent::{PutWords, Words};
 use domain::fields::Fields;
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
+use domain::quota::Quotas;
 use domain::{OrgId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,10 +32,39 @@ pub struct DeclaredOrg {
     pub stop_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "DeclaredQuotas::is_empty")]
+    pub quotas: DeclaredQuotas,
     #[serde(default)]
     pub api_keys: Vec<SecretRef>,
     #[serde(default)]
     pub senders: Vec<DeclaredSender>,
+}
+
+/// `[orgs.quotas]`; its keys are documented in `config.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredQuotas {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_per_day: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_queued: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients_per_day: Option<NonZeroU32>,
+}
+
+impl DeclaredQuotas {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The file is the whole truth: what it does not name has ended.
+    fn resolve(&self) -> Quotas {
+        Quotas {
+            messages_per_day: self.messages_per_day.map(NonZeroU32::get),
+            max_queued: self.max_queued.map(NonZeroU32::get),
+            recipients_per_day: self.recipients_per_day.map(NonZeroU32::get),
+        }
+    }
 }
 
 /// One `[[orgs.senders]]`; its keys are documented in `config.toml`.
@@ -65,7 +96,13 @@ impl DeclaredOrg {
         };
         let senders = self.senders.iter().map(DeclaredSender::resolve).collect::<Result<_, _>>()?;
         let keys = (1..).zip(&self.api_keys).map(|(n, key)| declared_key(n, key)).collect::<Result<_, _>>()?;
-        let put = PutOrg { name: self.name.clone(), consent, words: self.words()?, senders };
+        let put = PutOrg {
+            name: self.name.clone(),
+            consent,
+            words: self.words()?,
+            quotas: Some(self.quotas.resolve()),
+            senders,
+        };
         Ok((id, OrgChange::Declare(put, keys)))
     }
 

@@ -23,8 +23,11 @@
 //! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
 //! | `c` | hash of recipient's name | what is known of their consent |
 //! | `g` | hash of recipient's name, seq | a statement of theirs |
+//! | `j` | | what it has used of its quotas |
+//! | `v` | hash of recipient's name | when they were last written to, while they count for a quota |
+//! | `q` | that time, hash of recipient's name | (recipients that count for a quota) |
 //!
-//! An author, in `f` and `w`, and a recipient's name, in `c` and `g`, is the canonical spelling of a phone number, or Meta's id of a user.
+//! An author, in `f` and `w`, and a recipient's name, in `c`, `g`, `v` and `q`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
@@ -34,7 +37,7 @@ use sha2::{Digest, Sha256};
 use crate::records::Lane;
 
 /// Sixteen bytes of SHA-256: enough never to collide by accident, and short whatever was hashed.
-type Short = [u8; 16];
+pub(crate) type Short = [u8; 16];
 
 fn short(text: &str) -> Short {
     let mut out = Short::default();
@@ -87,7 +90,7 @@ pub(crate) const ORGS: u8 = b'o';
 pub(crate) const BATCHES: &[u8] = b"\0batches";
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcg";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvq";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -252,6 +255,28 @@ pub(crate) fn statement(org: OrgNo, name: &str, seq: Seq) -> Vec<u8> {
 /// The key of the consent that a statement is about, from the statement's key.
 pub(crate) fn consent_of_statement(statement: &[u8]) -> Option<Vec<u8>> {
     Some(key(b'c', org_of(statement)?, &[statement.get(5..21)?]))
+}
+
+pub(crate) fn usage(org: OrgNo) -> Vec<u8> {
+    key(b'j', org, &[])
+}
+
+/// How a recipient is named in `v` and `q`.
+pub(crate) fn recipient_place(name: &str) -> Short {
+    short(&spelling::canonical(name))
+}
+
+pub(crate) fn counted(org: OrgNo, place: &Short) -> Vec<u8> {
+    key(b'v', org, &[place])
+}
+
+pub(crate) fn counted_at(org: OrgNo, at: Timestamp, place: &Short) -> Vec<u8> {
+    key(b'q', org, &[&at.as_millis().to_be_bytes(), place])
+}
+
+/// The time and the place in a key of `q`.
+pub(crate) fn counted_in(key: &[u8]) -> Option<(Timestamp, Short)> {
+    Some((time(key.get(5..13)?)?, *key.last_chunk()?))
 }
 
 #[cfg(test)]
