@@ -17,7 +17,7 @@ pub(crate) mod rest;
 mod scopes;
 pub(crate) mod templates;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::audit::{By, Denial};
@@ -140,7 +140,7 @@ pub(crate) struct State {
     lot: Lot,
     arrivals: Arrivals,
     fresh: Fresh,
-    providers: HashMap<SenderNo, Child<ProviderMsg>>,
+    providers: BTreeMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
     audit: Child<AuditMsg>,
@@ -181,7 +181,7 @@ impl Actor for OrgActor {
             lot,
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
-            providers: HashMap::new(),
+            providers: BTreeMap::new(),
             message_crashes: HashMap::new(),
             audit,
             alarm: None,
