@@ -40,5 +40,6 @@ mod shutdown;
 mod startup;
 mod support;
 mod tenants;
+mod torture;
 mod unwell;
 mod webhooks;

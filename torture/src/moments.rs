@@ -1,0 +1,118 @@
+//! When to kill. A moment is seen from outside: in the clients' book, in the ledger, in the simulator's counts, or in
+//! what the kernel tells of the process. The release binary has no hooks for this.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use simulator::Simulator;
+use tokio::time::{sleep, timeout};
+
+use crate::clients::Book;
+
+/// A moment that does not come within this is not waited for.
+const WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// The name of the thread that writes the commits.
+const COMMIT_THREAD: &str = "commit";
+
+/// A moment to kill at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Any.
+    Random,
+    /// A client has just read a 201.
+    Acknowledged,
+    /// A call has reached WhatsApp, which has not taken the message yet: after the intent.
+    Called,
+    /// WhatsApp has just taken a message, and not answered yet: after the call.
+    Taken,
+    /// Receipts have just been answered with 200.
+    Receipt,
+    /// The thread that commits is inside `fdatasync`.
+    Flush,
+    /// It has been started and does not listen yet.
+    Start,
+    /// It was told to stop and is about to.
+    Drain,
+}
+
+impl Moment {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Random,
+        Self::Acknowledged,
+        Self::Called,
+        Self::Taken,
+        Self::Receipt,
+        Self::Flush,
+        Self::Start,
+        Self::Drain,
+    ];
+
+    pub(crate) const fn what(self) -> &'static str {
+        match self {
+            Self::Random => "at any moment",
+            Self::Acknowledged => "right after a client read its 201",
+            Self::Called => "after the intent, its call under way",
+            Self::Taken => "after WhatsApp took a message, before its answer",
+            Self::Receipt => "right after receipts were answered 200",
+            Self::Flush => "inside the fdatasync of a commit",
+            Self::Start => "while it starts",
+            Self::Drain => "while it stops",
+        }
+    }
+
+    /// Waits for a moment of a running service and kills it then. `false`: the moment did not come, and it was killed
+    /// all the same.
+    pub(crate) async fn kill(self, pid: Pid, simulator: &Simulator, book: &Arc<Book>) -> anyhow::Result<bool> {
+        let came = match self {
+            Self::Random | Self::Start | Self::Drain => true,
+            Self::Acknowledged => {
+                let mut count = book.count.subscribe();
+                matches!(timeout(WITHIN, count.changed()).await, Ok(Ok(())))
+            }
+            Self::Called => grows(|| simulator.stats().requests).await,
+            Self::Taken => grows(|| simulator.stats().accepted).await,
+            Self::Receipt => grows(|| simulator.stats().receipts_sent).await,
+            Self::Flush => tokio::task::spawn_blocking(move || is_flushing(pid)).await?,
+        };
+        kill(pid, Signal::SIGKILL)?;
+        Ok(came)
+    }
+}
+
+async fn grows(count: impl Fn() -> u64) -> bool {
+    let (before, began) = (count(), Instant::now());
+    while count() == before {
+        if began.elapsed() > WITHIN {
+            return false;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    true
+}
+
+/// Looks at the commit thread until it is inside `fdatasync`, which takes a fraction of a millisecond.
+fn is_flushing(pid: Pid) -> bool {
+    let Some(thread) = commit_thread(pid) else { return false };
+    let (path, wanted, began) = (thread.join("syscall"), format!("{} ", libc::SYS_fdatasync), Instant::now());
+    while began.elapsed() < WITHIN {
+        match std::fs::read_to_string(&path) {
+            Ok(call) if call.starts_with(&wanted) => return true,
+            Ok(_) => std::thread::yield_now(),
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+fn commit_thread(pid: Pid) -> Option<PathBuf> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let is_it = |thread: &PathBuf| {
+        std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim_end() == COMMIT_THREAD)
+    };
+    threads.filter_map(|thread| Some(thread.ok()?.path())).find(is_it)
+}
