@@ -1,19 +1,29 @@
 //! The only place that reads the time and draws random numbers.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::{MessageId, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
 use tokio::time::Instant;
-use uuid::{ContextV7, Uuid};
+use uuid::{Builder, ContextV7, Uuid};
 
 /// Wall-clock time, rolls and new ids.
 #[derive(Debug)]
 pub struct Clock {
     source: Source,
     started: Instant,
-    /// Keeps ids that are drawn within one millisecond in order.
-    ids: Mutex<ContextV7>,
+    dice: Mutex<Dice>,
+}
+
+/// Where rolls and ids come from.
+#[derive(Debug)]
+enum Dice {
+    /// The system's random numbers. The context keeps ids that are drawn within one millisecond in order.
+    System(ContextV7),
+    /// A seed; the count does what the context does.
+    Seeded(Box<StdRng>, u32),
 }
 
 #[derive(Debug)]
@@ -27,12 +37,26 @@ enum Source {
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self { source: Source::System, started: Instant::now(), ids: Mutex::new(ContextV7::new()) }
+        Self::new(Source::System)
     }
 
     /// A clock that begins at `start` and moves with tokio's: for tests that pause it.
     pub fn following_tokio(start: Timestamp) -> Self {
-        Self { source: Source::Tokio { start }, started: Instant::now(), ids: Mutex::new(ContextV7::new()) }
+        Self::new(Source::Tokio { start })
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, started: Instant::now(), dice: Mutex::new(Dice::System(ContextV7::new())) }
+    }
+
+    /// The same with rolls and ids that come from `seed`: for simulations that must repeat exactly.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { dice: Mutex::new(Dice::Seeded(Box::new(StdRng::seed_from_u64(seed)), 0)), ..self }
+    }
+
+    fn dice(&self) -> MutexGuard<'_, Dice> {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time now.
@@ -53,14 +77,30 @@ impl Clock {
 
     /// A random number in `0.0..1.0`.
     pub fn roll(&self) -> f64 {
-        rand::random()
+        match &mut *self.dice() {
+            Dice::System(_) => rand::random(),
+            Dice::Seeded(dice, _) => dice.random(),
+        }
     }
 
     /// A new message id, later than every one drawn before.
     pub fn new_message_id(&self, now: Timestamp) -> MessageId {
         let millis = now.as_millis();
-        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
-        MessageId::from_uuid(Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, millis / 1000, nanos)))
+        let uuid = match &mut *self.dice() {
+            Dice::System(context) => {
+                let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
+                Uuid::new_v7(uuid::Timestamp::from_unix(&*context, millis / 1000, nanos))
+            }
+            Dice::Seeded(dice, count) => {
+                *count = count.wrapping_add(1);
+                // Nothing, the count, and random bytes: the version and the variant take the first bits of the first and
+                // the third.
+                let [a, b, c, d] = count.to_be_bytes();
+                let [e, f, g, ..] = dice.next_u32().to_be_bytes();
+                Builder::from_unix_timestamp_millis(millis, &[0, 0, 0, a, b, c, d, e, f, g]).into_uuid()
+            }
+        };
+        MessageId::from_uuid(uuid)
     }
 }
 
@@ -73,5 +113,16 @@ mod tests {
         let clock = Clock::system();
         let ids: Vec<_> = (0..1000).map(|_| clock.new_message_id(Timestamp::from_secs(1))).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
+    }
+    #[test]
+    fn one_seed_gives_the_same_rolls_and_ids_in_order() {
+        let draw = |seed| {
+            let clock = Clock::system().seeded(seed);
+            let ids: Vec<_> = (0..1000).map(|_| clock.new_message_id(Timestamp::from_secs(1))).collect();
+            (ids, clock.roll().to_bits())
+        };
+        assert!(draw(1).0.is_sorted_by(|a, b| a < b));
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use store::{Committer, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use whatsapp::Provider;
 
 use crate::admission::Entrance;
@@ -32,8 +32,8 @@ pub(crate) struct Context {
     /// How often an actor was found stuck.
     pub(crate) stuck: AtomicU64,
     draining: AtomicBool,
-    /// Whether calls under way are to end now.
-    cut: watch::Sender<bool>,
+    /// Has no permits: it is closed when calls under way are to end. It wakes them in their order, which a watch does not.
+    cut: Arc<Semaphore>,
     #[cfg(feature = "faults")]
     pub(crate) faults: Arc<crate::faults::Faults>,
 }
@@ -60,7 +60,7 @@ impl Context {
             residents: AtomicUsize::new(0),
             stuck: AtomicU64::new(0),
             draining: AtomicBool::new(false),
-            cut: watch::Sender::new(false),
+            cut: Arc::new(Semaphore::new(0)),
             #[cfg(feature = "faults")]
             faults: Arc::default(),
         }
@@ -86,16 +86,15 @@ impl Context {
 
     /// Ends the calls that are under way, whatever comes of them.
     pub(crate) fn cut_off(&self) {
-        self.cut.send_replace(true);
+        self.cut.close();
     }
 
     /// Returns once they are to end.
     pub(crate) fn is_cut_off(&self) -> impl Future<Output = ()> + use<> {
-        let mut cut = self.cut.subscribe();
+        let cut = Arc::clone(&self.cut);
         async move {
-            if cut.wait_for(|is_cut| *is_cut).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            // Ends only by the close.
+            let _ = cut.acquire_owned().await;
         }
     }
 

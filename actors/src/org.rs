@@ -18,7 +18,7 @@ pub(crate) mod rest;
 mod scopes;
 pub(crate) mod templates;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::audit::{By, Denial};
@@ -143,7 +143,7 @@ pub(crate) struct State {
     arrivals: Arrivals,
     fresh: Fresh,
     meter: Meter,
-    providers: HashMap<SenderNo, Child<ProviderMsg>>,
+    providers: BTreeMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
     audit: Child<AuditMsg>,
@@ -186,7 +186,7 @@ impl Actor for OrgActor {
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
             meter,
-            providers: HashMap::new(),
+            providers: BTreeMap::new(),
             message_crashes: HashMap::new(),
             audit,
             alarm: None,

@@ -4,7 +4,7 @@
 mod presence;
 mod purge;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub(crate) struct State {
     ctx: Arc<Context>,
     me: Address<RootMsg>,
     vitals: Arc<Vitals>,
-    orgs: HashMap<OrgId, OrgChild>,
+    orgs: BTreeMap<OrgId, OrgChild>,
     by_actor: HashMap<ActorId, OrgId>,
     /// Which organisation each phone number was last put for.
     claims: HashMap<PhoneNumberId, OrgId>,
@@ -126,7 +126,7 @@ impl Actor for RootSupervisor {
         let next_no = records.iter().map(|org| org.no.0 + 1).max().unwrap_or(1);
         let me = Address::new(myself, Arc::clone(&vitals));
         let mut state =
-            State { ctx, me, vitals, orgs: HashMap::new(), by_actor: HashMap::new(), claims: HashMap::new(), next_no };
+            State { ctx, me, vitals, orgs: BTreeMap::new(), by_actor: HashMap::new(), claims: HashMap::new(), next_no };
         for record in records.into_iter().map(Arc::new) {
             if record.deleted_at.is_some() {
                 purge::begin(Arc::clone(&state.ctx), record);

@@ -1,7 +1,7 @@
 //! The desk: the latest state of every message that an actor works on or whose change is not yet durable. What is not on
 //! the desk is as the store has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -46,7 +46,7 @@ impl Drop for Resident {
 /// The messages on the desk, and whose actor is whose.
 #[derive(Default)]
 pub(super) struct Desk {
-    cards: HashMap<MessageId, Card>,
+    cards: BTreeMap<MessageId, Card>,
     by_actor: HashMap<ActorId, MessageId>,
     /// How many actors each sender has.
     by_sender: HashMap<SenderNo, usize>,

@@ -412,7 +412,8 @@ async fn what_is_on_its_way_to_the_disk_counts_already() {
     let provider = Arc::new(Script::new(store.clone(), began));
     let clock = Clock::following_tokio(START);
     let outbox = Outbox::start(settings(), store.clone(), committer.clone(), provider.clone(), clock).await.unwrap();
-    let world = World { began, settings: settings(), backend: disk.inner.clone(), store, committer, provider, outbox };
+    let (settings, backend, life) = (settings(), disk.inner.clone(), Arc::default());
+    let world = World { began, settings, seed: 0, backend, life, store, committer, provider, outbox };
     let acme = world.acme_with(json!({"stopReply": "Bye."})).await;
     let before = world.counter(&acme, "auditEntries");
     let is_durable = || (world.store.head(world.org_no(&acme)).unwrap().last_seq == before).then_some(());

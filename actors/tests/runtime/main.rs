@@ -11,6 +11,7 @@
 
 mod audit;
 mod consent;
+mod crash_point;
 mod crashes;
 mod faults;
 mod inbound;
@@ -25,5 +26,6 @@ mod receipts;
 mod restarts;
 mod scopes;
 mod sending;
+mod simulation;
 mod support;
 mod takeover;

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use whatsapp::classify::{Origin, Signal, classify};
 use whatsapp::{Answer, Provider, SendRequest};
 
+use crate::crash_point::Life;
+
 /// What the provider says to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Say {
@@ -21,6 +23,8 @@ pub(crate) enum Say {
     Refuse(i64),
     NotSent,
     Unknown,
+    /// Nothing that reaches us, although it takes the message.
+    Taken,
     /// Nothing, ever.
     Never,
     /// The future of the call panics.
@@ -43,12 +47,23 @@ pub(crate) struct Call {
     pub(crate) say: Say,
 }
 
+impl Call {
+    /// Whether it took the message.
+    pub(crate) const fn is_taken(&self) -> bool {
+        matches!(self.say, Say::Accept | Say::Taken)
+    }
+}
+
+/// Says what the next call is answered, and how long after it came.
+type Dice = Box<dyn FnMut() -> (Say, Duration) + Send>;
+
 pub(crate) struct Script {
     began: Instant,
     store: Mutex<Store>,
     calls: Mutex<Vec<Call>>,
     next: Mutex<VecDeque<(Say, Duration)>>,
-    otherwise: Mutex<(Say, Duration)>,
+    otherwise: Mutex<Dice>,
+    life: Mutex<Arc<Life>>,
     under_way: Arc<AtomicUsize>,
     most: AtomicUsize,
 }
@@ -60,7 +75,8 @@ impl Script {
             store: Mutex::new(store),
             calls: Mutex::default(),
             next: Mutex::default(),
-            otherwise: Mutex::new((Say::Accept, Duration::ZERO)),
+            otherwise: Mutex::new(Box::new(|| (Say::Accept, Duration::ZERO))),
+            life: Mutex::default(),
             under_way: Arc::default(),
             most: AtomicUsize::new(0),
         }
@@ -70,6 +86,11 @@ impl Script {
         *self.store.lock().unwrap() = store;
     }
 
+    /// Calls come from this life now; what one does after its end never happened.
+    pub(crate) fn serve(&self, life: &Arc<Life>) {
+        *self.life.lock().unwrap() = Arc::clone(life);
+    }
+
     /// The next calls are answered so, one after the other.
     pub(crate) fn next(&self, says: &[Say]) {
         self.next.lock().unwrap().extend(says.iter().map(|say| (*say, Duration::ZERO)));
@@ -77,11 +98,21 @@ impl Script {
 
     /// All other calls are answered so.
     pub(crate) fn always(&self, say: Say, after: Duration) {
-        *self.otherwise.lock().unwrap() = (say, after);
+        self.by_dice(Box::new(move || (say, after)));
+    }
+
+    /// All other calls are answered as the dice say.
+    pub(crate) fn by_dice(&self, dice: Dice) {
+        *self.otherwise.lock().unwrap() = dice;
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap().clone()
+        self.calls_after(0)
+    }
+
+    /// All but the first `count`.
+    pub(crate) fn calls_after(&self, count: usize) -> Vec<Call> {
+        self.calls.lock().unwrap().iter().skip(count).cloned().collect()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -108,9 +139,14 @@ impl Provider for Script {
     fn send(&self, request: SendRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         let attempt: AttemptRef = body["biz_opaque_callback_data"].as_str().unwrap().parse().unwrap();
-        // Tests that look at `stored` use the first organisation.
-        let stored = self.store.lock().unwrap().state(OrgNo(1), attempt.message).unwrap();
-        let (say, after) = self.next.lock().unwrap().pop_front().unwrap_or(*self.otherwise.lock().unwrap());
+        if self.life.lock().unwrap().is_over() {
+            return Box::pin(std::future::pending());
+        }
+        // Tests that look at `stored` use the first two organisations.
+        let store = self.store.lock().unwrap().clone();
+        let stored = [1, 2].iter().find_map(|no| store.state(OrgNo(*no), attempt.message).unwrap());
+        let next = self.next.lock().unwrap().pop_front();
+        let (say, after) = next.unwrap_or_else(|| (*self.otherwise.lock().unwrap())());
         self.calls.lock().unwrap().push(Call {
             at: self.began.elapsed(),
             from: request.from.to_string(),
@@ -129,7 +165,7 @@ impl Provider for Script {
                 Say::Accept => Outcome::Accepted(wamid(attempt)),
                 Say::Refuse(code) => Outcome::Refused(error(code, Origin::Answer)),
                 Say::NotSent => Outcome::NotSent(Failure::new("CONNECT", "by script")),
-                Say::Unknown => Outcome::Unknown(Failure::new("TIMEOUT", "by script")),
+                Say::Unknown | Say::Taken => Outcome::Unknown(Failure::new("TIMEOUT", "by script")),
                 Say::Never => std::future::pending().await,
                 Say::Panic | Say::PanicAtOnce => panic!("a panic by script"),
             };

@@ -17,6 +17,7 @@ use store::{Committer, MemoryBackend, Store};
 use tokio::time::Instant;
 use whatsapp::Provider;
 
+use crate::crash_point::{Life, Mortal};
 use crate::provider::Script;
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -28,7 +29,10 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) struct World {
     pub(crate) began: Instant,
     pub(crate) settings: Settings,
+    /// What the rolls and ids of each life come from.
+    pub(crate) seed: u64,
     pub(crate) backend: MemoryBackend,
+    pub(crate) life: Arc<Life>,
     pub(crate) store: Store,
     pub(crate) committer: Committer,
     pub(crate) provider: Arc<Script>,
@@ -61,11 +65,18 @@ impl World {
     }
 
     pub(crate) async fn over(backend: MemoryBackend, settings: Settings) -> Self {
+        Self::seeded(0, backend, settings).await
+    }
+
+    /// All that it draws comes from `seed`.
+    pub(crate) async fn seeded(seed: u64, backend: MemoryBackend, settings: Settings) -> Self {
         let began = Instant::now();
-        let store = store_over(backend.clone());
+        let (life, store) = begin_life(&backend);
         let provider = Arc::new(Script::new(store.clone(), began));
-        let (committer, outbox) = start(&settings, &store, &provider, began).await;
-        Self { began, settings, backend, store, committer, provider, outbox }
+        provider.serve(&life);
+        let clock = Clock::following_tokio(START).seeded(seed);
+        let (committer, outbox) = start(&settings, &store, &provider, clock).await;
+        Self { began, settings, seed, backend, life, store, committer, provider, outbox }
     }
 
     /// Ends this life without waiting for anything, and begins the next over the same store.
@@ -74,18 +85,22 @@ impl World {
         self.next_life().await;
     }
 
-    /// A crash: the next life begins with what was in the store at this moment; what this life still does is lost.
+    /// A crash: the next life begins with what was in the store at this moment, or when this life was over; what it still
+    /// does is lost.
     pub(crate) async fn crash(&mut self) {
-        self.backend = copy(&self.backend);
+        self.backend = self.life.image().unwrap_or_else(|| copy(&self.backend));
         self.outbox.stop(Duration::ZERO).await;
         self.next_life().await;
     }
 
     async fn next_life(&mut self) {
         self.backend.fail_writes(false);
-        self.store = store_over(self.backend.clone());
+        (self.life, self.store) = begin_life(&self.backend);
         self.provider.look_into(self.store.clone());
-        (self.committer, self.outbox) = start(&self.settings, &self.store, &self.provider, self.began).await;
+        self.provider.serve(&self.life);
+        self.seed = self.seed.wrapping_add(1 << 32);
+        let clock = Clock::following_tokio(START.after(self.elapsed())).seeded(self.seed);
+        (self.committer, self.outbox) = start(&self.settings, &self.store, &self.provider, clock).await;
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -199,9 +214,14 @@ impl Drop for World {
     }
 }
 
-async fn start(settings: &Settings, store: &Store, provider: &Arc<Script>, began: Instant) -> (Committer, Outbox) {
+fn begin_life(backend: &MemoryBackend) -> (Arc<Life>, Store) {
+    let life = Arc::<Life>::default();
+    let mortal = Mortal { backend: backend.clone(), life: Arc::clone(&life) };
+    (life, store_over(mortal))
+}
+
+async fn start(settings: &Settings, store: &Store, provider: &Arc<Script>, clock: Clock) -> (Committer, Outbox) {
     let committer = Committer::inline(store);
-    let clock = Clock::following_tokio(START.after(began.elapsed()));
     let provider: Arc<dyn Provider> = Arc::<Script>::clone(provider);
     let outbox = Outbox::start(settings.clone(), store.clone(), committer.clone(), provider, clock).await.unwrap();
     (committer, outbox)

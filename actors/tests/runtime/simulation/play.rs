@@ -1,0 +1,527 @@
+//! One play: who does what, when, as the dice say.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use actors::{AcceptError, Manual, ManualError, News, OrgChange, Settings};
+use domain::audit::By;
+use domain::consent::{Choice, Covers, Source};
+use domain::message::OnUnknown;
+use domain::org::{Pause, PausedBy};
+use domain::receipt::{Receipt, ReceiptKind};
+use domain::{AttemptRef, MessageId, OrgId, Status};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use store::MemoryBackend;
+use store::verify::verify;
+use whatsapp::classify::Origin;
+
+use super::judge::judge;
+use crate::provider::{Call, Say, error, wamid};
+use crate::support::{HOUR, MINUTE, SECOND, START, World, org_id, pass, receipt, sender, settings};
+
+const STEPS: usize = 60;
+const RECIPIENTS: usize = 8;
+/// What a play may take, from its first message to rest. The longest pause by Meta, or row of retries, is far shorter.
+const REST_WITHIN: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// A message that a client has posted.
+pub(super) struct Posted {
+    pub(super) org: OrgId,
+    body: Value,
+    /// Once it is acknowledged.
+    pub(super) id: Option<MessageId>,
+    /// Whether it was refused for good.
+    pub(super) is_blocked: bool,
+    pub(super) recipient: usize,
+    pub(super) holds: bool,
+    pub(super) send_at: Option<Duration>,
+    pub(super) expires_at: Option<Duration>,
+    /// When it was called back, as the client was told; until it is queued again.
+    pub(super) cancelled: Option<Duration>,
+    /// When people asked for it to be queued again, whatever they were told.
+    pub(super) retried: Vec<Duration>,
+    /// Whether anybody asked to call it back.
+    pub(super) is_unwanted: bool,
+}
+
+/// A receipt that Meta has, or had, to tell.
+#[derive(Clone)]
+pub(super) struct Told {
+    org: OrgId,
+    pub(super) receipt: Receipt,
+    pub(super) attempt: AttemptRef,
+    /// When it was told first.
+    pub(super) first_told: Option<Duration>,
+    /// When it was answered 200.
+    pub(super) at: Option<Duration>,
+}
+
+impl Told {
+    /// Whether it names its attempt.
+    pub(super) const fn is_named(&self) -> bool {
+        self.receipt.attempt.is_some()
+    }
+}
+
+pub(super) struct Play {
+    pub(super) world: World,
+    dice: StdRng,
+    orgs: [OrgId; 2],
+    pub(super) posted: Vec<Posted>,
+    pub(super) told: Vec<Told>,
+    /// Receipts to come, by when and number.
+    due: BTreeMap<(Duration, usize), ()>,
+    /// Calls whose receipts are planned.
+    planned: usize,
+    /// When the consent of a recipient of an organisation was revoked, as the client was told.
+    pub(super) revoked: BTreeMap<(OrgId, usize), Duration>,
+    played: Played,
+}
+
+/// What happened in a play, or in many.
+#[derive(Default)]
+pub(super) struct Played {
+    pub(super) story: Vec<String>,
+    plays: u64,
+    messages: u64,
+    calls: u64,
+    crashes: u64,
+    restarts: u64,
+    receipts: u64,
+    resent: u64,
+    statuses: BTreeMap<Status, u64>,
+}
+
+impl Played {
+    /// Adds up the figures.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.plays += 1;
+        self.messages += other.messages;
+        self.calls += other.calls;
+        self.crashes += other.crashes;
+        self.restarts += other.restarts;
+        self.receipts += other.receipts;
+        self.resent += other.resent;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+    }
+
+    pub(super) fn everything_happened(&self) -> bool {
+        let ends = [Status::Sent, Status::Delivered, Status::Read, Status::Failed, Status::Cancelled];
+        let per_play = |count: u64, least: u64| count >= least * self.plays;
+        ends.iter().all(|end| self.statuses.contains_key(end))
+            && per_play(self.messages, 5)
+            && per_play(self.calls, 5)
+            && per_play(self.crashes, 1)
+            && per_play(self.receipts, 5)
+            && self.restarts > 0
+            && self.resent > 0
+    }
+}
+
+impl fmt::Display for Played {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plays, messages, calls, crashes, restarts, receipts, resent, statuses, .. } = self;
+        write!(
+            out,
+            "{plays} plays: {messages} messages, {calls} calls, {crashes} crashes, {restarts} restarts, {receipts} receipts, \
+             {resent} sent again rightly; in the end {statuses:?}"
+        )
+    }
+}
+
+fn settings_by(dice: &mut StdRng) -> Settings {
+    let mut pick = |from: &[u64]| *from.choose(dice).unwrap();
+    let mut settings = settings();
+    let delays: &[u64] = if pick(&[0, 1]) == 0 { &[0, 1, 5, 30] } else { &[0, 0, 2, 60, 60, 600, 600] };
+    settings.policy.retry.delays = delays.iter().map(|delay| SECOND * u32::try_from(*delay).unwrap()).collect();
+    settings.policy.retry.jitter = 0.1;
+    settings.policy.stale_after = Duration::from_secs(pick(&[20, 90, 600]));
+    settings.policy.on_unknown = if pick(&[0, 1, 2]) == 0 { OnUnknown::Hold } else { OnUnknown::Resend };
+    settings.passivate_after = Duration::from_secs(pick(&[1, 30, 300]));
+    settings.messages_per_second = u32::try_from(pick(&[1, 10, 80])).unwrap();
+    settings.max_concurrent = usize::try_from(pick(&[1, 3, 64])).unwrap();
+    settings.pair_limit.interval = Duration::from_secs(pick(&[0, 6]));
+    settings.pair_limit.burst = u32::try_from(pick(&[2, 45])).unwrap();
+    settings.limits.max_resident = usize::try_from(pick(&[2, 5, 1000])).unwrap();
+    settings.limits.rest_after = Duration::from_secs(pick(&[3, 60, 600]));
+    settings
+}
+
+/// Meta as it is on a bad day.
+fn bad_day(seed: u64) -> Box<dyn FnMut() -> (Say, Duration) + Send> {
+    let mut dice = StdRng::seed_from_u64(!seed);
+    Box::new(move || {
+        let say = match dice.random_range(0..100) {
+            0..60 => Say::Accept,
+            60..68 => Say::Taken,
+            68..74 => Say::Unknown,
+            74..79 => Say::NotSent,
+            79..80 => Say::Never,
+            80..88 => Say::Refuse(131_000),
+            88..91 => Say::Refuse(131_026),
+            91..94 => Say::Refuse(131_056),
+            94..97 => Say::Refuse(130_429),
+            97..98 => Say::Refuse(80_007),
+            _ => Say::Refuse(190),
+        };
+        (say, after(&mut dice, 15 * SECOND))
+    })
+}
+
+/// Mostly soon, sometimes as late as `most`.
+fn after(dice: &mut StdRng, most: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(most.mul_f64(dice.random::<f64>().powi(4)).as_millis()).unwrap())
+}
+
+impl Play {
+    pub(super) async fn begin(seed: u64) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let settings = settings_by(&mut dice);
+        let world = World::seeded(seed, MemoryBackend::new(), settings).await;
+        world.provider.by_dice(bad_day(seed));
+        let orgs = ["acme", "beta"].map(org_id);
+        world.put("acme", json!([sender("1001"), sender("1002")])).await.unwrap();
+        world.put("beta", json!([sender("2001")])).await.unwrap();
+        Self {
+            world,
+            dice,
+            orgs,
+            posted: Vec::new(),
+            told: Vec::new(),
+            due: BTreeMap::new(),
+            planned: 0,
+            revoked: BTreeMap::new(),
+            played: Played::default(),
+        }
+    }
+
+    pub(super) async fn play(mut self) -> Played {
+        for _ in 0..STEPS {
+            self.step().await;
+            if self.world.life.is_over() {
+                self.crash().await;
+            }
+        }
+        self.come_to_rest().await;
+        judge(&self);
+        self.told_as_story()
+    }
+
+    async fn step(&mut self) {
+        match self.dice.random_range(0..40) {
+            0..14 => self.post().await,
+            14 => self.post_again().await,
+            15..18 => self.wish().await,
+            18 => self.pause_or_resume().await,
+            19 => self.revoke().await,
+            20 => self.reconfigure(),
+            21..25 => self.world.life.ends_after(self.dice.random_range(1..12)),
+            25 => self.crash().await,
+            26 => self.restart().await,
+            27..36 => {
+                let time = after(&mut self.dice, 20 * SECOND);
+                self.pass(time).await;
+            }
+            _ => {
+                let time = after(&mut self.dice, 20 * MINUTE);
+                self.pass(time).await;
+            }
+        }
+    }
+
+    fn org(&mut self) -> OrgId {
+        // Mostly the first.
+        let [first, second] = &self.orgs;
+        if self.dice.random_bool(0.8) { first.clone() } else { second.clone() }
+    }
+
+    /// What a client learns of what it asked: nothing, if the process died over it.
+    fn heard<T>(&self, answer: T) -> Option<T> {
+        (!self.world.life.is_over()).then_some(answer)
+    }
+
+    async fn post(&mut self) {
+        let (n, org, recipient) = (self.posted.len(), self.org(), self.dice.random_range(0..RECIPIENTS));
+        let now = self.world.elapsed();
+        let soon =
+            |dice: &mut StdRng, share| dice.random_bool(share).then(|| now + 20 * SECOND + after(dice, 30 * MINUTE));
+        let send_at = soon(&mut self.dice, 0.15);
+        let expires_at = soon(&mut self.dice, 0.15).filter(|expires| send_at.is_none_or(|send| send < *expires));
+        let mut body = json!({"to": format!("+4915100000{recipient:02}"), "idempotencyKey": format!("key-{n}")});
+        let numbers: &[&str] = if org == self.orgs[0] { &["1001", "1002"] } else { &["2001"] };
+        body["from"] = json!(numbers.choose(&mut self.dice));
+        if let Some(at) = send_at {
+            body["sendAt"] = json!(World::time(at));
+        }
+        if let Some(at) = expires_at {
+            body["expiresAt"] = json!(World::time(at));
+        }
+        body["priority"] = json!(["HIGH", "NORMAL", "LOW"].choose(&mut self.dice));
+        let holds = match self.dice.random_range(0..4) {
+            0 => Some(true),
+            1 => Some(false),
+            _ => None,
+        };
+        if let Some(holds) = holds {
+            body["onUnknown"] = json!(if holds { "HOLD" } else { "RESEND" });
+        }
+        let holds = holds.unwrap_or(self.world.settings.policy.on_unknown == OnUnknown::Hold);
+        self.posted.push(Posted {
+            org,
+            body,
+            id: None,
+            is_blocked: false,
+            recipient,
+            holds,
+            send_at,
+            expires_at,
+            cancelled: None,
+            retried: Vec::new(),
+            is_unwanted: false,
+        });
+        self.post_nth(n).await;
+    }
+
+    /// Asks once.
+    async fn post_nth(&mut self, n: usize) {
+        let Posted { org, body, .. } = &self.posted[n];
+        let answer = self.world.try_post(org, body.clone()).await;
+        let Some(answer) = self.heard(answer) else { return };
+        let id = match answer {
+            Ok(accepted) => accepted.message.id,
+            Err(AcceptError::Blocked(_)) => {
+                assert!(self.posted[n].id.is_none(), "it was accepted before");
+                self.posted[n].is_blocked = true;
+                return;
+            }
+            Err(AcceptError::Unavailable) => return,
+            Err(error) => panic!("message {n}: {error:?}"),
+        };
+        let known = self.posted[n].id.get_or_insert(id);
+        assert_eq!(*known, id, "message {n}, asked again, is another");
+    }
+
+    async fn post_again(&mut self) {
+        let now = self.world.elapsed();
+        let is_timely = |n: &usize| self.posted[*n].expires_at.is_none_or(|end| now + SECOND < end);
+        let timely: Vec<usize> = (0..self.posted.len()).filter(is_timely).collect();
+        if let Some(&n) = timely.choose(&mut self.dice) {
+            self.post_nth(n).await;
+        }
+    }
+
+    async fn wish(&mut self) {
+        let known: Vec<usize> = (0..self.posted.len()).filter(|n| self.posted[*n].id.is_some()).collect();
+        let Some(&n) = known.choose(&mut self.dice) else { return };
+        let (org, id) = (self.posted[n].org.clone(), self.posted[n].id.unwrap());
+        let wish = if self.dice.random_bool(0.5) { Manual::Cancel } else { Manual::Retry };
+        match wish {
+            Manual::Cancel => self.posted[n].is_unwanted = true,
+            Manual::Retry => {
+                let now = self.world.elapsed();
+                self.posted[n].retried.push(now);
+            }
+        }
+        let answer = self.world.outbox.manual(&org, id, wish, By::Admin).await;
+        let now = self.world.elapsed();
+        match (wish, self.heard(answer)) {
+            (Manual::Cancel, Some(Ok(_))) => self.posted[n].cancelled = Some(now),
+            (Manual::Retry, Some(Ok(_))) => self.posted[n].cancelled = None,
+            (_, None | Some(Err(ManualError::WrongState | ManualError::Blocked(_) | ManualError::Unavailable))) => {}
+            (_, Some(Err(error))) => panic!("message {n}: {error:?}"),
+        }
+    }
+
+    async fn pause_or_resume(&mut self) {
+        let org = self.org();
+        let change = if self.dice.random_bool(0.4) {
+            OrgChange::Pause(vec![], Pause { reason: "by dice".into(), by: PausedBy::Operator, since: START })
+        } else {
+            OrgChange::Resume(vec![], PausedBy::Operator)
+        };
+        let _ = self.world.outbox.change_org(&org, change, By::Admin).await;
+    }
+
+    async fn revoke(&mut self) {
+        let (org, recipient) = (self.org(), self.dice.random_range(0..RECIPIENTS));
+        let (name, source) = (format!("+4915100000{recipient:02}"), Source::Api { name: None, evidence: None });
+        let said = (Choice::Revoked, Covers::Both);
+        let answer = self.world.outbox.consent(&org, name, said, source, By::Admin).await;
+        if let Some(Ok(_)) = self.heard(answer) {
+            let now = self.world.elapsed();
+            self.revoked.entry((org, recipient)).or_insert(now);
+        }
+    }
+
+    fn reconfigure(&mut self) {
+        let mut settings = settings_by(&mut self.dice);
+        // What is judged by stays.
+        settings.policy = self.world.settings.policy.clone();
+        settings.enabled = self.dice.random_bool(0.7);
+        self.configure(settings);
+    }
+
+    fn configure(&mut self, settings: Settings) {
+        self.world.settings = settings.clone();
+        self.world.outbox.reconfigure(settings);
+    }
+
+    async fn crash(&mut self) {
+        self.nobody_crashed();
+        self.world.crash().await;
+        self.played.crashes += 1;
+        let report = verify(&self.world.store, &mut |_| ());
+        let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+        assert!(report.is_clean(), "after a crash: {findings:#?}");
+        // Who heard nothing asks again soon, and only before its message expires.
+        for n in 0..self.posted.len() {
+            if self.posted[n].id.is_none() && !self.posted[n].is_blocked {
+                self.post_nth(n).await;
+            }
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.nobody_crashed();
+        self.world.restart().await;
+        self.played.restarts += 1;
+    }
+
+    /// A broken assertion ends an actor, and nothing else tells of it.
+    fn nobody_crashed(&self) {
+        let mut nodes = vec![self.world.tree()];
+        while let Some(node) = nodes.pop() {
+            assert_eq!((node.restarts, &node.last_exit), (0, &None), "{} crashed", node.path);
+            nodes.extend(node.children);
+        }
+    }
+
+    /// Lets time pass, in which receipts come; less, if the process dies.
+    async fn pass(&mut self, time: Duration) {
+        let end = self.world.elapsed() + time;
+        while self.world.elapsed() < end && !self.world.life.is_over() {
+            self.plan_receipts();
+            let now = self.world.elapsed();
+            let next = self.due.keys().next().map_or(end, |(at, _)| (*at).clamp(now, end));
+            // Calls come meanwhile, and their receipts, and a life ends.
+            let step = (next - now).min((time / 10).max(Duration::from_millis(5)));
+            pass(step).await;
+            self.deliver().await;
+        }
+    }
+
+    /// Receipts of the messages that Meta has taken.
+    fn plan_receipts(&mut self) {
+        use ReceiptKind::{Delivered, Failed, Read, Sent};
+        let calls = self.world.provider.calls_after(self.planned);
+        for call in calls.iter().filter(|call| call.is_taken()) {
+            let plans: &[&[ReceiptKind]] =
+                &[&[Sent, Delivered, Read], &[Sent, Delivered], &[Read, Delivered], &[Sent], &[Failed], &[]];
+            let mut kinds = plans.choose(&mut self.dice).unwrap().to_vec();
+            if self.dice.random_bool(0.2) {
+                kinds.extend_from_within(..);
+            }
+            let (is_named, code) = (self.dice.random_bool(0.9), *[131_026, 131_000].choose(&mut self.dice).unwrap());
+            let most = if self.dice.random_bool(0.9) { 10 * SECOND } else { 20 * MINUTE };
+            for kind in kinds {
+                self.plan_receipt(call, kind, is_named, code, most);
+            }
+        }
+        self.planned += calls.len();
+    }
+
+    fn plan_receipt(&mut self, call: &Call, kind: ReceiptKind, is_named: bool, code: i64, most: Duration) {
+        let Call { attempt, at, from, .. } = call;
+        let mut receipt = receipt(kind, wamid(*attempt), is_named.then_some(*attempt));
+        receipt.error = (kind == ReceiptKind::Failed).then(|| error(code, Origin::Receipt));
+        let [first, second] = &self.orgs;
+        let org = if from.starts_with('1') { first } else { second };
+        self.due.insert((*at + after(&mut self.dice, most), self.told.len()), ());
+        self.told.push(Told { org: org.clone(), receipt, attempt: *attempt, first_told: None, at: None });
+    }
+
+    /// Tells what is due, all of an organisation at once; what is not answered 200 is told again later.
+    async fn deliver(&mut self) {
+        let now = self.world.elapsed();
+        let due: Vec<(Duration, usize)> = self.due.keys().copied().take_while(|(at, _)| *at <= now).collect();
+        for org in self.orgs.clone() {
+            let due: Vec<_> = due.iter().copied().filter(|(_, n)| self.told[*n].org == org).collect();
+            let receipts: Vec<_> = due.iter().map(|(_, n)| self.told[*n].receipt.clone()).collect();
+            if receipts.is_empty() {
+                continue;
+            }
+            for (_, n) in &due {
+                self.told[*n].first_told.get_or_insert(now);
+            }
+            self.played.receipts += u64::try_from(receipts.len()).unwrap();
+            let answer = self.world.outbox.webhook(&org, News { receipts, ..News::default() }).await;
+            let is_done = matches!(self.heard(answer), Some(Ok(())));
+            for (at, n) in due {
+                self.due.remove(&(at, n));
+                if is_done {
+                    self.told[n].at = Some(self.world.elapsed());
+                } else {
+                    self.due.insert((now + SECOND, n), ());
+                }
+            }
+        }
+    }
+
+    /// Everything gets better, and everybody is heard, until nothing is left to do.
+    async fn come_to_rest(&mut self) {
+        self.world.life.ends_after(0);
+        self.world.provider.always(Say::Accept, Duration::from_millis(50));
+        let settings = Settings { enabled: true, ..self.world.settings.clone() };
+        self.configure(settings);
+        for org in self.orgs.clone() {
+            let resume = OrgChange::Resume(vec![], PausedBy::Operator);
+            self.world.outbox.change_org(&org, resume, By::Admin).await.unwrap();
+        }
+        let began = self.world.elapsed();
+        while !self.is_at_rest() {
+            assert!(self.world.elapsed() - began < REST_WITHIN, "not at rest: {:?}", self.restless());
+            let step = if self.world.elapsed() - began < HOUR / 4 { 30 * SECOND } else { 10 * MINUTE };
+            self.pass(step).await;
+        }
+        self.nobody_crashed();
+    }
+
+    fn is_at_rest(&mut self) -> bool {
+        self.plan_receipts();
+        self.due.is_empty() && self.restless().is_empty()
+    }
+
+    /// The messages that something is still to happen to.
+    fn restless(&self) -> Vec<(MessageId, Status)> {
+        let known =
+            self.posted.iter().filter_map(|posted| Some((posted.id?, self.world.status(&posted.org, posted.id?))));
+        known.filter(|(_, status)| matches!(status, Status::Queued | Status::Sending)).collect()
+    }
+
+    fn told_as_story(mut self) -> Played {
+        let calls = self.world.provider.calls();
+        let mut played = std::mem::take(&mut self.played);
+        played.plays = 1;
+        played.calls = u64::try_from(calls.len()).unwrap();
+        for call in &calls {
+            let Call { at, from, attempt, say, .. } = call;
+            played.story.push(format!("{at:?} {from} {attempt} {say:?}"));
+            let before = calls.iter().filter(|other| other.attempt.message == attempt.message && other.is_taken());
+            played.resent += u64::from(call.is_taken() && before.take_while(|other| other.at < *at).count() > 0);
+        }
+        for Posted { org, id, .. } in &self.posted {
+            let Some(id) = id else { continue };
+            let state = self.world.state(org, *id);
+            played.messages += 1;
+            *played.statuses.entry(state.phase.status()).or_default() += 1;
+            played.story.push(format!("{id} {state:?}"));
+        }
+        played
+    }
+}
