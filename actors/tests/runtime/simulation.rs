@@ -3,12 +3,15 @@
 //!
 //! `SEED=7 cargo test -p actors --test runtime simulation` repeats one play exactly; `SEEDS=20000` plays that many.
 
+mod chance;
 mod judge;
 mod play;
+mod played;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use play::{Play, Played};
+use play::Play;
+use played::Played;
 
 /// Played at each run of the tests.
 const SEEDS: u64 = 300;

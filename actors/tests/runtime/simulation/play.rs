@@ -1,7 +1,6 @@
 //! One play: who does what, when, as the dice say.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use actors::{AcceptError, Manual, ManualError, News, OrgChange, Settings};
@@ -19,9 +18,11 @@ use store::MemoryBackend;
 use store::verify::verify;
 use whatsapp::classify::Origin;
 
+use super::chance::{after, bad_day, settings_by};
 use super::judge::judge;
+use super::played::Played;
 use crate::provider::{Call, Say, error, wamid};
-use crate::support::{HOUR, MINUTE, SECOND, START, World, org_id, pass, receipt, sender, settings};
+use crate::support::{HOUR, MINUTE, SECOND, START, World, org_id, pass, receipt, sender};
 
 const STEPS: usize = 60;
 const RECIPIENTS: usize = 8;
@@ -80,103 +81,6 @@ pub(super) struct Play {
     /// When the consent of a recipient of an organisation was revoked, as the client was told.
     pub(super) revoked: BTreeMap<(OrgId, usize), Duration>,
     played: Played,
-}
-
-/// What happened in a play, or in many.
-#[derive(Default)]
-pub(super) struct Played {
-    pub(super) story: Vec<String>,
-    plays: u64,
-    messages: u64,
-    calls: u64,
-    crashes: u64,
-    restarts: u64,
-    receipts: u64,
-    resent: u64,
-    statuses: BTreeMap<Status, u64>,
-}
-
-impl Played {
-    /// Adds up the figures.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.plays += 1;
-        self.messages += other.messages;
-        self.calls += other.calls;
-        self.crashes += other.crashes;
-        self.restarts += other.restarts;
-        self.receipts += other.receipts;
-        self.resent += other.resent;
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-    }
-
-    pub(super) fn everything_happened(&self) -> bool {
-        let ends = [Status::Sent, Status::Delivered, Status::Read, Status::Failed, Status::Cancelled];
-        let per_play = |count: u64, least: u64| count >= least * self.plays;
-        ends.iter().all(|end| self.statuses.contains_key(end))
-            && per_play(self.messages, 5)
-            && per_play(self.calls, 5)
-            && per_play(self.crashes, 1)
-            && per_play(self.receipts, 5)
-            && self.restarts > 0
-            && self.resent > 0
-    }
-}
-
-impl fmt::Display for Played {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plays, messages, calls, crashes, restarts, receipts, resent, statuses, .. } = self;
-        write!(
-            out,
-            "{plays} plays: {messages} messages, {calls} calls, {crashes} crashes, {restarts} restarts, {receipts} receipts, \
-             {resent} sent again rightly; in the end {statuses:?}"
-        )
-    }
-}
-
-fn settings_by(dice: &mut StdRng) -> Settings {
-    let mut pick = |from: &[u64]| *from.choose(dice).unwrap();
-    let mut settings = settings();
-    let delays: &[u64] = if pick(&[0, 1]) == 0 { &[0, 1, 5, 30] } else { &[0, 0, 2, 60, 60, 600, 600] };
-    settings.policy.retry.delays = delays.iter().map(|delay| SECOND * u32::try_from(*delay).unwrap()).collect();
-    settings.policy.retry.jitter = 0.1;
-    settings.policy.stale_after = Duration::from_secs(pick(&[20, 90, 600]));
-    settings.policy.on_unknown = if pick(&[0, 1, 2]) == 0 { OnUnknown::Hold } else { OnUnknown::Resend };
-    settings.passivate_after = Duration::from_secs(pick(&[1, 30, 300]));
-    settings.messages_per_second = u32::try_from(pick(&[1, 10, 80])).unwrap();
-    settings.max_concurrent = usize::try_from(pick(&[1, 3, 64])).unwrap();
-    settings.pair_limit.interval = Duration::from_secs(pick(&[0, 6]));
-    settings.pair_limit.burst = u32::try_from(pick(&[2, 45])).unwrap();
-    settings.limits.max_resident = usize::try_from(pick(&[2, 5, 1000])).unwrap();
-    settings.limits.rest_after = Duration::from_secs(pick(&[3, 60, 600]));
-    settings
-}
-
-/// Meta as it is on a bad day.
-fn bad_day(seed: u64) -> Box<dyn FnMut() -> (Say, Duration) + Send> {
-    let mut dice = StdRng::seed_from_u64(!seed);
-    Box::new(move || {
-        let say = match dice.random_range(0..100) {
-            0..60 => Say::Accept,
-            60..68 => Say::Taken,
-            68..74 => Say::Unknown,
-            74..79 => Say::NotSent,
-            79..80 => Say::Never,
-            80..88 => Say::Refuse(131_000),
-            88..91 => Say::Refuse(131_026),
-            91..94 => Say::Refuse(131_056),
-            94..97 => Say::Refuse(130_429),
-            97..98 => Say::Refuse(80_007),
-            _ => Say::Refuse(190),
-        };
-        (say, after(&mut dice, 15 * SECOND))
-    })
-}
-
-/// Mostly soon, sometimes as late as `most`.
-fn after(dice: &mut StdRng, most: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(most.mul_f64(dice.random::<f64>().powi(4)).as_millis()).unwrap())
 }
 
 impl Play {
