@@ -1,7 +1,7 @@
 //! How a record becomes bytes: one byte of format, then bincode. A new format gets a new number and keeps a reader for
 //! the old one.
 
-use bincode::config::{Configuration, standard};
+use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,7 +17,10 @@ pub(crate) enum Format {
     Sealed = 2,
 }
 
-const CONFIG: Configuration = standard();
+/// No record is longer, by far. What a damaged one says of its lengths is not believed beyond this: to make room for it would
+/// end the process.
+const LONGEST: usize = 64 << 20;
+const CONFIG: Configuration<LittleEndian, Varint, Limit<LONGEST>> = standard().with_limit();
 
 /// A record kind, named in errors.
 pub(crate) type Kind = &'static str;
@@ -76,5 +79,15 @@ mod tests {
         bytes[0] = Format::Plain as u8 + 1;
         assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Newer { found: 2, .. })));
         assert!(matches!(decode::<u64>("test", &[]), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_damage_and_not_believed() {
+        for length in [1u64 << 40, u64::MAX >> 1] {
+            let mut bytes = encode("test", &length).unwrap();
+            bytes.extend(b"text");
+            assert!(matches!(decode::<String>("test", &bytes), Err(StoreError::Damaged { .. })), "{length}");
+            assert!(matches!(decode::<Vec<u64>>("test", &bytes), Err(StoreError::Damaged { .. })), "{length}");
+        }
     }
 }

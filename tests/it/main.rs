@@ -17,6 +17,7 @@ mod chaos;
 mod classes;
 mod commands;
 mod consent;
+mod corpus;
 mod crashes;
 mod damage;
 mod doctor;
