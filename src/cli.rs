@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "commands speak on standard output")]
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -88,7 +89,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("twotick: {failure}");
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "twotick: {failure}");
             match failure {
                 Failure::Usage(_) => ExitCode::from(2),
                 Failure::Runtime(_) => ExitCode::FAILURE,
@@ -124,7 +126,8 @@ pub(crate) fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
 
 /// Prints what a command has to say.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {

@@ -33,6 +33,9 @@ const ENV_PREFIX: &str = "TWOTICK__";
 /// Read from the working directory when no file is named.
 const DEFAULT_FILE: &str = "config.toml";
 
+/// No time that is waited for is longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// What holds from the start to the end of a process: of these sections these keys, or all. (A secret looks the same as any
 /// other here: `admin.key` is read at the start only, too.)
 const FIXED: &[(&str, &[&str])] = &[
@@ -266,6 +269,22 @@ impl Config {
             return Err((key, reason.to_owned()));
         }
         http.proxies().map_err(|reason| ("http.trusted_proxies", reason))?;
+        let durations = [
+            (http.header_timeout, "http.header_timeout"),
+            (http.idle_timeout, "http.idle_timeout"),
+            (http.request_timeout, "http.request_timeout"),
+            (outbound.retry_delays.iter().map(|delay| delay.0).max().unwrap_or_default(), "outbound.retry_delays"),
+            (outbound.stale_after, "outbound.stale_after"),
+            (outbound.passivate_after, "outbound.passivate_after"),
+            (outbound.max_wait, "outbound.max_wait"),
+            (outbound.stuck_after, "outbound.stuck_after"),
+            (outbound.shutdown_grace, "outbound.shutdown_grace"),
+            (whatsapp.request_timeout, "whatsapp.request_timeout"),
+            (whatsapp.pair_interval, "whatsapp.pair_interval"),
+        ];
+        if let Some((_, key)) = durations.into_iter().find(|(duration, _)| *duration > LONGEST) {
+            return Err((key, "must be at most one year".into()));
+        }
         if !self.admin.key.is_empty() {
             let key = self.admin.key.resolve().and_then(|text| text.parse::<Secret>().map_err(str::to_owned));
             key.map_err(|reason| ("admin.key", reason))?;
@@ -443,6 +462,7 @@ mod tests {
             ("[whatsapp]\nmax_concurrent = 0\n", "whatsapp.max_concurrent must be at least 1", "FILE, line 2"),
             ("[http]\nlisten = \n", "FILE", "line 2"),
             ("[tls]\n", "tls: is not a known key", "FILE, line 1"),
+            ("[http]\nidle_timeout = \"900y\"\n", "http.idle_timeout must be at most one year", "FILE, line 2"),
             ("[[orgs]]\nid = \"a b\"\nsenders = []\n", "orgs [0] (a b): ", "FILE, line 1"),
         ];
         for (toml, reason, place) in cases {

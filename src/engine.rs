@@ -1,17 +1,18 @@
 //! The part of the service that can be started again while the front door stays open: the store, and the runtime over it.
 //!
 //! If a write fails, nothing more is accepted or sent, and reads are answered from what there is. Once the disk takes writes
-//! again, the store is opened again and all goes on: nothing that was acknowledged is lost by it.
+//! again, the store is opened again, for which reads pause, and all goes on: nothing that was acknowledged is lost by it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::{Clock, OrgChange, Outbox};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::audit::By;
 use domain::gate::Backoff;
+use store::folder::FolderError;
 use store::{Committer, DataFolder, StoreError};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -23,6 +24,9 @@ use crate::service::{ServiceError, explain};
 
 /// How long until it is looked whether the disk takes writes again, at first and at most.
 const LOOK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long those who read from a store that is closed may take to let go of it, and how often that is looked at.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What the disk must have room for before the store is opened again. sled asks for whole segments.
 const ROOM: usize = 4 * 1024 * 1024;
 /// Written and removed to find that out.
@@ -33,8 +37,8 @@ pub(crate) struct Engine {
     config: ArcSwap<Config>,
     folder: PathBuf,
     outbox: ArcSwapOption<Outbox>,
-    /// Why there is no outbox now.
-    trouble: Mutex<String>,
+    /// Held by who changes the configuration.
+    turn: tokio::sync::Mutex<()>,
     /// Turns to what cannot be mended without a person.
     fatal: watch::Sender<Option<String>>,
     mender: Mutex<Option<AbortHandle>>,
@@ -44,12 +48,16 @@ impl Engine {
     /// Starts over the store in `folder`.
     pub(crate) async fn start(config: &Config, folder: DataFolder) -> Result<Arc<Self>, ServiceError> {
         let path = folder.path().to_owned();
-        let outbox = start(config, folder).await?;
+        let outbox = open(config, folder).await?;
+        if let Err(error) = declare(config, &outbox).await {
+            outbox.stop(Duration::ZERO).await;
+            return Err(error);
+        }
         let engine = Arc::new(Self {
             config: ArcSwap::from_pointee(config.clone()),
             folder: path,
             outbox: ArcSwapOption::from_pointee(outbox),
-            trouble: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             fatal: watch::Sender::new(None),
             mender: Mutex::default(),
         });
@@ -62,7 +70,7 @@ impl Engine {
     pub(crate) fn outbox(&self) -> Result<Outbox, String> {
         match self.outbox.load_full() {
             Some(outbox) => Ok((*outbox).clone()),
-            None => Err(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            None => Err("the store is being opened again".into()),
         }
     }
 
@@ -82,6 +90,7 @@ impl Engine {
     /// From now on this configuration holds, as far as it can change while the service runs, and the organisations that it
     /// declares are put. One that cannot be used changes nothing.
     pub(crate) async fn reconfigure(&self, mut config: Config) -> Result<(), ServiceError> {
+        let _turn = self.turn.lock().await;
         let outbox = self.outbox().map_err(ServiceError::Unready)?;
         for org in &config.orgs {
             let refused = |reason: String| ServiceError::Declared { id: org.id.clone(), reason };
@@ -89,30 +98,31 @@ impl Engine {
             let OrgChange::Declare(put, _) = change else { continue };
             for number in put.senders.iter().map(|sender| &sender.phone_number_id) {
                 let owner = outbox.directory().owner(number).filter(|owner| owner.id != id);
-                // Another declared one may be about to give it up.
-                if let Some(owner) = owner.filter(|owner| config.orgs.iter().all(|org| org.id != owner.id.as_str())) {
-                    return Err(refused(format!("phone number id {number} belongs to {}", owner.id)));
+                if let Some(owner) = owner {
+                    let remedy = "take it from there first";
+                    return Err(refused(format!("phone number id {number} belongs to {}; {remedy}", owner.id)));
                 }
             }
         }
         // The store stays under its key, also where it must be opened again.
         config.admin.master_key = self.config.load().admin.master_key.clone();
+        declare(&config, &outbox).await?;
         outbox.reconfigure(config.settings());
-        let declared = declare(&config, &outbox).await;
         self.config.store(Arc::new(config));
-        declared
+        Ok(())
     }
 
-    /// Takes nothing more, gives calls in flight `grace`, records, and ends. Returns how many calls were cut off, and whether
-    /// the store was well.
-    pub(crate) async fn stop(&self, grace: Duration) -> (usize, bool) {
+    /// Takes nothing more, gives calls in flight `outbound.shutdown_grace`, records, and ends. Returns how many calls were cut
+    /// off, and whether the store was well to the end.
+    pub(crate) async fn stop(&self) -> (usize, bool) {
+        let grace = self.config.load().outbound.shutdown_grace;
         if let Some(mender) = self.mender.lock().unwrap_or_else(PoisonError::into_inner).take() {
             mender.abort();
         }
         match self.outbox() {
             Ok(outbox) => {
-                let is_well = outbox.health().borrow().is_none();
-                (outbox.stop(grace).await, is_well)
+                let left = outbox.stop(grace).await;
+                (left, outbox.health().borrow().is_none())
             }
             Err(_) => (0, false),
         }
@@ -145,7 +155,6 @@ impl Engine {
                 continue;
             }
             if let Some(broken) = broken.take() {
-                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = "the store is opened again".into();
                 self.outbox.store(None);
                 broken.stop(Duration::ZERO).await;
             }
@@ -157,7 +166,6 @@ impl Engine {
                 }
                 Err(error) if is_passing(&error) => {
                     tracing::warn!(%error, "the store does not open yet");
-                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
                 }
                 Err(error) => {
                     self.fatal.send_replace(Some(error.to_string()));
@@ -168,13 +176,21 @@ impl Engine {
     }
 
     async fn start_again(&self) -> Result<Outbox, ServiceError> {
-        let folder = DataFolder::open(&self.folder)?;
-        start(&self.config.load(), folder).await
+        let deadline = Instant::now() + LET_GO_WITHIN;
+        let folder = loop {
+            match DataFolder::open(&self.folder) {
+                // The last of those who read from the old one lets go in a moment.
+                Err(FolderError::InUse(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+                folder => break folder?,
+            }
+        };
+        // What the configuration declares is in the store.
+        open(&self.config.load(), folder).await
     }
 }
 
-/// Opens the store, starts the runtime and puts the organisations that the configuration declares.
-async fn start(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceError> {
+/// Opens the store and starts the runtime over it.
+async fn open(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceError> {
     let cache = config.store.cache.as_u64();
     let master_key = config.admin.master_key.clone();
     let open = move || {
@@ -185,9 +201,7 @@ async fn start(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceErr
     let store = store.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
     let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
     let provider = CloudApi::new(config.cloud_api())?;
-    let outbox = Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?;
-    declare(config, &outbox).await?;
-    Ok(outbox)
+    Ok(Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?)
 }
 
 async fn declare(config: &Config, outbox: &Outbox) -> Result<(), ServiceError> {

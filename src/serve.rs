@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -9,10 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Failure, Signals, load, say};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::logging::{self, Level};
 use crate::service::{Service, ServiceError};
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Serve {
     /// The configuration file; without it `config.toml` here, if there is one.
     #[arg(long)]
@@ -28,10 +30,10 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let config = self.configuration()?;
-        let level = logging::start(&config.log);
+        let level = Arc::new(logging::start(&config.log));
         // Listened for from here on: a signal during a long start must stop it, too.
         let (mut signals, mut hangups) = (Signals::new()?, signal(SignalKind::hangup())?);
-        let mut service = tokio::select! {
+        let service = tokio::select! {
             service = Service::start(&config) => match service {
                 Err(ServiceError::Tls(reason)) => return Err(Failure::Usage(reason)),
                 service => service?,
@@ -46,7 +48,10 @@ impl Serve {
                     break None;
                 }
                 reason = service.failed() => break Some(reason),
-                _ = hangups.recv() => self.read_again(&config, &mut service, &level).await,
+                // A task of its own: signals are heard while the disk is slow.
+                _ = hangups.recv() => {
+                    tokio::spawn(self.clone().read_again(config.clone(), service.engine(), Arc::clone(&level)));
+                }
             }
         };
         let is_well = tokio::select! {
@@ -77,7 +82,7 @@ impl Serve {
 
     /// Follows the configuration as it now is; a wrong one is refused whole, and the running one stays. `first` is that of
     /// the start: what cannot change while the service runs is as it says.
-    async fn read_again(&self, first: &Config, service: &mut Service, level: &Level) {
+    async fn read_again(self, first: Config, engine: Arc<Engine>, level: Arc<Level>) {
         let config = match self.configuration() {
             Ok(config) => config,
             Err(failure) => {
@@ -85,9 +90,9 @@ impl Serve {
                 return;
             }
         };
-        let waiting = config.differs_in_fixed(first);
+        let waiting = config.differs_in_fixed(&first);
         let log = config.log.clone();
-        match service.reconfigure(config).await {
+        match engine.reconfigure(config).await {
             Ok(()) => {
                 level.set(&log);
                 tracing::info!("the configuration was read again and holds");

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actors::ChangeError;
 use domain::org::Secret;
@@ -27,7 +26,6 @@ pub struct Service {
     scheme: &'static str,
     engine: Arc<Engine>,
     http: http::Running,
-    grace: Duration,
     admin_keys: Arc<AdminKeys>,
     key_log: Arc<KeyLog>,
     writer: AbortHandle,
@@ -120,8 +118,7 @@ impl Service {
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine))).abort_handle();
         tracing::info!(%addr, organisations, "ready");
-        let grace = config.outbound.shutdown_grace;
-        Ok(Self { addr, scheme, engine, http, grace, admin_keys, key_log, writer })
+        Ok(Self { addr, scheme, engine, http, admin_keys, key_log, writer })
     }
 
     /// Where it listens, such as `http://127.0.0.1:8080`.
@@ -139,16 +136,15 @@ impl Service {
         self.engine.failed().await
     }
 
-    /// From now on this configuration holds, as far as it can change while the service runs.
-    pub async fn reconfigure(&mut self, config: Config) -> Result<(), ServiceError> {
-        self.grace = config.outbound.shutdown_grace;
-        self.engine.reconfigure(config).await
+    /// What is behind the door.
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
     }
 
     /// Accepts nothing more, gives calls in flight `shutdown_grace`, records, and ends. Says whether the store was well.
     pub async fn stop(self) -> bool {
         self.http.drain();
-        let (left, is_well) = self.engine.stop(self.grace).await;
+        let (left, is_well) = self.engine.stop().await;
         self.http.stop().await;
         self.writer.abort();
         if let Ok(outbox) = self.engine.outbox() {
@@ -197,8 +193,10 @@ pub(crate) fn explain(error: &ChangeError) -> String {
             let list: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
             list.join("; ")
         }
-        ChangeError::NotFound | ChangeError::SenderTaken(_) | ChangeError::Down(_) | ChangeError::Unavailable => {
-            error.to_string()
-        }
+        ChangeError::NotFound
+        | ChangeError::KeyTaken(_)
+        | ChangeError::SenderTaken(_)
+        | ChangeError::Down(_)
+        | ChangeError::Unavailable => error.to_string(),
     }
 }

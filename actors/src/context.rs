@@ -108,8 +108,8 @@ impl Context {
         if self.is_draining() {
             return Some("it is stopping".into());
         }
-        if let Some(error) = &*self.committer.health().borrow() {
-            return Some(error.to_string());
+        if self.committer.health().borrow().is_some() {
+            return Some("the store takes no writes; the log says why".into());
         }
         let waited = self.committer.writing_for().filter(|waited| *waited > self.settings().limits.max_flush)?;
         Some(format!("the store's disk has not answered for {} s", waited.as_secs()))

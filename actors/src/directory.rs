@@ -131,11 +131,16 @@ impl Directory {
         }
     }
 
-    /// Lists an organisation as it now is.
+    /// Whose key this is, known by its hash.
+    pub(crate) fn key_owner(&self, hash: &Hash) -> Option<OrgId> {
+        self.read().keys.get(hash).cloned()
+    }
+
+    /// Lists an organisation as it now is. `presence` is that of a new one: of others the root says where they are.
     pub(crate) fn list(&self, record: Arc<Org>, presence: Presence) {
         let mut inner = self.write();
-        let old = inner.forget(&record.id);
-        let permits = old.map_or_else(|| Arc::new(Semaphore::new(self.max_accepting)), |old| old.permits);
+        let fresh = || (Arc::new(Semaphore::new(self.max_accepting)), presence);
+        let (permits, presence) = inner.forget(&record.id).map_or_else(fresh, |old| (old.permits, old.presence));
         inner.keys.extend(record.keys.iter().map(|key| (key.hash, record.id.clone())));
         inner.senders.extend(record.senders.iter().map(|sender| (sender.phone_number_id.clone(), record.id.clone())));
         inner.orgs.insert(record.id.clone(), Listing { record, presence, permits });
@@ -171,12 +176,8 @@ impl Directory {
 impl Inner {
     fn forget(&mut self, id: &OrgId) -> Option<Listing> {
         let old = self.orgs.remove(id)?;
-        for key in &old.record.keys {
-            self.keys.remove(&key.hash);
-        }
-        for sender in &old.record.senders {
-            self.senders.remove(&sender.phone_number_id);
-        }
+        self.keys.retain(|_, owner| *owner != old.record.id);
+        self.senders.retain(|_, owner| *owner != old.record.id);
         Some(old)
     }
 }

@@ -116,7 +116,7 @@ impl Actor for MessageActor {
 
     async fn post_start(&self, _myself: ActorRef<MessageMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(&state.args.vitals), Arc::clone(&state.args.ctx));
-        vitals.attend(&ctx, "starting", async { state.plan() }).await;
+        vitals.at_work(&ctx, "starting", async { state.plan() }).await;
         Ok(())
     }
 

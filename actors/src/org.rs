@@ -200,7 +200,7 @@ impl Actor for OrgActor {
 
     async fn post_start(&self, _myself: ActorRef<OrgMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
-        vitals.attend(&ctx, "starting", state.begin()).await
+        vitals.at_work(&ctx, "starting", state.begin()).await
     }
 
     async fn handle(
@@ -219,11 +219,13 @@ impl Actor for OrgActor {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(child, _, _) => state.child_ended(&child, None).await,
-            SupervisionEvent::ActorFailed(child, cause) => state.child_ended(&child, Some(cause.to_string())).await,
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => Ok(()),
-        }
+        let (child, cause) = match event {
+            SupervisionEvent::ActorTerminated(child, _, _) => (child, None),
+            SupervisionEvent::ActorFailed(child, cause) => (child, Some(cause.to_string())),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
+        vitals.at_work(&ctx, "following a child's end", state.child_ended(&child, cause)).await
     }
 }
 
@@ -365,7 +367,7 @@ impl State {
             Ok(()) => {}
             // Another owner has taken over: this one must end.
             Err(CommitError::Fenced) => return Err(CommitError::Fenced.into()),
-            // The store is unwell; the process will end in order. What was not written did not happen, and whoever
+            // The store is unwell; the runtime will be ended and started anew. What was not written did not happen, and whoever
             // waits for it learns so by the end of its channel.
             Err(CommitError::Store(_)) => {
                 self.pending.clear();

@@ -285,18 +285,23 @@ impl Outbox {
     /// then is done after the next start; returns how many sends were cut off.
     pub async fn stop(&self, grace: Duration) -> usize {
         self.drain();
-        let mut left = self.ctx.flights.under_way();
-        // With a store that is unwell there is nothing to wait for: no outcome can be recorded.
-        if self.ctx.committer.health().borrow().is_none() {
-            let _ = tokio::time::timeout(grace, self.ctx.flights.all_landed()).await;
-            left = self.ctx.flights.under_way();
-            self.ctx.cut_off();
-            let _ = tokio::time::timeout(RECORDED_WITHIN, self.ctx.flights.all_landed()).await;
-        }
+        self.landed_within(grace).await;
+        let left = self.ctx.flights.under_way();
+        self.ctx.cut_off();
+        self.landed_within(RECORDED_WITHIN).await;
         let committer = self.ctx.committer.clone();
         let _ = tokio::task::spawn_blocking(move || committer.stop()).await;
         self.root.actor().stop(None);
         left
+    }
+
+    /// Waits for the sends under way; not with a store that is unwell: no outcome can be recorded.
+    async fn landed_within(&self, time: Duration) {
+        let mut health = self.health();
+        tokio::select! {
+            _ = tokio::time::timeout(time, self.ctx.flights.all_landed()) => {}
+            _ = health.wait_for(Option::is_some) => {}
+        }
     }
 
     /// The faults on purpose of this outbox.

@@ -39,6 +39,9 @@ pub enum ChangeError {
     /// The phone number belongs to another organisation.
     #[error("phone number id {0} belongs to another organisation")]
     SenderTaken(PhoneNumberId),
+    /// A declared API key is another organisation's.
+    #[error("an API key of it is a key of {0}; revoke it there, or declare another")]
+    KeyTaken(OrgId),
     /// The organisation's actor crashed.
     #[error("{0}")]
     Down(Arc<str>),
@@ -157,11 +160,13 @@ impl Actor for RootSupervisor {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(child, _, _) => state.ended(&child, None).await,
-            SupervisionEvent::ActorFailed(child, cause) => state.ended(&child, Some(cause.to_string())).await,
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
-        }
+        let (child, cause) = match event {
+            SupervisionEvent::ActorTerminated(child, _, _) => (child, None),
+            SupervisionEvent::ActorFailed(child, cause) => (child, Some(cause.to_string())),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
+        vitals.at_work(&ctx, "following an organisation's end", state.ended(&child, cause)).await;
         Ok(())
     }
 }
@@ -238,6 +243,12 @@ impl State {
         };
         if let Some(taken) = put.senders.iter().map(|sender| &sender.phone_number_id).find(is_taken) {
             return Err(ChangeError::SenderTaken(taken.clone()));
+        }
+        if let OrgChange::Declare(_, keys) = change {
+            let owners = keys.iter().filter_map(|key| self.ctx.directory.key_owner(&key.hash));
+            if let Some(owner) = owners.into_iter().find(|owner| owner != id) {
+                return Err(ChangeError::KeyTaken(owner));
+            }
         }
         let empty = || Arc::new(Org::new(id.clone(), OrgNo(self.next_no), now));
         self.ctx.directory.org(id).unwrap_or_else(empty).apply(put, now).map_err(ChangeError::Invalid)?;

@@ -171,7 +171,7 @@ impl Vitals {
         (shown, wanted.count())
     }
 
-    /// Handles one mail: the tree shows what it is doing and since when, and a panic is known to be this actor's.
+    /// Handles one mail.
     pub(crate) async fn attend<T>(
         self: &Arc<Self>,
         ctx: &Context,
@@ -179,6 +179,16 @@ impl Vitals {
         work: impl Future<Output = T>,
     ) -> T {
         self.taken();
+        self.at_work(ctx, what, work).await
+    }
+
+    /// Is at work: the tree shows what it is doing and since when, and a panic is known to be this actor's.
+    pub(crate) async fn at_work<T>(
+        self: &Arc<Self>,
+        ctx: &Context,
+        what: &'static str,
+        work: impl Future<Output = T>,
+    ) -> T {
         locked(&self.seen).doing = Some((what, ctx.clock.now()));
         let done = panics::as_actor(Arc::clone(self), async {
             #[cfg(feature = "faults")]

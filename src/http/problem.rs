@@ -179,6 +179,7 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::Invalid(errors) => Self::invalid(errors),
             ChangeError::NotFound => Self::not_found("organisation or key"),
+            ChangeError::KeyTaken(_) => Self::new(StatusCode::CONFLICT, "KEY_TAKEN", error.to_string()),
             ChangeError::SenderTaken(_) => Self::new(StatusCode::CONFLICT, "SENDER_TAKEN", error.to_string()),
             ChangeError::Down(_) | ChangeError::Unavailable => Self::unavailable(error.to_string()),
         }

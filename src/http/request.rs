@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
@@ -21,6 +22,12 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// would see that, and not the answer.
 const DISCARDED_MAX: usize = 16 * 1024 * 1024;
 
+/// Room for the bodies of all requests together, in KiB: a crowd of slow senders must not take all memory.
+const BODIES_MAX: usize = 128 * 1024;
+/// It is taken in steps of so many KiB.
+const ROOM_STEP: usize = 64;
+static ROOM: Semaphore = Semaphore::const_new(BODIES_MAX);
+
 /// Headers that decide what is done. One that cannot be read, or comes twice, must not count as absent or as either.
 const DECISIVE: [&str; 5] = ["authorization", "content-type", "idempotency-key", "x-hub-signature-256", "x-org-id"];
 
@@ -32,6 +39,8 @@ pub(crate) struct Request {
     query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// What its body takes of the room for all.
+    _room: SemaphorePermit<'static>,
 }
 
 impl Request {
@@ -54,6 +63,8 @@ impl Request {
         }
         // Memory follows what came, not what was announced: an announcement costs its sender nothing.
         let mut whole = Vec::with_capacity(announced.unwrap_or(0).min(max).min(RESERVED_MAX));
+        let crowded = |_| Problem::overloaded("too many bodies are being read");
+        let mut room = ROOM.try_acquire_many(0).map_err(crowded)?;
         let mut size: usize = 0;
         let deadline = Instant::now() + BODY_WITHIN;
         let mut body = std::pin::pin!(body);
@@ -65,6 +76,11 @@ impl Request {
             }
             while size <= max && part.has_remaining() {
                 let chunk = part.chunk();
+                let taken = room.num_permits();
+                let needed = (whole.len() + chunk.len()).div_ceil(1024).next_multiple_of(ROOM_STEP);
+                if let Some(more) = needed.checked_sub(taken).and_then(|more| u32::try_from(more).ok()) {
+                    room.merge(ROOM.try_acquire_many(more).map_err(crowded)?);
+                }
                 whole.extend_from_slice(chunk);
                 let read = chunk.len();
                 part.advance(read);
@@ -77,7 +93,7 @@ impl Request {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let query = pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect();
-        Ok(Self { arrival, method, path, query, headers, body: Bytes::from(whole) })
+        Ok(Self { arrival, method, path, query, headers, body: Bytes::from(whole), _room: room })
     }
 
     pub(crate) fn segments(&self) -> Vec<&str> {

@@ -83,10 +83,11 @@ impl State {
         let now = self.ctx.clock.now();
         self.crowded.clear();
         let settle = (1..self.record.next_sender).map(|no| (SenderNo(no), Lane::Settle));
-        let lanes = [Lane::High, Lane::Normal, Lane::Low];
         let is_active = |sender: &&Sender| self.record.pause_of(sender).is_none() && !self.is_down(sender.no);
-        let active = || self.record.senders.iter().filter(is_active);
-        let send = lanes.into_iter().flat_map(|lane| active().map(move |sender| (sender.no, lane)));
+        let mut active: Vec<_> = self.record.senders.iter().filter(is_active).map(|sender| sender.no).collect();
+        // Who has the fewest comes first: where there is little room, none is kept out by those before it.
+        active.sort_by_key(|no| self.ledger.desk.residents_of(*no));
+        let send = active.into_iter().flat_map(|no| [Lane::High, Lane::Normal, Lane::Low].map(|lane| (no, lane)));
         for (sender, lane) in settle.chain(send).collect::<Vec<_>>() {
             let (due, next) = self.due(sender, lane, now)?;
             if let Some(at) = next {

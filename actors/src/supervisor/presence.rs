@@ -55,7 +55,9 @@ impl State {
                 tokio::time::sleep(wait).await;
                 me.send(RootMsg::Due(due));
             });
-            *alarm = Some(sleeper.abort_handle());
+            if let Some(old) = alarm.replace(sleeper.abort_handle()) {
+                old.abort();
+            }
         }
     }
 
@@ -80,11 +82,13 @@ impl State {
     }
 
     pub(super) async fn reconfigured(&mut self) -> Result<(), StoreError> {
-        let running = self.orgs.values().filter_map(|child| match &child.stage {
-            Stage::Running(address) => Some(address),
-            Stage::Leaving { .. } | Stage::Away { .. } | Stage::Down => None,
-        });
-        running.for_each(|address| address.send(OrgMsg::Reconfigured));
+        for child in self.orgs.values_mut() {
+            match &mut child.stage {
+                Stage::Running(address) => address.send(OrgMsg::Reconfigured),
+                Stage::Leaving { waiting, .. } => waiting.push(OrgMsg::Reconfigured),
+                Stage::Away { .. } | Stage::Down => {}
+            }
+        }
         for record in self.ctx.directory.orgs() {
             self.look_for_work(record).await?;
         }

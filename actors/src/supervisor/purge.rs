@@ -1,15 +1,18 @@
 //! Removing what a deleted organisation leaves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Epoch;
 use domain::org::Org;
 use ractor::ActorProcessingErr;
-use store::Commit;
+use store::{Commit, Unavailable};
 use tokio::sync::oneshot;
 
 use crate::context::Context;
 
+/// How long to wait for a place in the commit queue.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that one commit purges.
 const PURGE_MAX: usize = 2000;
 
@@ -38,7 +41,13 @@ async fn purge(ctx: &Context, record: &Org) -> Result<(), ActorProcessingErr> {
             commit.purge(keys);
         }
         let (done, durable) = oneshot::channel();
-        ctx.committer.reserve()?.submit(commit, move |result| {
+        let slot = loop {
+            match ctx.committer.reserve() {
+                Err(Unavailable::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+                slot => break slot?,
+            }
+        };
+        slot.submit(commit, move |result| {
             let _ = done.send(result);
         });
         durable.await??;
