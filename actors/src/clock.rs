@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use domain::audit::Salt;
 use domain::{MessageId, Timestamp};
 use tokio::time::Instant;
 use uuid::{ContextV7, Uuid};
@@ -53,6 +54,11 @@ impl Clock {
 
     /// A random number in `0.0..1.0`.
     pub fn roll(&self) -> f64 {
+        rand::random()
+    }
+
+    /// Random bytes that nobody can guess.
+    pub fn salt(&self) -> Salt {
         rand::random()
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct OrgFigures {
     pub(crate) sending: u64,
     pub(crate) resident: usize,
     pub(crate) parked_receipts: usize,
+    /// Erasures that are not done.
+    pub(crate) erasures: usize,
     pub(crate) audit_entries: u64,
 }
 
@@ -78,6 +80,7 @@ impl Figures {
                 ("sending", org.sending.into()),
                 ("resident", org.resident.into()),
                 ("parkedReceipts", org.parked_receipts.into()),
+                ("erasures", org.erasures.into()),
                 ("auditEntries", org.audit_entries.into()),
             ],
             Self::Provider(provider) => vec![

@@ -7,6 +7,7 @@ pub(crate) mod change;
 mod children;
 pub(crate) mod consent;
 mod desk;
+pub(crate) mod erasure;
 mod expiry;
 mod inbound;
 mod ledger;
@@ -21,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::audit::{By, Denial};
+use domain::erasure::Erasure;
 use domain::org::{ApiKey, Org};
 use domain::state::Status;
 use domain::{Message, MessageId, ProviderId, SenderNo, Seq, State as MessageState, Timestamp};
@@ -44,6 +46,7 @@ use change::ChangeRequest;
 pub use change::OrgChange;
 use children::Child;
 use consent::{ConsentRequest, Fresh};
+use erasure::{EraseRequest, Erasures};
 use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
@@ -67,6 +70,10 @@ pub(crate) enum OrgMsg {
     Denied { key: ApiKey, denial: Denial },
     /// What a client tells of a recipient's consent.
     Consent(Box<ConsentRequest>),
+    /// A person's data is to be erased.
+    Erase(Box<EraseRequest>),
+    /// Time for the next step of an erasure.
+    EraseNext,
     /// Meta's word on a template.
     Template(TemplateStatus),
     /// What holds a message at its sender: its ProviderActor answers.
@@ -114,6 +121,8 @@ enum After {
     Changed,
     /// The organisation changed.
     Record,
+    /// A person's data is to be erased.
+    ErasureBegun(Box<(Erasure, erasure::Reply)>),
 }
 
 pub(crate) struct OrgActor;
@@ -140,6 +149,7 @@ pub(crate) struct State {
     lot: Lot,
     arrivals: Arrivals,
     fresh: Fresh,
+    erasures: Erasures,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
@@ -165,8 +175,9 @@ impl Actor for OrgActor {
 
     async fn pre_start(&self, myself: ActorRef<OrgMsg>, args: Args) -> Result<State, ActorProcessingErr> {
         let Args { ctx, root, record, is_kept, vitals } = args;
-        let ledger = Ledger::take_over(ctx.store.clone(), record.no)?;
+        let ledger = Ledger::take_over(Arc::clone(&ctx), record.no)?;
         let lot = Lot::load(&ctx.store, record.no)?;
+        let erasures = Erasures::load(&ctx.store, record.no)?;
         let me = Address::new(myself, Arc::clone(&vitals));
         let audit = Child::new(vitals.child(Kind::Audit, record.id.as_str(), ctx.clock.now()));
         Ok(State {
@@ -181,6 +192,7 @@ impl Actor for OrgActor {
             lot,
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
+            erasures,
             providers: HashMap::new(),
             message_crashes: HashMap::new(),
             audit,
@@ -233,6 +245,7 @@ impl OrgMsg {
             Self::Message(ToOrg::Propose(_)) => "recording a step",
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
             Self::Provider(_) => "following a sender",
+            Self::Erase(_) | Self::EraseNext => "erasing a person's data",
             Self::Denied { .. } => "recording a refusal",
             Self::Template(_) => "following a template",
             Self::Explain { .. } => "explaining",
@@ -283,6 +296,7 @@ impl State {
         self.fill().await?;
         self.rest_later();
         self.watch_lot();
+        self.erase_on();
         self.show();
         Ok(())
     }
@@ -303,6 +317,8 @@ impl State {
             OrgMsg::Message(ToOrg::Propose(proposal)) => self.propose(*proposal)?,
             OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => self.idle(id, incarnation, version).await?,
             OrgMsg::Denied { key, denial } => self.denied(&key, denial)?,
+            OrgMsg::Erase(request) => self.erase(*request)?,
+            OrgMsg::EraseNext => self.erase_next()?,
             OrgMsg::Template(status) => self.template_status(&status)?,
             OrgMsg::Explain { message, reply } => self.explain(message, reply),
             OrgMsg::Provider(mail) => self.follow_provider(mail).await?,
@@ -376,6 +392,7 @@ impl State {
             After::Proposed { to, state } => to.send(MessageMsg::Durable(state)),
             After::Changed => {}
             After::Record => self.recorded().await?,
+            After::ErasureBegun(begun) => self.erasure_begun(begun.0, begun.1),
         }
         for (message, state) in due {
             self.welcome(message, state).await?;
@@ -415,6 +432,7 @@ impl State {
             sending: head.count(Status::Sending),
             resident: self.ledger.desk.residents(),
             parked_receipts: self.lot.len(),
+            erasures: self.erasures.len(),
             audit_entries: head.last_seq,
         }));
     }

@@ -64,6 +64,16 @@ impl ProviderId {
         Self(text.into())
     }
 
+    /// In place of one that was erased.
+    pub fn erased() -> Self {
+        Self("".into())
+    }
+
+    /// Whether it was erased.
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -133,6 +133,7 @@ impl NewMessage {
             category: self.category,
             on_unknown: self.on_unknown,
             created_at: now,
+            erased: None,
         }
     }
 }

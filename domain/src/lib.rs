@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod consent;
+pub mod erasure;
 pub mod fields;
 pub mod gate;
 pub mod ids;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::erasure;
 use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
@@ -43,6 +44,8 @@ pub struct Message {
     pub on_unknown: Option<OnUnknown>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Set once its recipient's data was erased.
+    pub erased: Option<erasure::Mark>,
 }
 
 impl Message {
@@ -54,6 +57,11 @@ impl Message {
         let language = native.unwrap_or(&payload).get("language")?;
         let language = language.as_str().or_else(|| language.get("code")?.as_str())?;
         Some(TemplateKey { name: name.to_owned(), language: language.to_owned() })
+    }
+
+    /// Whether what it says is gone, with its recipient or by age: it can never be sent again.
+    pub fn is_spent(&self) -> bool {
+        self.payload.is_empty()
     }
 
     /// Whether it may no longer be sent.
@@ -80,6 +88,11 @@ pub struct Recipient(Arc<str>);
 pub struct NotE164;
 
 impl Recipient {
+    /// In place of one that was erased.
+    pub(crate) fn erased() -> Self {
+        Self("".into())
+    }
+
     /// The number with its `+`.
     pub fn as_str(&self) -> &str {
         &self.0

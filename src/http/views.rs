@@ -2,6 +2,7 @@
 
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
+use domain::erasure::Erased;
 use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::receipt::Receipt;
 use domain::state::Failure;
@@ -38,7 +39,7 @@ pub(crate) struct MessageView<'a> {
     dossier_id: Value,
     channel: &'static str,
     from: &'a str,
-    to: &'a str,
+    to: Option<&'a str>,
     template_code: Option<&'a str>,
     payload_json: Option<&'a RawValue>,
     subject: Option<&'a str>,
@@ -59,6 +60,7 @@ pub(crate) struct MessageView<'a> {
     sent_at: Option<String>,
     delivered_at: Option<String>,
     read_at: Option<String>,
+    erased_at: Option<String>,
 }
 
 fn time(at: Option<Timestamp>) -> Option<String> {
@@ -70,7 +72,7 @@ fn code(failure: Option<&Failure>) -> Option<&str> {
 }
 
 fn text(failure: Option<&Failure>) -> Option<&str> {
-    failure.map(|failure| failure.message.as_str())
+    failure.and_then(|failure| present(&failure.message))
 }
 
 pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State) -> MessageView<'a> {
@@ -82,7 +84,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
         dossier_id: message.dossier.as_ref().map_or(Value::Null, dossier),
         channel: "WHATSAPP",
         from: message.from.as_str(),
-        to: message.to.as_str(),
+        to: present(message.to.as_str()),
         template_code: message.template_code.as_deref(),
         payload_json: serde_json::from_slice(&message.payload).ok(),
         subject: message.subject.as_deref(),
@@ -99,7 +101,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
             OnUnknown::Resend => "RESEND",
             OnUnknown::Hold => "HOLD",
         }),
-        provider_message_id: state.provider_id().map(|id| id.as_str()),
+        provider_message_id: state.provider_id().and_then(|id| present(id.as_str())),
         attempt_count: state.attempt_count(),
         max_attempts: state.max_attempts,
         error_code: code(failure),
@@ -110,6 +112,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
         sent_at: time(state.sent_at),
         delivered_at: time(state.delivered_at),
         read_at: time(state.read_at),
+        erased_at: time(message.erased.map(|mark| mark.at)),
     }
 }
 
@@ -160,7 +163,7 @@ pub(crate) fn inbound(org: &OrgId, inbound: &Inbound) -> Value {
 pub(crate) fn consent(known: &Consent) -> Value {
     json!({
         "id": known.id.to_string(),
-        "recipient": known.recipient,
+        "recipient": present(&known.recipient),
         "transactional": known.transactional.as_ref().map(standing),
         "marketing": known.marketing.as_ref().map(standing),
     })
@@ -208,6 +211,7 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
         Subject::Sender(number) => ("SENDER", number.to_string()),
         Subject::Inbound(id) => ("INBOUND", id.to_string()),
         Subject::Consent(id) => ("CONSENT", id.to_string()),
+        Subject::Erasure(id) => ("ERASURE", id.to_string()),
     };
     json!({
         "seq": seq,
@@ -226,7 +230,9 @@ pub(crate) fn activity(entry: &Entry) -> Value {
     let named = match &entry.subject {
         Subject::Message(id) => Some(("messageId", id)),
         Subject::Inbound(id) => Some(("inboundMessageId", id)),
-        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) | Subject::Consent(_) => None,
+        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) | Subject::Consent(_) | Subject::Erasure(_) => {
+            None
+        }
     };
     if let (Some((name, id)), Some(details)) = (named, details.as_object_mut()) {
         details.insert(name.into(), id.to_string().into());
@@ -249,14 +255,14 @@ fn details(entry: &Entry) -> Value {
     match fact {
         Fact::Created => json!({"status": "QUEUED"}),
         Fact::Accepted { attempt, provider_id } => {
-            json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": provider_id.as_str()})
+            json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": present(provider_id.as_str())})
         }
         Fact::RetryScheduled { attempt, failure, due } | Fact::Postponed { attempt, failure, due } => json!({
-            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
+            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": present(&failure.message),
             "nextRetryAt": due.to_string(),
         }),
         Fact::OutcomeUnknown { attempt, failure, settle_by } => json!({
-            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
+            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": present(&failure.message),
             "settleBy": settle_by.to_string(),
         }),
         Fact::Resending { attempt } => {
@@ -264,7 +270,7 @@ fn details(entry: &Entry) -> Value {
         }
         Fact::Failed { attempt, failure } => json!({
             "status": "FAILED", "attempt": attempt.map(|no| no.0), "errorCode": failure.code,
-            "errorMessage": failure.message,
+            "errorMessage": present(&failure.message),
         }),
         Fact::Receipt { attempt, receipt, effect } => receipt_details(*attempt, receipt, *effect),
         Fact::Cancelled => json!({"status": "CANCELLED"}),
@@ -272,6 +278,8 @@ fn details(entry: &Entry) -> Value {
         Fact::Paused { reason } => json!({"reason": reason}),
         Fact::Resumed => json!({}),
         Fact::Denied { denial } => json!({"reason": denial.as_str()}),
+        Fact::ErasureBegun => json!({}),
+        Fact::Erased(erased) => self::erased(erased),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.
@@ -286,12 +294,25 @@ fn details(entry: &Entry) -> Value {
     }
 }
 
+/// How much was erased.
+pub(crate) fn erased(erased: &Erased) -> Value {
+    json!({
+        "messages": erased.messages, "inboundMessages": erased.inbound, "consentStatements": erased.statements,
+        "parkedReceipts": erased.receipts,
+    })
+}
+
+/// A text of Meta's; `None` once it was erased.
+fn present(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 fn receipt_details(attempt: AttemptNo, receipt: &Receipt, effect: ReceiptEffect) -> Value {
     let error = receipt.error.as_ref();
     json!({
         "status": receipt.kind.as_str().to_uppercase(),
         "attempt": attempt.0,
-        "providerMessageId": receipt.provider_id.as_str(),
+        "providerMessageId": present(receipt.provider_id.as_str()),
         "reportedAt": receipt.at.to_string(),
         "effect": match effect {
             ReceiptEffect::Applied => "APPLIED",
@@ -300,7 +321,7 @@ fn receipt_details(attempt: AttemptNo, receipt: &Receipt, effect: ReceiptEffect)
             ReceiptEffect::Overruled => "OVERRULED",
         },
         "errorCode": error.map(|error| error.code.to_string()),
-        "errorMessage": error.map(|error| error.message.as_str()),
+        "errorMessage": error.and_then(|error| present(&error.message)),
         "pricing": receipt.pricing.as_ref().and_then(|json| serde_json::from_slice::<Value>(json).ok()),
     })
 }

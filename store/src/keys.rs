@@ -23,6 +23,7 @@
 //! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
 //! | `c` | hash of recipient's name | what is known of their consent |
 //! | `g` | hash of recipient's name, seq | a statement of theirs |
+//! | `z` | id | an erasure that is not done |
 //!
 //! An author, in `f` and `w`, and a recipient's name, in `c` and `g`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
@@ -34,9 +35,9 @@ use sha2::{Digest, Sha256};
 use crate::records::Lane;
 
 /// Sixteen bytes of SHA-256: enough never to collide by accident, and short whatever was hashed.
-type Short = [u8; 16];
+pub(crate) type Short = [u8; 16];
 
-fn short(text: &str) -> Short {
+pub(crate) fn short(text: &str) -> Short {
     let mut out = Short::default();
     for (to, from) in out.iter_mut().zip(Sha256::digest(text)) {
         *to = from;
@@ -87,7 +88,7 @@ pub(crate) const ORGS: u8 = b'o';
 pub(crate) const BATCHES: &[u8] = b"\0batches";
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcg";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgz";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -139,8 +140,12 @@ fn time(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::from_be_bytes(bytes.try_into().ok()?)))
 }
 
-pub(crate) fn idempotency(org: OrgNo, text: &str) -> Vec<u8> {
-    key(b'i', org, &[&short(text)])
+pub(crate) fn idempotency(org: OrgNo, hash: Short) -> Vec<u8> {
+    key(b'i', org, &[&hash])
+}
+
+pub(crate) fn erasure(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b'z', org, &[id.as_bytes()])
 }
 
 pub(crate) fn provider(org: OrgNo, id: &ProviderId) -> Vec<u8> {
@@ -252,6 +257,16 @@ pub(crate) fn statement(org: OrgNo, name: &str, seq: Seq) -> Vec<u8> {
 /// The key of the consent that a statement is about, from the statement's key.
 pub(crate) fn consent_of_statement(statement: &[u8]) -> Option<Vec<u8>> {
     Some(key(b'c', org_of(statement)?, &[statement.get(5..21)?]))
+}
+
+/// The statement of this number of whom a consent's key belongs to.
+pub(crate) fn statement_of_consent(consent: &[u8], seq: Seq) -> Vec<u8> {
+    let mut key = consent.to_vec();
+    if let Some(letter) = key.first_mut() {
+        *letter = b'g';
+    }
+    key.extend(seq.to_be_bytes());
+    key
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod consent;
+mod erase;
 pub mod folder;
 pub mod group_commit;
 mod inbound;

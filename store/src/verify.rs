@@ -334,6 +334,7 @@ const fn name(letter: u8) -> &'static str {
         b'w' => "window",
         b'c' => "consent",
         b'g' => "statement",
+        b'z' => "erasure",
         _ => "record",
     }
 }

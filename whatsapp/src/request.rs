@@ -83,6 +83,7 @@ mod tests {
             category: Category::Transactional,
             on_unknown: None,
             created_at: Timestamp::EPOCH,
+            erased: None,
         };
         body(&message, ATTEMPT).map(|bytes| serde_json::from_slice(&bytes).unwrap())
     }

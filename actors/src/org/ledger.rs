@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::audit::{By, Entry, Fact, Subject};
+use domain::audit::{By, Entry, Fact, Kept, Subject};
 use domain::invariants;
 use domain::lifecycle::Move;
 use domain::outcome::ProviderError;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
-use store::{Commit, Head, Store, StoreError};
+use store::{Commit, Head, StoreError};
 
 use super::desk::Desk;
+use crate::context::Context;
 
 /// What an organisation's only writer must know to write on.
 pub(super) struct Ledger {
-    store: Store,
+    ctx: Arc<Context>,
     pub(super) org: OrgNo,
     pub(super) head: Head,
     pub(super) desk: Desk,
@@ -38,10 +39,10 @@ pub(super) struct Draft {
 
 impl Ledger {
     /// Takes the organisation over: its epoch grows, so that an older owner can write no more.
-    pub(super) fn take_over(store: Store, org: OrgNo) -> Result<Self, StoreError> {
-        let mut head = store.head(org)?;
+    pub(super) fn take_over(ctx: Arc<Context>, org: OrgNo) -> Result<Self, StoreError> {
+        let mut head = ctx.store.head(org)?;
         head.epoch = Epoch(head.epoch.0 + 1);
-        Ok(Self { store, org, head, desk: Desk::default(), named: HashMap::new() })
+        Ok(Self { ctx, org, head, desk: Desk::default(), named: HashMap::new() })
     }
 
     pub(super) fn draft(&self, at: Timestamp, by: By) -> Draft {
@@ -54,8 +55,8 @@ impl Ledger {
         if let Some(card) = self.desk.card(id) {
             return Ok(Some((Arc::clone(&card.message), Arc::clone(&card.state))));
         }
-        let Some(state) = self.store.state(self.org, id)? else { return Ok(None) };
-        let message = self.store.message(self.org, id)?.ok_or(StoreError::Damaged { what: "message" })?;
+        let Some(state) = self.ctx.store.state(self.org, id)? else { return Ok(None) };
+        let message = self.ctx.store.message(self.org, id)?.ok_or(StoreError::Damaged { what: "message" })?;
         Ok(Some((Arc::new(message), Arc::new(state))))
     }
 
@@ -63,7 +64,7 @@ impl Ledger {
     pub(super) fn named(&self, id: &ProviderId) -> Result<Option<AttemptRef>, StoreError> {
         match self.named.get(id) {
             Some(attempt) => Ok(Some(*attempt)),
-            None => self.store.by_provider_id(self.org, id),
+            None => self.ctx.store.by_provider_id(self.org, id),
         }
     }
 
@@ -111,6 +112,22 @@ impl Ledger {
         Ok(self.note(draft, message, next))
     }
 
+    /// Takes the person out of a finished message, its answers and its audit entries. What was decided of it before must
+    /// be durable.
+    pub(super) fn erase(&mut self, draft: &mut Draft, message: &Message, state: &State) -> Result<(), StoreError> {
+        let (store, org) = (&self.ctx.store, self.org);
+        for seq in &state.trail {
+            // One that this very commit adds has nothing personal.
+            if let Some(erased) = store.kept_entry(org, *seq)?.and_then(Kept::erased) {
+                draft.commit.erase_entry(*seq, &erased)?;
+            }
+        }
+        let answered: Vec<_> = store.responses(org, message.id)?.into_iter().map(|(no, _)| no).collect();
+        let (left, state) = draft.commit.erase_message(message, state, &answered, draft.at)?;
+        self.note(draft, &Arc::new(left), state);
+        Ok(())
+    }
+
     /// Adds an entry about the organisation.
     pub(super) fn fact(&mut self, draft: &mut Draft, subject: Subject, fact: Fact) -> Result<Seq, StoreError> {
         self.entry(draft, subject, fact, None)
@@ -144,7 +161,7 @@ impl Ledger {
     ) -> Result<Seq, StoreError> {
         self.head.last_seq += 1;
         let entry = Entry { at: draft.at, subject, by: draft.by.clone(), fact };
-        draft.commit.entry(self.head.last_seq, &entry, dossier)?;
+        draft.commit.entry(self.head.last_seq, &Kept::new(entry, self.ctx.clock.salt()), dossier)?;
         Ok(self.head.last_seq)
     }
 

@@ -45,6 +45,9 @@ pub(crate) fn work(ctx: &Context, org: &Org) -> Result<Work, StoreError> {
     if sealed < store.head(org.no)?.last_seq {
         return Ok(Work::Now);
     }
+    if !store.erasures(org.no)?.is_empty() {
+        return Ok(Work::Now);
+    }
     let mut work = Work::None;
     store.expiring(org.no, &mut |at, _| {
         work = work.or(Work::at(at, now));
@@ -123,6 +126,7 @@ impl State {
             | OrgMsg::Change(_)
             | OrgMsg::Denied { .. }
             | OrgMsg::Consent(_)
+            | OrgMsg::Erase(_)
             | OrgMsg::Template(_)
             | OrgMsg::Explain { .. } => true,
             OrgMsg::Message(_)
@@ -133,6 +137,7 @@ impl State {
             | OrgMsg::StartProvider(_)
             | OrgMsg::StartAudit
             | OrgMsg::ClearLot
+            | OrgMsg::EraseNext
             | OrgMsg::Rest
             | OrgMsg::Leave
             | OrgMsg::Reconfigured => false,

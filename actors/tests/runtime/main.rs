@@ -12,6 +12,7 @@
 mod audit;
 mod consent;
 mod crashes;
+mod erasure;
 mod faults;
 mod inbound;
 mod intake;

@@ -81,6 +81,7 @@ impl Walk<'_> {
         }
         let mut found = commit.into_keys();
         let named = state.attempts.iter().filter_map(|attempt| attempt.provider_id.as_ref());
+        let named = named.filter(|id| !id.is_erased());
         found.extend(named.map(|id| keys::provider(self.org, id)));
         found
     }

@@ -1,6 +1,6 @@
 //! The audit trail: without a gap, sealed as it stands, and told by the messages that it is about.
 
-use domain::audit::{Block, Entry, Fact, Hash, Subject};
+use domain::audit::{Block, Entry, Fact, Hash, Kept, Subject};
 use domain::{Message, MessageId, State};
 
 use super::{Broken, Of, Walk, name};
@@ -20,7 +20,7 @@ impl Walk<'_> {
             }
             next = seq + 1;
             walk.report.entries += 1;
-            match decode::<Entry>("audit entry", bytes) {
+            match decode("audit entry", bytes).map(Kept::into_entry) {
                 Ok(Entry { subject: Subject::Message(id), .. }) => {
                     found += 1;
                     walk.message_entry(id, seq, &mut subject);
@@ -72,7 +72,7 @@ impl Walk<'_> {
             };
             let of = Of::Entry(block.first);
             let len = usize::try_from((block.last + 1).saturating_sub(block.first)).unwrap_or(usize::MAX);
-            match walk.store.raw_entries(walk.org, block.first, len) {
+            match walk.store.sealed_entries(walk.org, block.first, len) {
                 Ok(entries) => {
                     let resealed = Block::seal(sealed + 1, previous, entries.iter().map(Vec::as_slice));
                     if resealed != block || block.last > head.last_seq {
