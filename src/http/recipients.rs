@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use domain::{MessageId, OrgNo, spelling};
+use domain::{MessageId, OrgNo, ProviderId, spelling};
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::{Store, StoreError};
@@ -21,7 +21,7 @@ const PAGE_MAX: usize = 500;
 /// Statements of consent in an export, all of them: nobody says more.
 const STATEMENTS_MAX: usize = 10_000;
 /// An erasure that takes longer goes on by itself.
-const ERASED_WITHIN: Duration = Duration::from_secs(10);
+const ERASED_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) async fn erase(app: &App, caller: Caller, name: &str) -> Answer {
     let name = recipient(name)?;
@@ -36,7 +36,7 @@ pub(super) async fn erase(app: &App, caller: Caller, name: &str) -> Answer {
         Err(_) => {
             let detail = "a send to this recipient is under way, or there is much to erase; ask again to see it done";
             let mut response = views::json(StatusCode::ACCEPTED, &json!({"status": "ERASING", "detail": detail}))?;
-            response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("10"));
+            response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));
             Ok(response)
         }
     }
@@ -127,7 +127,7 @@ fn consents(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, St
 
 /// Receipts that wait for a message of theirs.
 fn parked(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
-    let is_theirs = |id| names.iter().any(|name| whatsapp::wamid::embeds(id, name));
+    let is_theirs = |id: &ProviderId| names.iter().any(|name| whatsapp::wamid::embeds(id, name));
     let parked = store.parked(no)?.into_iter().filter(|parked| is_theirs(&parked.receipt.provider_id));
     Ok(parked
         .map(|parked| {

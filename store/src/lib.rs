@@ -10,6 +10,7 @@
 pub mod backend;
 mod codec;
 pub mod commit;
+pub mod compact;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod consent;

@@ -20,6 +20,7 @@ mod consent;
 mod crashes;
 mod damage;
 mod doctor;
+mod erasure;
 mod front_door;
 mod generated;
 mod inbound;
