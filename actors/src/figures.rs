@@ -39,6 +39,8 @@ pub(crate) struct OrgFigures {
     pub(crate) parked_receipts: usize,
     /// Erasures that are not done.
     pub(crate) erasures: usize,
+    /// Records that went because they were old.
+    pub(crate) purged: u64,
     pub(crate) audit_entries: u64,
 }
 
@@ -81,6 +83,7 @@ impl Figures {
                 ("resident", org.resident.into()),
                 ("parkedReceipts", org.parked_receipts.into()),
                 ("erasures", org.erasures.into()),
+                ("purged", org.purged.into()),
                 ("auditEntries", org.audit_entries.into()),
             ],
             Self::Provider(provider) => vec![

@@ -17,6 +17,7 @@ mod residents;
 pub(crate) mod rest;
 mod scopes;
 pub(crate) mod templates;
+pub(crate) mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -55,6 +56,7 @@ use receipts::Lot;
 pub use receipts::News;
 pub(crate) use receipts::Webhook;
 use templates::TemplateStatus;
+use upkeep::Tending;
 
 /// Mail to an OrgActor.
 pub(crate) enum OrgMsg {
@@ -74,6 +76,8 @@ pub(crate) enum OrgMsg {
     Erase(Box<EraseRequest>),
     /// Time for the next step of an erasure.
     EraseNext,
+    /// Time to see whether something was kept long enough, or for the next step of it.
+    Tend,
     /// Meta's word on a template.
     Template(TemplateStatus),
     /// What holds a message at its sender: its ProviderActor answers.
@@ -121,6 +125,8 @@ enum After {
     Changed,
     /// The organisation changed.
     Record,
+    /// What was kept long enough is gone.
+    Tended,
     /// A person's data is to be erased.
     ErasureBegun(Box<(Erasure, erasure::Reply)>),
 }
@@ -150,6 +156,7 @@ pub(crate) struct State {
     arrivals: Arrivals,
     fresh: Fresh,
     erasures: Erasures,
+    tending: Tending,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
@@ -193,6 +200,7 @@ impl Actor for OrgActor {
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
             erasures,
+            tending: Tending::default(),
             providers: HashMap::new(),
             message_crashes: HashMap::new(),
             audit,
@@ -246,6 +254,7 @@ impl OrgMsg {
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
             Self::Provider(_) => "following a sender",
             Self::Erase(_) | Self::EraseNext => "erasing a person's data",
+            Self::Tend => "looking for what was kept long enough",
             Self::Denied { .. } => "recording a refusal",
             Self::Template(_) => "following a template",
             Self::Explain { .. } => "explaining",
@@ -297,6 +306,7 @@ impl State {
         self.rest_later();
         self.watch_lot();
         self.erase_on();
+        self.tend_when_due()?;
         self.show();
         Ok(())
     }
@@ -307,7 +317,7 @@ impl State {
             self.send_back(mail);
             return Ok(());
         }
-        self.is_busy |= !matches!(mail, OrgMsg::Rest | OrgMsg::Leave | OrgMsg::ClearLot);
+        self.is_busy |= !matches!(mail, OrgMsg::Rest | OrgMsg::Leave | OrgMsg::ClearLot | OrgMsg::Tend);
         match mail {
             OrgMsg::Accept(accept) => self.accept(*accept)?,
             OrgMsg::Webhook(webhook) => self.webhook(webhook)?,
@@ -319,6 +329,7 @@ impl State {
             OrgMsg::Denied { key, denial } => self.denied(&key, denial)?,
             OrgMsg::Erase(request) => self.erase(*request)?,
             OrgMsg::EraseNext => self.erase_next()?,
+            OrgMsg::Tend => self.tend()?,
             OrgMsg::Template(status) => self.template_status(&status)?,
             OrgMsg::Explain { message, reply } => self.explain(message, reply),
             OrgMsg::Provider(mail) => self.follow_provider(mail).await?,
@@ -382,7 +393,7 @@ impl State {
                 return Ok(());
             }
         }
-        let due = if matches!(after, After::Changed) { self.follow(&changed) } else { Vec::new() };
+        let due = if matches!(after, After::Changed | After::Tended) { self.follow(&changed) } else { Vec::new() };
         self.ledger.landed(&changed, &named);
         self.arrivals.landed(seq);
         self.fresh.landed(seq);
@@ -391,7 +402,11 @@ impl State {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,
             After::Proposed { to, state } => to.send(MessageMsg::Durable(state)),
             After::Changed => {}
-            After::Record => self.recorded().await?,
+            After::Record => {
+                self.recorded().await?;
+                self.tend_when_due()?;
+            }
+            After::Tended => self.tended(),
             After::ErasureBegun(begun) => self.erasure_begun(begun.0, begun.1),
         }
         for (message, state) in due {
@@ -433,6 +448,7 @@ impl State {
             resident: self.ledger.desk.residents(),
             parked_receipts: self.lot.len(),
             erasures: self.erasures.len(),
+            purged: self.ledger.upkeep.purged.total(),
             audit_entries: head.last_seq,
         }));
     }

@@ -9,6 +9,7 @@ use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::receipt::Receipt;
+use crate::retention::Purged;
 use crate::state::Failure;
 use crate::time::Timestamp;
 
@@ -163,6 +164,8 @@ pub enum Fact {
     ErasureBegun,
     /// A person's data is erased.
     Erased(Erased),
+    /// What was kept long enough is gone, by the organisation's retention.
+    Purged(Purged),
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -266,7 +269,8 @@ impl Fact {
             | Self::Resumed
             | Self::Consent { .. }
             | Self::ErasureBegun
-            | Self::Erased(_) => Action::Updated,
+            | Self::Erased(_)
+            | Self::Purged(_) => Action::Updated,
         }
     }
 
@@ -296,6 +300,7 @@ impl Fact {
             Self::Blocked(_) => "MESSAGE_BLOCKED_BY_POLICY",
             Self::ErasureBegun => "ERASURE_BEGUN",
             Self::Erased(_) => "RECIPIENT_ERASED",
+            Self::Purged(_) => "RECORDS_PURGED",
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod pace;
 pub mod pair;
 pub mod payload;
 pub mod receipt;
+pub mod retention;
 pub mod retry;
 pub mod spelling;
 pub mod state;

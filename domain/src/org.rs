@@ -10,6 +10,7 @@ use crate::audit::Hash;
 use crate::consent::{PutWords, Words};
 use crate::fields::{FieldError, Fields};
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
+use crate::retention::Retention;
 use crate::time::Timestamp;
 
 const NAME_MAX: usize = 200;
@@ -30,6 +31,8 @@ pub struct Org {
     pub consent: ConsentPolicy,
     /// What a recipient may write to revoke or grant it.
     pub words: Words,
+    /// How long what is finished is kept.
+    pub retention: Retention,
     /// Set while all of it sends nothing.
     pub paused: Option<Pause>,
     /// Its phone numbers.
@@ -57,6 +60,7 @@ impl Org {
             no,
             consent: ConsentPolicy::default(),
             words: Words::default(),
+            retention: Retention::default(),
             paused: None,
             senders: Vec::new(),
             retired: Vec::new(),
@@ -131,6 +135,7 @@ impl Org {
             next.name.clone_from(name);
         }
         next.consent = put.consent.unwrap_or(self.consent);
+        next.retention = put.retention.unwrap_or(self.retention);
         match self.words.apply(&put.words) {
             Ok(words) => next.words = words,
             Err(error) => errors.push(error),
@@ -308,6 +313,8 @@ pub struct PutOrg {
     pub consent: Option<ConsentPolicy>,
     /// Stop and start words.
     pub words: PutWords,
+    /// `None` keeps it.
+    pub retention: Option<Retention>,
     /// All its senders.
     pub senders: Vec<PutSender>,
 }
@@ -338,6 +345,7 @@ impl PutOrg {
         let name = fields.short_text("name", NAME_MAX).map(str::to_owned);
         let consent = fields.one_of("consent", &ConsentPolicy::WORDS);
         let words = PutWords::parse(&mut fields);
+        let retention = Retention::parse(&mut fields);
         let mut senders: Vec<PutSender> = Vec::new();
         fields.require("senders");
         match fields.value("senders") {
@@ -357,7 +365,7 @@ impl PutOrg {
             None => {}
         }
         let errors = fields.finish();
-        if errors.is_empty() { Ok(Self { name, consent, words, senders }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { name, consent, words, retention, senders }) } else { Err(errors) }
     }
 }
 

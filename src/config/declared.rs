@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use actors::{DECLARED, Directory, OrgChange};
 use domain::consent::{PutWords, Words};
-use domain::fields::Fields;
+use domain::fields::{FieldError, Fields};
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
+use domain::retention::Retention;
 use domain::{OrgId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,6 +31,8 @@ pub struct DeclaredOrg {
     pub stop_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default)]
     pub api_keys: Vec<SecretRef>,
     #[serde(default)]
@@ -65,8 +68,23 @@ impl DeclaredOrg {
         };
         let senders = self.senders.iter().map(DeclaredSender::resolve).collect::<Result<_, _>>()?;
         let keys = (1..).zip(&self.api_keys).map(|(n, key)| declared_key(n, key)).collect::<Result<_, _>>()?;
-        let put = PutOrg { name: self.name.clone(), consent, words: self.words()?, senders };
+        let put = PutOrg {
+            name: self.name.clone(),
+            consent,
+            words: self.words()?,
+            retention: Some(self.retention()?),
+            senders,
+        };
         Ok((id, OrgChange::Declare(put, keys)))
+    }
+
+    /// The file is the whole truth: without the table all is kept.
+    fn retention(&self) -> Result<Retention, String> {
+        let Some(table) = &self.retention else { return Ok(Retention::default()) };
+        let first = |errors: Vec<FieldError>| errors.into_iter().next();
+        Retention::read(table, "retention.").map_err(|errors| {
+            first(errors).map_or_else(String::new, |error| format!("{} {}", error.field, error.message))
+        })
     }
 
     /// By the rules of the admin API.

@@ -23,9 +23,7 @@ pub(super) fn timeline(app: &App, caller: Caller, text: &str) -> Answer {
 
 /// What happened to a message, oldest first.
 pub(super) fn timeline_of(store: &Store, no: OrgNo, state: &State) -> Result<Vec<Value>, StoreError> {
-    let entry = |seq: &Seq| store.entry(no, *seq)?.ok_or(StoreError::Damaged { what: "audit trail" });
-    let entries = state.trail.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    Ok(entries.iter().map(views::activity).collect())
+    Ok(store.trail(no, state)?.iter().map(views::activity).collect())
 }
 
 fn page(request: &Request) -> Result<(usize, Option<Seq>), Problem> {

@@ -5,6 +5,7 @@ use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
 use domain::erasure::Erased;
 use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::receipt::Receipt;
+use domain::retention::Purged;
 use domain::state::Failure;
 use domain::{Attempt, AttemptNo, Dossier, Inbound, Message, OnUnknown, OrgId, Priority, Seq, State, Timestamp};
 use http::header::CONTENT_TYPE;
@@ -12,6 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use store::Upkeep;
 
 use super::Answer;
 use super::key_log::KeyLog;
@@ -280,6 +282,7 @@ fn details(entry: &Entry) -> Value {
         Fact::Denied { denial } => json!({"reason": denial.as_str()}),
         Fact::ErasureBegun => json!({}),
         Fact::Erased(erased) => self::erased(erased),
+        Fact::Purged(purged) => self::purged(purged),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.
@@ -299,6 +302,22 @@ pub(crate) fn erased(erased: &Erased) -> Value {
     json!({
         "messages": erased.messages, "inboundMessages": erased.inbound, "consentStatements": erased.statements,
         "parkedReceipts": erased.receipts,
+    })
+}
+
+/// What an organisation's retention has done.
+pub(crate) fn upkeep(upkeep: &Upkeep) -> Value {
+    let looked_at = Some(upkeep.looked_at).filter(|at| *at > Timestamp::EPOCH);
+    json!({
+        "lastLookAt": time(looked_at), "purged": purged(&upkeep.purged), "auditBeginsAfter": upkeep.cut,
+    })
+}
+
+/// How much went because it was old.
+fn purged(purged: &Purged) -> Value {
+    json!({
+        "messages": purged.messages, "payloads": purged.payloads, "inboundMessages": purged.inbound,
+        "auditEvents": purged.entries,
     })
 }
 
@@ -336,6 +355,7 @@ pub(crate) fn org(org: &Org, log: &KeyLog) -> Value {
         "startWords": org.words.start(),
         "stopReply": org.words.reply(Choice::Revoked),
         "startReply": org.words.reply(Choice::Granted),
+        "retention": org.retention.to_json(),
         "paused": org.paused.as_ref().map(|pause| json!({"reason": pause.reason, "since": pause.since.to_string()})),
         "senders": org.senders.iter().map(|sender| self::sender(sender, org.pause_of(sender))).collect::<Vec<_>>(),
         "keys": org.keys.iter().map(|key| self::key(key, log.last_used(&key.hash))).collect::<Vec<_>>(),

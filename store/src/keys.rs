@@ -24,6 +24,7 @@
 //! | `c` | hash of recipient's name | what is known of their consent |
 //! | `g` | hash of recipient's name, seq | a statement of theirs |
 //! | `z` | id | an erasure that is not done |
+//! | `q` | | what retention has done |
 //!
 //! An author, in `f` and `w`, and a recipient's name, in `c` and `g`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
@@ -88,7 +89,7 @@ pub(crate) const ORGS: u8 = b'o';
 pub(crate) const BATCHES: &[u8] = b"\0batches";
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgz";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgzq";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {

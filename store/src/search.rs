@@ -184,8 +184,10 @@ impl Store {
         action: Option<Action>,
         limit: usize,
     ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
+        // What led to entries from before the cut may still be there.
+        let cut = self.upkeep(org)?.cut;
         let (mut items, mut next) = (Vec::new(), None);
-        for seq in seqs {
+        for seq in seqs.filter(|seq| *seq > cut) {
             if items.len() == limit {
                 return Ok(Page { items, next });
             }

@@ -249,10 +249,17 @@ impl Walk<'_> {
                 return;
             }
         };
-        let told = self.messages(&head);
-        let stated = self.trail(&head, told);
-        self.consents(stated);
-        self.inbound();
+        let upkeep = match self.store.upkeep(self.org) {
+            Ok(upkeep) => upkeep,
+            Err(error) => {
+                self.wrong("retention", Of::Organisation, Broken::Unreadable(error));
+                return;
+            }
+        };
+        let told = self.messages(&head, &upkeep);
+        let stated = self.trail(&head, &upkeep, told);
+        self.consents(&upkeep, stated);
+        self.inbound(&upkeep);
     }
 
     fn wrong(&mut self, kind: &'static str, of: Of, broken: Broken) {
@@ -335,6 +342,7 @@ const fn name(letter: u8) -> &'static str {
         b'c' => "consent",
         b'g' => "statement",
         b'z' => "erasure",
+        b'q' => "retention",
         _ => "record",
     }
 }

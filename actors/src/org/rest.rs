@@ -70,6 +70,9 @@ pub(crate) fn work(ctx: &Context, org: &Org) -> Result<Work, StoreError> {
             }
         }
     }
+    if let Some(at) = super::upkeep::due(store, org)? {
+        work = work.or(Work::at(at, now));
+    }
     let oldest = store.parked(org.no)?.iter().map(|parked| parked.at).min();
     Ok(oldest.map_or(work, |at| work.or(Work::at(at.after(settings.limits.parked_for), now))))
 }
@@ -138,6 +141,7 @@ impl State {
             | OrgMsg::StartAudit
             | OrgMsg::ClearLot
             | OrgMsg::EraseNext
+            | OrgMsg::Tend
             | OrgMsg::Rest
             | OrgMsg::Leave
             | OrgMsg::Reconfigured => false,

@@ -23,6 +23,7 @@ mod orgs;
 mod provider;
 mod receipts;
 mod restarts;
+mod retention;
 mod scopes;
 mod sending;
 mod support;

@@ -115,7 +115,8 @@ impl Fact {
             | Self::Consent { .. }
             | Self::Blocked(_)
             | Self::ErasureBegun
-            | Self::Erased(_) => {}
+            | Self::Erased(_)
+            | Self::Purged(_) => {}
         }
     }
 }
