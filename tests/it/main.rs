@@ -34,6 +34,7 @@ mod outages;
 mod privacy;
 mod reading;
 mod reload;
+mod retention;
 mod scopes;
 mod shutdown;
 mod startup;
