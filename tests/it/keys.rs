@@ -45,6 +45,8 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/api/v1/consents", Key("read"), 200),
     ("GET", "/api/v1/consents/RECIPIENT", Key("read"), 200),
     ("PUT", "/api/v1/consents/RECIPIENT", Key("manage"), 422),
+    ("GET", "/api/v1/recipients/RECIPIENT/export", Key("manage"), 200),
+    ("DELETE", "/api/v1/recipients/RECIPIENT", Key("manage"), 200),
     ("GET", "/api/v1/admin/actors", Admin, 200),
     ("POST", "/api/v1/admin/key/rotate", Admin, 409),
     ("GET", "/api/v1/admin/orgs", Admin, 200),
