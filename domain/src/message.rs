@@ -77,15 +77,21 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A phone number in E.164 with its `+`. Without the `+` Meta would prepend the sender's own country code, so nothing
-/// else is accepted.
+/// A phone number in E.164 with its `+`, or Meta's id of a user who shows no number, such as `US.13491208655302741918`.
+/// Without the `+` Meta would prepend the sender's own country code, so no other form of a number is accepted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Recipient(Arc<str>);
 
-/// A text that is not an E.164 number.
+/// A text that names no recipient.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("must be a phone number in E.164: '+' and 7 to 15 digits, such as +4915112345678")]
-pub struct NotE164;
+#[error(
+    "must be a phone number in E.164: '+' and 7 to 15 digits, such as +4915112345678; or Meta's id of a user, such as \
+     US.13491208655302741918"
+)]
+pub struct NotARecipient;
+
+/// Meta gives a country, a dot and up to 128 letters and digits; for linked businesses also `US.ENT.…`.
+const USER_ID_MAX: usize = 200;
 
 impl Recipient {
     /// In place of one that was erased.
@@ -93,21 +99,38 @@ impl Recipient {
         Self("".into())
     }
 
-    /// The number with its `+`.
+    /// Whether it is Meta's id of a user, in place of a phone number.
+    pub fn is_user_id(&self) -> bool {
+        is_user_id(&self.0)
+    }
+
+    /// The number with its `+`, or the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FromStr for Recipient {
-    type Err = NotE164;
+    type Err = NotARecipient;
 
-    fn from_str(text: &str) -> Result<Self, NotE164> {
-        let digits = text.strip_prefix('+').ok_or(NotE164)?;
-        let valid =
-            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-        if valid { Ok(Self(text.into())) } else { Err(NotE164) }
+    fn from_str(text: &str) -> Result<Self, NotARecipient> {
+        let is_valid = match text.strip_prefix('+') {
+            Some(digits) => {
+                let is_long_enough = (7..=15).contains(&digits.len());
+                is_long_enough && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+            }
+            None => is_user_id(text),
+        };
+        if is_valid { Ok(Self(text.into())) } else { Err(NotARecipient) }
     }
+}
+
+/// Whether a text is Meta's id of a user.
+pub fn is_user_id(text: &str) -> bool {
+    let Some((country, id)) = text.split_once('.') else { return false };
+    let is_country = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    text.len() <= USER_ID_MAX && is_country && id.split('.').all(is_part)
 }
 
 impl fmt::Debug for Recipient {
@@ -195,6 +218,18 @@ mod tests {
         for bad in ["", "+", "1234567890", "+123456", "+1234567890123456", "+12 34567890", "+0123456789", "+12345x789"]
         {
             assert!(bad.parse::<Recipient>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_may_be_metas_id_of_a_user() {
+        for good in ["US.13491208655302741918", "DE.a1", "US.ENT.11815799212886844830"] {
+            assert!(good.parse::<Recipient>().is_ok_and(|to| to.is_user_id()), "{good}");
+        }
+        for bad in
+            ["us.1", "USA.1", "US.", "US", ".1", "US.1..2", "US.1 2", "+1234567890", &format!("US.{}", "1".repeat(200))]
+        {
+            assert!(!bad.parse::<Recipient>().is_ok_and(|to| to.is_user_id()), "{bad}");
         }
     }
 

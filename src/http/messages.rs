@@ -13,6 +13,7 @@ use store::search::MessageFilter;
 use store::{Store, StoreError};
 
 use super::auth::Caller;
+use super::inbound::AUTHOR;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
@@ -78,7 +79,7 @@ fn filter(request: &Request) -> Result<MessageFilter, Problem> {
     Ok(MessageFilter {
         dossier: request.param("dossierId").map(str::to_owned),
         // A '+' in a query means a blank: the number may come with either.
-        to: request.parsed("to", "must be a phone number in E.164", |text| recipient(&text.replace(' ', "+")))?,
+        to: request.parsed("to", AUTHOR, |text| recipient(&text.replace(' ', "+")))?,
         status: request.parsed("status", "must be a status such as QUEUED or READ", Status::parse)?,
     })
 }

@@ -71,6 +71,9 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
             None => (consents(&store, no, &names)?, parked(&store, no, &names)?),
             Some(_) => Default::default(),
         };
+        // Somebody of whom nothing is held is known by nothing.
+        let is_known = [&messages, &inbound, &first.0, &first.1].iter().any(|held| !held.is_empty());
+        let names = if is_known { names } else { Vec::new() };
         Ok(json!({
             "names": names, "consents": first.0, "parkedReceipts": first.1, "messages": messages,
             "inboundMessages": inbound, "nextCursor": next.map(|id| id.to_string()),

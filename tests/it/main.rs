@@ -41,4 +41,5 @@ mod startup;
 mod support;
 mod tenants;
 mod unwell;
+mod user_ids;
 mod webhooks;

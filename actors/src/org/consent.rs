@@ -128,11 +128,12 @@ impl State {
             by: draft.by.clone(),
             source: Source::Word { inbound: inbound.id },
         };
-        if let Some(user_id) = &inbound.user_id {
-            self.say(draft, user_id, &statement, None)?;
+        let mut names = inbound.names();
+        let Some(first) = names.next() else { return Ok(()) };
+        for name in names {
+            self.say(draft, name, &statement, None)?;
         }
-        let Some(author) = &inbound.from else { return Ok(()) };
-        match self.say(draft, author.as_str(), &statement, dossier)? {
+        match self.say(draft, first, &statement, dossier)? {
             Some(known) => self.confirm(draft, known, choice, inbound, dossier),
             None => Ok(()),
         }
@@ -148,8 +149,8 @@ impl State {
         inbound: &Inbound,
         dossier: Option<&Dossier>,
     ) -> Result<(), StoreError> {
-        let Some((to, text)) = inbound.from.as_ref().zip(self.record.words.reply(choice)) else { return Ok(()) };
-        let body = json!({"to": to.as_str(), "payloadJson": {"type": "text", "text": {"body": text}}});
+        let Some((to, text)) = inbound.names().next().zip(self.record.words.reply(choice)) else { return Ok(()) };
+        let body = json!({"to": to, "payloadJson": {"type": "text", "text": {"body": text}}});
         let key = format!("consent-reply:{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
         let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
         if is_used || !self.has_room() || !known.confirm(choice, draft.at) {
