@@ -53,9 +53,9 @@ async fn finished_messages_go_when_their_time_is_over_and_unfinished_ones_stay()
     assert_eq!((head.total(), head.count(Status::Read), head.count(Status::Queued)), (2, 1, 1));
     // Their entries tell what was, and no longer to whom.
     let page = world.store.audit(no, &AuditFilter::default(), None, 100_000).unwrap();
-    let mut ids = page.items.iter().filter_map(|(_, entry)| match &entry.fact {
-        Fact::Accepted { provider_id, .. } => Some(provider_id.as_str()),
-        _ => None,
+    let mut ids = page.items.iter().filter_map(|(_, entry)| {
+        let Fact::Accepted { provider_id, .. } = &entry.fact else { return None };
+        Some(provider_id.as_str())
     });
     assert_eq!(ids.clone().count(), 251);
     assert_eq!(ids.find(|id| !id.is_empty()), Some(wamid(attempt(old[7], 1)).as_str()));
