@@ -62,6 +62,8 @@ pub(crate) struct MessageView<'a> {
     sent_at: Option<String>,
     delivered_at: Option<String>,
     read_at: Option<String>,
+    /// Not of the contract: only where it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     erased_at: Option<String>,
 }
 
