@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use crate::admin_key::{self, ADMIN_KEY_FILE};
+use crate::admin_key::ADMIN_KEY_FILE;
 use crate::api::Api;
 use crate::cli::{Failure, load};
 use crate::config::{Config, Http};
+use crate::private_file;
 
 /// How the service is found.
 #[derive(Args)]
@@ -70,7 +71,7 @@ pub(crate) fn key_of(config: &Config) -> Result<String, Failure> {
         return config.admin.key.resolve().map_err(|error| Failure::Usage(format!("admin.key: {error}")));
     }
     let path = config.store.path.join(ADMIN_KEY_FILE);
-    match admin_key::read(&path) {
+    match private_file::read_secret(&path) {
         Ok(Some(key)) => Ok(key.expose().to_owned()),
         Ok(None) => Err(Failure::Usage(format!(
             "no admin key: there is none in {}; give it by TWOTICK_ADMIN_KEY, --admin-key, or --data DIR of the \

@@ -1,9 +1,9 @@
 //! The admin key: from the configuration, or made on first start, kept in DATA/admin.key and exchanged on request.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
-use std::{fs, io};
 
 use actors::Directory;
 use domain::Timestamp;
@@ -53,7 +53,7 @@ impl AdminKeys {
             return Ok(Self::new(None, key));
         }
         let path = folder.join(ADMIN_KEY_FILE);
-        let key = match read(&path)? {
+        let key = match private_file::read_secret(&path)? {
             Some(key) => key,
             None => {
                 let key = make(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -96,17 +96,6 @@ impl AdminKeys {
         *held = Held { hash: Directory::hash(key.expose()), key: key.clone(), previous };
         tracing::info!(grace_seconds = grace.as_secs(), "the admin key was exchanged");
         Ok((key, until))
-    }
-}
-
-/// The key in a file; `None` if there is none: an empty file is left by a first start that was cut off.
-pub(crate) fn read(path: &Path) -> Result<Option<Secret>, String> {
-    let show = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    match fs::read_to_string(path) {
-        Ok(text) if text.trim().is_empty() => Ok(None),
-        Ok(text) => text.trim().parse().map(Some).map_err(|error| show(&error)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(show(&error)),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::{admin, bench, compact, demo, doctor, serve, simulate, verify};
+use crate::{admin, bench, compact, demo, doctor, rekey, serve, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -39,6 +39,8 @@ enum Command {
     Compact(compact::Compact),
     /// Measure durable messages per second, latency, memory and disk, against a simulated WhatsApp.
     Bench(bench::Bench),
+    /// Encrypt the secrets in a stopped service's store under a new master key.
+    Rekey(rekey::Rekey),
     /// Print the configuration in force, with secrets masked.
     CheckConfig {
         /// The configuration file; without it `config.toml` here, if there is one.
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Verify(verify) => run_verify(verify),
         Command::Compact(compact) => run_compact(compact),
         Command::Bench(bench) => run(bench.run()),
+        Command::Rekey(rekey) => rekey.run(),
         Command::CheckConfig { config } => check_config(config),
     };
     match result {

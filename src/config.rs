@@ -19,6 +19,7 @@ use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use store::MasterKey;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use whatsapp::cloud_api::{self, BuildError};
 
@@ -36,6 +37,7 @@ const DEFAULT_FILE: &str = "config.toml";
 /// other here: `admin.key` is read at the start only, too.)
 const FIXED: &[(&str, &[&str])] = &[
     ("http", &[]),
+    ("admin", &[]),
     ("store", &[]),
     ("whatsapp", &["base_url", "api_version", "request_timeout"]),
     ("log", &["format"]),
@@ -80,6 +82,7 @@ pub struct Http {
 #[expect(missing_docs, reason = "each key is documented in config.toml")]
 pub struct Admin {
     pub key: SecretRef,
+    pub master_key: SecretRef,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -266,6 +269,11 @@ impl Config {
         if !self.admin.key.is_empty() {
             let key = self.admin.key.resolve().and_then(|text| text.parse::<Secret>().map_err(str::to_owned));
             key.map_err(|reason| ("admin.key", reason))?;
+        }
+        if !self.admin.master_key.is_empty() {
+            let key = self.admin.master_key.resolve();
+            let key = key.and_then(|text| text.parse::<MasterKey>().map_err(str::to_owned));
+            key.map_err(|reason| ("admin.master_key", reason))?;
         }
         self.cloud_api().check().map_err(|error| {
             let key = match error {

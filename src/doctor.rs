@@ -121,7 +121,7 @@ impl Doctor {
         }
         report.ok("configuration", "it can be used");
         machine::listening(&config.http, report);
-        let folder = machine::folder(&config.store.path, report);
+        let folder = machine::folder(&config, report);
         let mut senders = senders::declared(&config);
         match folder {
             machine::Store::Stopped(orgs) => senders::of_folder(&orgs, &mut senders),

@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use whatsapp::CloudApi;
 
 use crate::config::Config;
+use crate::master_key;
 use crate::service::{ServiceError, explain};
 
 /// How long until it is looked whether the disk takes writes again, at first and at most.
@@ -80,7 +81,7 @@ impl Engine {
 
     /// From now on this configuration holds, as far as it can change while the service runs, and the organisations that it
     /// declares are put. One that cannot be used changes nothing.
-    pub(crate) async fn reconfigure(&self, config: Config) -> Result<(), ServiceError> {
+    pub(crate) async fn reconfigure(&self, mut config: Config) -> Result<(), ServiceError> {
         let outbox = self.outbox().map_err(ServiceError::Unready)?;
         for org in &config.orgs {
             let refused = |reason: String| ServiceError::Declared { id: org.id.clone(), reason };
@@ -94,6 +95,8 @@ impl Engine {
                 }
             }
         }
+        // The store stays under its key, also where it must be opened again.
+        config.admin.master_key = self.config.load().admin.master_key.clone();
         outbox.reconfigure(config.settings());
         let declared = declare(&config, &outbox).await;
         self.config.store(Arc::new(config));
@@ -173,7 +176,12 @@ impl Engine {
 /// Opens the store, starts the runtime and puts the organisations that the configuration declares.
 async fn start(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceError> {
     let cache = config.store.cache.as_u64();
-    let store = tokio::task::spawn_blocking(move || store::open(folder, cache)).await;
+    let master_key = config.admin.master_key.clone();
+    let open = move || {
+        let path = folder.path().to_owned();
+        Ok::<_, ServiceError>(master_key::unlock(store::open(folder, cache)?, &master_key, &path)?)
+    };
+    let store = tokio::task::spawn_blocking(open).await;
     let store = store.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
     let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
     let provider = CloudApi::new(config.cloud_api())?;
@@ -203,8 +211,11 @@ const fn is_passing(error: &ServiceError) -> bool {
             StoreError::Damaged { .. }
             | StoreError::Lost { .. }
             | StoreError::Contradicts { .. }
-            | StoreError::Newer { .. },
+            | StoreError::Newer { .. }
+            | StoreError::Locked
+            | StoreError::OtherKey { .. },
         )
+        | ServiceError::MasterKey(_)
         | ServiceError::Listen { .. }
         | ServiceError::AdminKey(_)
         | ServiceError::CloudApi(_)

@@ -15,11 +15,14 @@ mod doctor;
 mod engine;
 mod http;
 mod logging;
+mod master_key;
 mod private_file;
+mod rekey;
 mod serve;
 mod service;
 mod simulate;
 mod verify;
 
 pub use config::Config;
+pub use master_key::MasterKeyError;
 pub use service::{Service, ServiceError};

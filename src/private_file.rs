@@ -1,18 +1,40 @@
 //! Files for the owner's eyes only, replaced whole or not at all.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use domain::org::Secret;
 use tempfile::NamedTempFile;
 
 /// Replaces the file at `path`, with mode 0600; what was there stays until the new one is on the disk.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     // Made with mode 0600.
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(contents)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Puts the file at `from` in the place of the one at `to`, in the same folder, for good.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    File::open(folder_of(to))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The secret in a file; `None` if there is none: an empty file is left by a first start that was cut off.
+pub(crate) fn read_secret(path: &Path) -> Result<Option<Secret>, String> {
+    let show = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => text.trim().parse().map(Some).map_err(|error| show(&error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(show(&error)),
+    }
 }

@@ -16,6 +16,7 @@ use crate::admin_key::AdminKeys;
 use crate::config::{Config, Http};
 use crate::engine::Engine;
 use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
+use crate::master_key::MasterKeyError;
 
 /// When keys were last used; in the data folder.
 const KEY_LOG_FILE: &str = "keys.used";
@@ -52,6 +53,9 @@ pub enum ServiceError {
     /// The admin key cannot be read or made.
     #[error("the admin key: {0}")]
     AdminKey(String),
+    /// The secrets in the store cannot be opened.
+    #[error(transparent)]
+    MasterKey(MasterKeyError),
     /// The client for the Cloud API cannot be made.
     #[error("whatsapp: {0}")]
     CloudApi(#[from] cloud_api::BuildError),
@@ -75,6 +79,17 @@ pub enum ServiceError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<MasterKeyError> for ServiceError {
+    fn from(error: MasterKeyError) -> Self {
+        match error {
+            MasterKeyError::Store(error) => Self::Store(error),
+            MasterKeyError::Unusable(_) | MasterKeyError::Gone { .. } | MasterKeyError::Other { .. } => {
+                Self::MasterKey(error)
+            }
+        }
+    }
 }
 
 impl Service {
@@ -172,6 +187,7 @@ const fn advice(error: &StoreError) -> &'static str {
              the folder from a backup; `twotick verify` says what is wrong"
         }
         StoreError::Newer { .. } => "Start the newer version again",
+        StoreError::Locked | StoreError::OtherKey { .. } => "Give the master key that it was last used with",
     }
 }
 

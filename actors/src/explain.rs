@@ -100,7 +100,7 @@ impl Explanation {
             ("retry", facts.waits(due, &[Wait::Retry, Wait::Deferred], "it waits for its next attempt")),
             ("sequence", None),
             ("pair", facts.pair(due)),
-            ("rate", facts.rate()),
+            ("rate", facts.quota(due).or_else(|| facts.rate())),
             ("capacity", facts.capacity()),
         ];
         let first = objections.iter().find_map(|(gate, objection)| objection.clone().map(|found| (*gate, found)));
@@ -185,6 +185,14 @@ impl Facts<'_> {
         let detail = "its recipient has had as many messages from this number as Meta allows";
         let shut = self.held.pair_until;
         self.waits(due, &[Wait::Pair], detail).or_else(|| shut.map(|at| (GateState::Waiting, detail.into(), Some(at))))
+    }
+
+    fn quota(&self, due: Timestamp) -> Objection {
+        let messages = "its organisation has sent as many messages today as its quota messagesPerDay allows";
+        let recipients =
+            "its organisation has written to as many recipients in 24 hours as its quota recipientsPerDay allows";
+        let daily = self.waits(due, &[Wait::DailyQuota], messages);
+        daily.or_else(|| self.waits(due, &[Wait::RecipientQuota], recipients))
     }
 
     fn rate(&self) -> Objection {

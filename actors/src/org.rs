@@ -12,6 +12,7 @@ mod expiry;
 mod inbound;
 mod ledger;
 pub(crate) mod manual;
+mod quota;
 mod receipts;
 mod residents;
 pub(crate) mod rest;
@@ -52,6 +53,7 @@ use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
 use manual::ManualRequest;
+use quota::Meter;
 use receipts::Lot;
 pub use receipts::News;
 pub(crate) use receipts::Webhook;
@@ -157,6 +159,7 @@ pub(crate) struct State {
     fresh: Fresh,
     erasures: Erasures,
     tending: Tending,
+    meter: Meter,
     providers: HashMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
     message_crashes: HashMap<MessageId, Crashes>,
@@ -185,6 +188,7 @@ impl Actor for OrgActor {
         let ledger = Ledger::take_over(Arc::clone(&ctx), record.no)?;
         let lot = Lot::load(&ctx.store, record.no)?;
         let erasures = Erasures::load(&ctx.store, record.no)?;
+        let meter = Meter::load(&ctx.store, record.no, record.quotas)?;
         let me = Address::new(myself, Arc::clone(&vitals));
         let audit = Child::new(vitals.child(Kind::Audit, record.id.as_str(), ctx.clock.now()));
         Ok(State {
@@ -201,6 +205,7 @@ impl Actor for OrgActor {
             fresh: Fresh::default(),
             erasures,
             tending: Tending::default(),
+            meter,
             providers: HashMap::new(),
             message_crashes: HashMap::new(),
             audit,
@@ -382,6 +387,7 @@ impl State {
     async fn landed(&mut self, landed: Landed) -> Result<(), ActorProcessingErr> {
         let Landed { result, changed, named, seq, after } = landed;
         self.unlanded = self.unlanded.saturating_sub(1);
+        self.meter.landed();
         match result {
             Ok(()) => {}
             // Another owner has taken over: this one must end.

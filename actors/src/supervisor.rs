@@ -1,6 +1,7 @@
 //! RootSupervisor: starts an OrgActor for every organisation that has something to do, lets it leave when it has not,
 //! starts crashed ones again, and purges deleted ones.
 
+mod presence;
 mod purge;
 
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use domain::org::Org;
 use domain::{Epoch, FieldError, OrgId, OrgNo, PhoneNumberId, Timestamp};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use store::{Commit, StoreError, Unavailable};
+use store::{Commit, Unavailable};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -18,7 +19,6 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::directory::Presence;
 use crate::org::change::ChangeRequest;
-use crate::org::rest::{Work, work};
 use crate::org::{self, OrgActor, OrgChange, OrgMsg};
 use crate::restart::{Budget, Patience, Verdict};
 use crate::vitals::{Kind, Status, Vitals};
@@ -310,83 +310,6 @@ impl State {
             // Whoever waits for an answer learns it from the end of the channel.
             Some(Stage::Away { .. } | Stage::Down) | None => {}
         }
-    }
-
-    fn may_leave(&mut self, id: &OrgId, next: Option<Timestamp>) {
-        let Some(child) = self.orgs.get_mut(id) else { return };
-        if let Stage::Running(address) = &child.stage {
-            let address = address.clone();
-            child.stage = Stage::Leaving { next, waiting: Vec::new() };
-            self.ctx.directory.set_presence(id, Presence::Away);
-            address.send(OrgMsg::Leave);
-        }
-    }
-
-    fn stays(&mut self, id: &OrgId, address: Address<OrgMsg>) {
-        let Some(child) = self.orgs.get_mut(id) else { return };
-        if let Stage::Leaving { waiting, .. } = &mut child.stage {
-            for mail in std::mem::take(waiting) {
-                address.send(mail);
-            }
-            child.stage = Stage::Running(address.clone());
-            self.ctx.directory.set_presence(id, Presence::Running(address));
-        }
-    }
-
-    /// An OrgActor has left: what came for it meanwhile brings it back, as what it has to do later will.
-    async fn left(&mut self, id: &OrgId, next: Option<Timestamp>, waiting: Vec<OrgMsg>) {
-        let Some(child) = self.orgs.get_mut(id) else { return };
-        self.vitals.disown(&child.vitals);
-        child.stage = Stage::Away { alarm: None };
-        for mail in waiting {
-            self.deliver(id, mail).await;
-        }
-        if let Some(next) = next {
-            self.wake_at(id, next);
-        }
-    }
-
-    fn wake_at(&mut self, id: &OrgId, at: Timestamp) {
-        let (me, due, wait) = (self.me.clone(), id.clone(), at.since(self.ctx.clock.now()));
-        if let Some(OrgChild { stage: Stage::Away { alarm }, .. }) = self.orgs.get_mut(id) {
-            let sleeper = tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                me.send(RootMsg::Due(due));
-            });
-            *alarm = Some(sleeper.abort_handle());
-        }
-    }
-
-    async fn due(&mut self, id: &OrgId) -> Result<(), StoreError> {
-        match self.ctx.directory.org(id) {
-            Some(record) => self.look_for_work(record).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Starts an organisation that is away if it has something to do now, else sees to it that it is woken when it has.
-    async fn look_for_work(&mut self, record: Arc<Org>) -> Result<(), StoreError> {
-        if !matches!(self.orgs.get(&record.id), Some(OrgChild { stage: Stage::Away { .. }, .. })) {
-            return Ok(());
-        }
-        match work(&self.ctx, &record)? {
-            Work::Now => self.start(record, true).await,
-            Work::Later(at) => self.wake_at(&record.id, at),
-            Work::None => {}
-        }
-        Ok(())
-    }
-
-    async fn reconfigured(&mut self) -> Result<(), StoreError> {
-        let running = self.orgs.values().filter_map(|child| match &child.stage {
-            Stage::Running(address) => Some(address),
-            Stage::Leaving { .. } | Stage::Away { .. } | Stage::Down => None,
-        });
-        running.for_each(|address| address.send(OrgMsg::Reconfigured));
-        for record in self.ctx.directory.orgs() {
-            self.look_for_work(record).await?;
-        }
-        Ok(())
     }
 
     async fn restart(&mut self, id: &OrgId) {

@@ -203,7 +203,10 @@ impl Step<'_> {
 
     /// Only what waits for something beyond the message can be released: its own schedule stands.
     fn release(mut self) -> Decision {
-        let is_held = matches!(self.next.wait, Wait::Template | Wait::Pair | Wait::Rate | Wait::Sender);
+        let is_held = match self.next.wait {
+            Wait::Template | Wait::Pair | Wait::Rate | Wait::Sender | Wait::DailyQuota | Wait::RecipientQuota => true,
+            Wait::Schedule | Wait::Retry | Wait::Deferred => false,
+        };
         match self.next.phase {
             Phase::Queued { due } if due > self.now && is_held => {
                 self.queue(self.now, self.next.wait);

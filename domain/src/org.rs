@@ -1,7 +1,6 @@
 //! An organisation: its senders, its API keys, its settings.
 
-use std::fmt;
-use std::str::FromStr;
+mod secret;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,11 +9,13 @@ use crate::audit::Hash;
 use crate::consent::{PutWords, Words};
 use crate::fields::{FieldError, Fields};
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
+use crate::quota::Quotas;
 use crate::retention::Retention;
 use crate::time::Timestamp;
 
+pub use secret::{Secret, SecretField};
+
 const NAME_MAX: usize = 200;
-const SECRET_MAX: usize = 4096;
 /// Meta gives a business portfolio 20 numbers unless it asks for more; beyond this the record would grow too large.
 const SENDERS_MAX: usize = 200;
 
@@ -49,6 +50,8 @@ pub struct Org {
     pub updated_at: Timestamp,
     /// When it was deleted. Its record stays until its data is gone.
     pub deleted_at: Option<Timestamp>,
+    /// What it may use.
+    pub quotas: Quotas,
 }
 
 impl Org {
@@ -69,6 +72,7 @@ impl Org {
             created_at: now,
             updated_at: now,
             deleted_at: None,
+            quotas: Quotas::default(),
         }
     }
 
@@ -136,6 +140,7 @@ impl Org {
         }
         next.consent = put.consent.unwrap_or(self.consent);
         next.retention = put.retention.unwrap_or(self.retention);
+        next.quotas = put.quotas.unwrap_or(self.quotas);
         match self.words.apply(&put.words) {
             Ok(words) => next.words = words,
             Err(error) => errors.push(error),
@@ -199,6 +204,31 @@ impl Sender {
     /// What may have signed a webhook about it.
     pub fn app_secrets(&self) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.app_secret).chain(&self.previous_app_secret)
+    }
+
+    /// Every secret that it has, always in the same order.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = (SenderNo, SecretField, &mut Secret)> {
+        // All fields by name: one more that is secret must not be forgotten here, for it would be kept in clear.
+        let Self {
+            no,
+            phone_number_id: _,
+            waba_id: _,
+            access_token,
+            app_secret,
+            verify_token,
+            messages_per_second: _,
+            paused: _,
+            previous_app_secret,
+        } = self;
+        let no = *no;
+        [
+            (SecretField::AccessToken, Some(access_token)),
+            (SecretField::AppSecret, Some(app_secret)),
+            (SecretField::VerifyToken, Some(verify_token)),
+            (SecretField::PreviousAppSecret, previous_app_secret.as_mut()),
+        ]
+        .into_iter()
+        .filter_map(move |(field, secret)| Some((no, field, secret?)))
     }
 
     /// A new token is a repair: what Meta's refusals paused may try again.
@@ -274,36 +304,6 @@ impl KeyScope {
     }
 }
 
-/// A text that must not be seen. `Debug` hides it; only [`Secret::expose`] shows it.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for the one place that must use it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-impl FromStr for Secret {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let printable = text.bytes().all(|b| b.is_ascii_graphic());
-        if printable && (1..=SECRET_MAX).contains(&text.len()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("must have 1 to 4096 printable ASCII characters without blanks")
-        }
-    }
-}
-
 /// A request to create or change an organisation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutOrg {
@@ -315,6 +315,8 @@ pub struct PutOrg {
     pub words: PutWords,
     /// `None` keeps it.
     pub retention: Option<Retention>,
+    /// `None` keeps them; one that is not named in them is no more.
+    pub quotas: Option<Quotas>,
     /// All its senders.
     pub senders: Vec<PutSender>,
 }
@@ -346,6 +348,17 @@ impl PutOrg {
         let consent = fields.one_of("consent", &ConsentPolicy::WORDS);
         let words = PutWords::parse(&mut fields);
         let retention = Retention::parse(&mut fields);
+        let quotas = match fields.value("quotas") {
+            None => None,
+            Some(Value::Object(object)) => {
+                let quotas = Quotas::parse(object, "quotas.");
+                quotas.map_err(|errors| fields.extend(errors)).ok()
+            }
+            Some(_) => {
+                fields.refuse("quotas", "must be an object");
+                None
+            }
+        };
         let mut senders: Vec<PutSender> = Vec::new();
         fields.require("senders");
         match fields.value("senders") {
@@ -365,7 +378,7 @@ impl PutOrg {
             None => {}
         }
         let errors = fields.finish();
-        if errors.is_empty() { Ok(Self { name, consent, words, retention, senders }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { name, consent, words, retention, quotas, senders }) } else { Err(errors) }
     }
 }
 

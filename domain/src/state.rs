@@ -216,6 +216,10 @@ pub enum Wait {
     Template,
     /// Meta, which holds marketing to this recipient back for a day.
     Deferred,
+    /// The next day: its organisation has used up its messages of this one.
+    DailyQuota,
+    /// A place among the recipients that its organisation may write to within 24 hours.
+    RecipientQuota,
 }
 
 /// One attempt to send.

@@ -64,6 +64,8 @@ fn table() -> Vec<Row> {
         held_by(Wait::Pair).when(Release).to(Queued).due_in(0).waits_for(Wait::Pair),
         held_by(Wait::Rate).when(Release).to(Queued).due_in(0).waits_for(Wait::Rate),
         held_by(Wait::Sender).when(Release).to(Queued).due_in(0).waits_for(Wait::Sender),
+        held_by(Wait::DailyQuota).when(Release).to(Queued).due_in(0).waits_for(Wait::DailyQuota),
+        held_by(Wait::RecipientQuota).when(Release).to(Queued).due_in(0).waits_for(Wait::RecipientQuota),
         held_by(Wait::Template).later(HOUR).when(Release).ignored(Overtaken),
         queued().when(Release).ignored(Overtaken),
         scheduled_in(HOUR).when(Release).ignored(Overtaken),

@@ -1,11 +1,13 @@
 //! Organisations declared in the configuration file: the same as in the admin API, in snake_case.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use actors::{DECLARED, Directory, OrgChange};
 use domain::consent::{PutWords, Words};
 use domain::fields::{FieldError, Fields};
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
+use domain::quota::Quotas;
 use domain::retention::Retention;
 use domain::{OrgId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -33,10 +35,39 @@ pub struct DeclaredOrg {
     pub start_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default, skip_serializing_if = "DeclaredQuotas::is_empty")]
+    pub quotas: DeclaredQuotas,
     #[serde(default)]
     pub api_keys: Vec<SecretRef>,
     #[serde(default)]
     pub senders: Vec<DeclaredSender>,
+}
+
+/// `[orgs.quotas]`; its keys are documented in `config.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredQuotas {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_per_day: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_queued: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients_per_day: Option<NonZeroU32>,
+}
+
+impl DeclaredQuotas {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The file is the whole truth: what it does not name has ended.
+    fn resolve(&self) -> Quotas {
+        Quotas {
+            messages_per_day: self.messages_per_day.map(NonZeroU32::get),
+            max_queued: self.max_queued.map(NonZeroU32::get),
+            recipients_per_day: self.recipients_per_day.map(NonZeroU32::get),
+        }
+    }
 }
 
 /// One `[[orgs.senders]]`; its keys are documented in `config.toml`.
@@ -73,6 +104,7 @@ impl DeclaredOrg {
             consent,
             words: self.words()?,
             retention: Some(self.retention()?),
+            quotas: Some(self.quotas.resolve()),
             senders,
         };
         Ok((id, OrgChange::Declare(put, keys)))

@@ -7,14 +7,15 @@ use std::path::Path;
 use bytesize::ByteSize;
 use domain::org::Org;
 use nix::sys::statvfs::statvfs;
-use store::DataFolder;
 use store::folder::FolderError;
+use store::{DataFolder, StoreError};
 use tempfile::NamedTempFile;
 
 use super::Report;
 use crate::admin_key::ADMIN_KEY_FILE;
-use crate::config::Http;
+use crate::config::{Config, Http, SecretRef};
 use crate::http::Tls;
+use crate::master_key::{self, MASTER_KEY_FILE, MasterKeyError};
 
 /// With less room than this a disk is as good as full.
 const FREE_MIN: u64 = 100 << 20;
@@ -49,7 +50,8 @@ pub(super) fn listening(http: &Http, report: &mut Report) {
 }
 
 /// The data folder and the store in it.
-pub(super) fn folder(path: &Path, report: &mut Report) -> Store {
+pub(super) fn folder(config: &Config, report: &mut Report) -> Store {
+    let path = &config.store.path;
     let what = format!("data folder {}", path.display());
     let is_empty = match fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_none(),
@@ -70,8 +72,9 @@ pub(super) fn folder(path: &Path, report: &mut Report) -> Store {
     }
     is_private(path, &what, report);
     is_private(&path.join(ADMIN_KEY_FILE), "admin key", report);
+    is_private(&path.join(MASTER_KEY_FILE), "master key", report);
     room(path, report);
-    if is_empty { Store::Unknown } else { store(path, report) }
+    if is_empty { Store::Unknown } else { store(path, &config.admin.master_key, report) }
 }
 
 fn is_private(path: &Path, what: &str, report: &mut Report) {
@@ -98,7 +101,7 @@ fn room(path: &Path, report: &mut Report) {
     }
 }
 
-fn store(path: &Path, report: &mut Report) -> Store {
+fn store(path: &Path, master_key: &SecretRef, report: &mut Report) -> Store {
     let what = "store";
     let opened = match DataFolder::open(path) {
         Ok(folder) => store::open(folder, CACHE),
@@ -111,17 +114,46 @@ fn store(path: &Path, report: &mut Report) -> Store {
             return Store::Unknown;
         }
     };
-    let orgs = opened.and_then(|store| store.orgs());
-    match orgs {
-        Ok(mut orgs) => {
-            orgs.retain(|org| org.deleted_at.is_none());
-            report.ok(what, format!("opens; organisations: {}", orgs.len()));
-            Store::Stopped(orgs)
-        }
+    match opened.and_then(|store| orgs(&store, path, master_key, report)) {
+        Ok(orgs) => Store::Stopped(orgs),
         Err(error) => {
             let fix = "if the disk is full, make room; if it is damaged, see `twotick verify`, and restore the folder from a backup";
             report.wrong(what, error.to_string(), fix);
             Store::Unknown
         }
     }
+}
+
+/// The organisations in a store; none, if their secrets do not open.
+fn orgs(
+    store: &store::Store,
+    folder: &Path,
+    master_key: &SecretRef,
+    report: &mut Report,
+) -> Result<Vec<Org>, StoreError> {
+    let mut orgs = store.orgs_without_secrets()?;
+    orgs.retain(|org| org.deleted_at.is_none());
+    report.ok("store", format!("opens; organisations: {}", orgs.len()));
+    let what = "master key";
+    let opened = match master_key::find(store, master_key, folder) {
+        Ok(None) if orgs.is_empty() => {
+            report.ok(what, "there is none yet; the first start makes it");
+            return Ok(Vec::new());
+        }
+        Ok(None) => {
+            report.note(what, "secrets are kept in clear", "start the service: it encrypts them");
+            store.orgs()?
+        }
+        Ok(Some(key)) => {
+            let opened = store.clone().with_key(key).orgs()?;
+            report.ok(what, "opens the secrets in the store");
+            opened
+        }
+        Err(MasterKeyError::Store(error)) => return Err(error),
+        Err(error @ (MasterKeyError::Unusable(_) | MasterKeyError::Gone { .. } | MasterKeyError::Other { .. })) => {
+            report.wrong(what, error.to_string(), "give the key that the secrets are encrypted under");
+            return Ok(Vec::new());
+        }
+    };
+    Ok(opened.into_iter().filter(|org| org.deleted_at.is_none()).collect())
 }

@@ -358,6 +358,11 @@ pub(crate) fn org(org: &Org, log: &KeyLog) -> Value {
         "stopReply": org.words.reply(Choice::Revoked),
         "startReply": org.words.reply(Choice::Granted),
         "retention": org.retention.to_json(),
+        "quotas": {
+            "messagesPerDay": org.quotas.messages_per_day,
+            "maxQueued": org.quotas.max_queued,
+            "recipientsPerDay": org.quotas.recipients_per_day,
+        },
         "paused": org.paused.as_ref().map(|pause| json!({"reason": pause.reason, "since": pause.since.to_string()})),
         "senders": org.senders.iter().map(|sender| self::sender(sender, org.pause_of(sender))).collect::<Vec<_>>(),
         "keys": org.keys.iter().map(|key| self::key(key, log.last_used(&key.hash))).collect::<Vec<_>>(),

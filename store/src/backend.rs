@@ -2,6 +2,8 @@
 
 use std::ops::{ControlFlow, Range};
 
+use crate::seal::KeyId;
+
 /// One change of one key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Write {
@@ -79,5 +81,16 @@ pub enum StoreError {
         what: &'static str,
         /// Its format.
         found: u8,
+    },
+    /// Secrets are sealed, and the master key was not given.
+    #[error("store holds sealed secrets, and the master key was not given")]
+    Locked,
+    /// Secrets are sealed under another master key.
+    #[error("store holds secrets sealed under master key {found}; the one given is {given}")]
+    OtherKey {
+        /// What they are sealed under.
+        found: KeyId,
+        /// What was given.
+        given: KeyId,
     },
 }

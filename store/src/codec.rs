@@ -7,25 +7,53 @@ use serde::de::DeserializeOwned;
 
 use crate::backend::StoreError;
 
-const FORMAT: u8 = 1;
+/// The formats that this version reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Format {
+    /// All in clear.
+    Plain = 1,
+    /// Of an organisation: with its secrets sealed.
+    Sealed = 2,
+}
+
 const CONFIG: Configuration = standard();
 
 /// A record kind, named in errors.
 pub(crate) type Kind = &'static str;
 
 pub(crate) fn encode<T: Serialize>(kind: Kind, record: &T) -> Result<Vec<u8>, StoreError> {
-    let bytes = bincode::serde::encode_to_vec((FORMAT, record), CONFIG);
-    bytes.map_err(|error| StoreError::Backend { doing: kind, cause: error.to_string() })
+    encode_as(Format::Plain, kind, record)
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
-    match bytes.split_first() {
-        Some((&FORMAT, body)) => match bincode::serde::decode_from_slice(body, CONFIG) {
-            Ok((record, read)) if read == body.len() => Ok(record),
-            Ok(_) | Err(_) => Err(StoreError::Damaged { what: kind }),
-        },
-        Some((&found, _)) if found > FORMAT => Err(StoreError::Newer { what: kind, found }),
+    decode_as(Format::Plain, kind, bytes)
+}
+
+/// What a record is written in.
+pub(crate) fn format(kind: Kind, bytes: &[u8]) -> Result<Format, StoreError> {
+    match bytes.first() {
+        Some(1) => Ok(Format::Plain),
+        Some(2) => Ok(Format::Sealed),
+        Some(&found) if found > Format::Sealed as u8 => Err(StoreError::Newer { what: kind, found }),
         Some(_) | None => Err(StoreError::Damaged { what: kind }),
+    }
+}
+
+pub(crate) fn encode_as<T: Serialize>(format: Format, kind: Kind, record: &T) -> Result<Vec<u8>, StoreError> {
+    let bytes = bincode::serde::encode_to_vec((format as u8, record), CONFIG);
+    bytes.map_err(|error| StoreError::Backend { doing: kind, cause: error.to_string() })
+}
+
+pub(crate) fn decode_as<T: DeserializeOwned>(wanted: Format, kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
+    let found = format(kind, bytes)?;
+    if found != wanted {
+        return Err(StoreError::Newer { what: kind, found: found as u8 });
+    }
+    let body = bytes.get(1..).unwrap_or_default();
+    match bincode::serde::decode_from_slice(body, CONFIG) {
+        Ok((record, read)) if read == body.len() => Ok(record),
+        Ok(_) | Err(_) => Err(StoreError::Damaged { what: kind }),
     }
 }
 
@@ -36,7 +64,7 @@ mod tests {
     #[test]
     fn a_record_comes_back_as_it_was() {
         let bytes = encode("test", &("text", 5u64, [1u8; 3])).unwrap();
-        assert_eq!(bytes[0], FORMAT);
+        assert_eq!(bytes[0], Format::Plain as u8);
         assert_eq!(decode::<(String, u64, [u8; 3])>("test", &bytes).unwrap(), ("text".to_owned(), 5, [1; 3]));
     }
 
@@ -45,7 +73,7 @@ mod tests {
         let mut bytes = encode("test", &7u64).unwrap();
         bytes.push(0);
         assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Damaged { .. })));
-        bytes[0] = FORMAT + 1;
+        bytes[0] = Format::Plain as u8 + 1;
         assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Newer { found: 2, .. })));
         assert!(matches!(decode::<u64>("test", &[]), Err(StoreError::Damaged { .. })));
     }

@@ -12,6 +12,7 @@ use crate::backend::{StoreError, Write};
 use crate::codec::encode;
 use crate::keys;
 use crate::records::{Head, Lane, Parked};
+use crate::seal::MasterKey;
 
 /// Values longer than this are split over several keys. sled writes a page of more than 128 KiB to a file of its own
 /// and never syncs that file; a page holds up to 17 values, so 4 KiB each keeps well below.
@@ -150,17 +151,19 @@ impl Commit {
         self.put("block", keys::block(self.org, block.last), block)
     }
 
-    /// The organisation's own record, after `before`.
-    pub fn org(&mut self, before: Option<&Org>, after: &Org) -> Result<(), StoreError> {
+    /// The organisation's own record after `before`, its secrets sealed under `key`.
+    pub fn org(&mut self, key: &MasterKey, before: Option<&Org>, after: &Org) -> Result<(), StoreError> {
         // A record that became shorter must not keep its old end.
-        self.forget_org(before)?;
+        self.forget_org(key, before)?;
         let org = self.org;
-        self.put_parts("organisation", after, |part| keys::org_part(org, part))
+        self.put_bytes(&key.seal(after)?, |part| keys::org_part(org, part));
+        Ok(())
     }
 
     /// Removes the organisation's own record.
-    pub fn forget_org(&mut self, record: Option<&Org>) -> Result<(), StoreError> {
-        let bytes = record.map(|record| encode("organisation", record)).transpose()?.unwrap_or_default();
+    pub fn forget_org(&mut self, key: &MasterKey, record: Option<&Org>) -> Result<(), StoreError> {
+        // Sealed anew it is as long as it was.
+        let bytes = record.map(|record| key.seal(record)).transpose()?.unwrap_or_default();
         let parts = (0..).take(bytes.len().div_ceil(PART_MAX));
         self.writes.extend(parts.map(|part| Write::Delete(keys::org_part(self.org, part))));
         Ok(())
@@ -192,10 +195,13 @@ impl Commit {
         record: &T,
         key: impl Fn(u16) -> Vec<u8>,
     ) -> Result<(), StoreError> {
-        let bytes = encode(kind, record)?;
+        self.put_bytes(&encode(kind, record)?, key);
+        Ok(())
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8], key: impl Fn(u16) -> Vec<u8>) {
         self.writes
             .extend((0..).zip(bytes.chunks(PART_MAX)).map(|(part, bytes)| Write::Put(key(part), bytes.to_vec())));
-        Ok(())
     }
 
     pub(crate) fn mark(&mut self, key: Vec<u8>) {

@@ -4,13 +4,13 @@
 
 mod consent;
 mod inbound;
+mod secrets;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use domain::audit::{Action, By, Entry, Fact, Kept, Subject};
-use domain::org::Org;
 use domain::state::{Attempt, Phase, Status};
 use domain::{
     AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, Priority, ProviderId, SenderNo, State, Timestamp,
@@ -33,12 +33,12 @@ pub fn run(mut open: impl FnMut() -> Arc<dyn Backend>) {
     a_long_message_comes_back_whole(&Store::new(open()));
     the_due_index_follows_the_state(&Store::new(open()));
     lists_are_newest_first_and_paged(&Store::new(open()));
-    an_organisation_may_grow_and_shrink(&Store::new(open()));
     the_audit_trail_reads_back_by_entity_action_and_dossier(&Store::new(open()));
     commits_of_many_threads_are_all_durable(&Store::new(open()));
     an_older_owner_is_fenced_off(&Store::new(open()));
     purging_one_organisation_leaves_the_other(&Store::new(open()));
     inbound::run(&mut open);
+    secrets::run(&mut open);
     consent::run(&mut open);
 }
 
@@ -222,21 +222,6 @@ fn lists_are_newest_first_and_paged(store: &Store) {
     let (page, total) = store.messages_by_page(org, &odd, 1, 4).unwrap();
     assert_eq!(total, 10);
     assert_eq!(page.iter().map(|(message, _)| message.id.as_bytes()[0]).collect::<Vec<_>>(), [11, 9, 7, 5]);
-}
-
-fn an_organisation_may_grow_and_shrink(store: &Store) {
-    let small = Org::new("acme".parse().unwrap(), ORG, Timestamp::EPOCH);
-    let large = Org { name: "x".repeat(20_000), ..small.clone() };
-    for (before, after) in [(None, &small), (Some(&small), &large), (Some(&large), &small)] {
-        let mut step = Commit::new(ORG, EPOCH);
-        step.org(before, after).unwrap();
-        commit(store, step).unwrap();
-        assert_eq!(store.orgs().unwrap(), std::slice::from_ref(after));
-    }
-    let mut step = Commit::new(ORG, EPOCH);
-    step.forget_org(Some(&small)).unwrap();
-    commit(store, step).unwrap();
-    assert_eq!(store.orgs().unwrap(), []);
 }
 
 fn the_audit_trail_reads_back_by_entity_action_and_dossier(store: &Store) {

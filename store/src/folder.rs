@@ -9,8 +9,8 @@ use crate::mark::{Mark, Marks};
 /// The format that this version writes.
 const FORMAT: u32 = 1;
 const MARKER: &str = "twotick.store";
-/// May lie in a folder before its first use: an operator may bring the admin key along.
-const BEFORE_FIRST_USE: [&str; 2] = ["admin.key", "lost+found"];
+/// May lie in a folder before its first use: an operator may bring keys along.
+const BEFORE_FIRST_USE: [&str; 3] = ["admin.key", "master.key", "lost+found"];
 
 /// An opened data folder. Holds a lock on it while it lives.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ fn prepare(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Only the owner may look in: the folder holds access tokens.
+/// Only the owner may look in: the folder holds keys, and what people wrote.
 fn create_private(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

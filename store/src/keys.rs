@@ -23,10 +23,13 @@
 //! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
 //! | `c` | hash of recipient's name | what is known of their consent |
 //! | `g` | hash of recipient's name, seq | a statement of theirs |
+//! | `j` | | what it has used of its quotas |
+//! | `v` | hash of recipient's name | when they were last written to, while they count for a quota |
+//! | `q` | that time, hash of recipient's name | (recipients that count for a quota) |
 //! | `z` | id | an erasure that is not done |
-//! | `q` | | what retention has done |
+//! | `l` | | what retention has done |
 //!
-//! An author, in `f` and `w`, and a recipient's name, in `c` and `g`, is the canonical spelling of a phone number, or Meta's id of a user.
+//! An author, in `f` and `w`, and a recipient's name, in `c`, `g`, `v` and `q`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
@@ -89,7 +92,7 @@ pub(crate) const ORGS: u8 = b'o';
 pub(crate) const BATCHES: &[u8] = b"\0batches";
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgzq";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzl";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -268,6 +271,28 @@ pub(crate) fn statement_of_consent(consent: &[u8], seq: Seq) -> Vec<u8> {
     }
     key.extend(seq.to_be_bytes());
     key
+}
+
+pub(crate) fn usage(org: OrgNo) -> Vec<u8> {
+    key(b'j', org, &[])
+}
+
+/// How a recipient is named in `v` and `q`.
+pub(crate) fn recipient_place(name: &str) -> Short {
+    short(&spelling::canonical(name))
+}
+
+pub(crate) fn counted(org: OrgNo, place: &Short) -> Vec<u8> {
+    key(b'v', org, &[place])
+}
+
+pub(crate) fn counted_at(org: OrgNo, at: Timestamp, place: &Short) -> Vec<u8> {
+    key(b'q', org, &[&at.as_millis().to_be_bytes(), place])
+}
+
+/// The time and the place in a key of `q`.
+pub(crate) fn counted_in(key: &[u8]) -> Option<(Timestamp, Short)> {
+    Some((time(key.get(5..13)?)?, *key.last_chunk()?))
 }
 
 #[cfg(test)]

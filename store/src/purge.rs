@@ -55,14 +55,14 @@ impl Commit {
 
     /// What retention has done.
     pub fn upkeep(&mut self, upkeep: &Upkeep) -> Result<(), StoreError> {
-        self.put("retention", keys::of_kind(b'q', self.org), upkeep)
+        self.put("retention", keys::of_kind(b'l', self.org), upkeep)
     }
 }
 
 impl Store {
     /// What retention has done.
     pub fn upkeep(&self, org: OrgNo) -> Result<Upkeep, StoreError> {
-        Ok(self.record("retention", &keys::of_kind(b'q', org))?.unwrap_or_default())
+        Ok(self.record("retention", &keys::of_kind(b'l', org))?.unwrap_or_default())
     }
 
     /// Up to `limit` ids of messages after `after`, oldest first, with their states.

@@ -13,7 +13,7 @@ use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::folder::{DataFolder, sync_folder};
 use crate::keys;
 use crate::mark::{Mark, Marks};
-use crate::{compact, rescue, sled_log};
+use crate::{compact, rescue, resync, sled_log};
 
 /// Of the data folder.
 pub(crate) const SUBFOLDER: &str = "sled";
@@ -167,6 +167,7 @@ impl SledBackend {
 /// Makes the files of a store that was not closed fit to be opened; where its log is broken.
 fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
     rescue::restore(folder, &path.join("db"))?;
+    resync::run(folder, &path.join("db"))?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         // A snapshot whose writing was cut off: sled would take it for its newest, find it damaged and give up. The one
@@ -228,8 +229,12 @@ impl Backend for SledBackend {
         }
         batch.insert(keys::BATCHES, &batches.to_be_bytes());
         self.tree.apply_batch(batch).map_err(failed("write"))?;
-        self.tree.flush().map_err(failed("flush"))?;
-        self.log.sync_data().map_err(failed_io("sync"))?;
+        let synced = self.tree.flush().map_err(failed("flush"));
+        let synced = synced.and_then(|_| self.log.sync_data().map_err(failed_io("sync")));
+        if synced.is_err() {
+            resync::note(self.folder.path());
+        }
+        synced?;
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))
     }
 

@@ -1,5 +1,6 @@
 //! Reading records by what they are. Sees only what was applied; blocks while it reads.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use crate::backend::{Backend, Order, StoreError, Visit};
 use crate::codec::{decode, encode};
 use crate::keys;
 use crate::records::{Head, Lane, Parked};
+use crate::seal::{Found, KeyId, MasterKey};
 
 /// The records in a backend.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) backend: Arc<dyn Backend>,
+    key: Option<MasterKey>,
 }
 
 /// An entry of the due index.
@@ -29,13 +32,37 @@ pub struct DueEntry {
 }
 
 impl Store {
-    /// Reads from `backend`.
+    /// Reads from `backend` all but sealed secrets.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+        Self { backend, key: None }
     }
 
-    /// Every organisation, deleted ones whose data is still there included.
+    /// The same with the key that secrets are sealed under.
+    pub fn with_key(self, key: MasterKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The key that secrets are sealed under.
+    pub fn master_key(&self) -> Result<&MasterKey, StoreError> {
+        self.key.as_ref().ok_or(StoreError::Locked)
+    }
+
+    /// Every organisation with its secrets, deleted ones whose data is still there included.
     pub fn orgs(&self) -> Result<Vec<Org>, StoreError> {
+        self.found_orgs()?.into_iter().map(|found| found.open(self.key.as_ref())).collect()
+    }
+
+    /// The same without their secrets, which are empty: needs no master key.
+    pub fn orgs_without_secrets(&self) -> Result<Vec<Org>, StoreError> {
+        Ok(self.found_orgs()?.into_iter().map(Found::without_secrets).collect())
+    }
+
+    /// The master keys that secrets are sealed under: one, but for a change of the key that was cut off.
+    pub fn keys_in_use(&self) -> Result<BTreeSet<KeyId>, StoreError> {
+        Ok(self.found_orgs()?.iter().filter_map(Found::key).collect())
+    }
+
+    pub(crate) fn found_orgs(&self) -> Result<Vec<Found>, StoreError> {
         let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         self.scan(vec![keys::ORGS], Order::Ascending, &mut |key, part| {
             let prefix = key.get(..5).unwrap_or(key);
@@ -45,7 +72,7 @@ impl Store {
             }
             ControlFlow::Continue(())
         })?;
-        records.iter().map(|(_, bytes)| decode("organisation", bytes)).collect()
+        records.iter().map(|(_, bytes)| Found::read(bytes)).collect()
     }
 
     /// An organisation's head; zeros before its first commit.

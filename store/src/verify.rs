@@ -3,6 +3,7 @@
 mod consents;
 mod inbound;
 mod messages;
+mod quota;
 mod trail;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,8 +15,8 @@ use domain::{MessageId, OrgId, OrgNo, Seq, invariants};
 use serde::de::DeserializeOwned;
 
 use crate::backend::{Order, StoreError};
-use crate::codec::decode;
 use crate::keys;
+use crate::seal::Found;
 use crate::store::Store;
 
 /// Findings that a report tells one by one; further ones are only counted.
@@ -170,7 +171,7 @@ fn organisations(store: &Store, report: &mut Report) -> BTreeMap<OrgNo, Option<O
     report.unreadable(None, scan);
     let mut found = BTreeMap::new();
     for (no, bytes) in parts {
-        let record = decode("organisation", &bytes).map(|org: Org| drop(found.insert(no, Some(org))));
+        let record = Found::read(&bytes).map(|org| drop(found.insert(no, Some(org.without_secrets()))));
         report.unreadable(Some(no), record);
     }
     for kind in keys::DATA_KINDS {
@@ -259,6 +260,7 @@ impl Walk<'_> {
         let told = self.messages(&head, &upkeep);
         let stated = self.trail(&head, &upkeep, told);
         self.consents(&upkeep, stated);
+        self.quota();
         self.inbound(&upkeep);
     }
 
@@ -342,7 +344,10 @@ const fn name(letter: u8) -> &'static str {
         b'c' => "consent",
         b'g' => "statement",
         b'z' => "erasure",
-        b'q' => "retention",
+        b'l' => "retention",
+        b'j' => "quota's usage",
+        b'v' => "counted recipient",
+        b'q' => "counted recipient's time",
         _ => "record",
     }
 }

@@ -127,7 +127,9 @@ impl State {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.ledger.head.count(Status::Queued) < self.ctx.settings().limits.max_queued
+        let most = self.ctx.settings().limits.max_queued;
+        let most = self.record.quotas.max_queued.map_or(most, |own| most.min(own.into()));
+        self.ledger.head.count(Status::Queued) < most
     }
 
     fn create(

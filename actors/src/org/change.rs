@@ -69,7 +69,8 @@ impl State {
         }
         let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
         self.ledger.fact(&mut draft, subject, fact)?;
-        draft.commit.org(Some(&self.record).filter(|_| self.is_kept).map(|record| &**record), &next)?;
+        let before = Some(&*self.record).filter(|_| self.is_kept);
+        draft.commit.org(self.ctx.store.master_key()?, before, &next)?;
         self.ledger.close(&mut draft)?;
         self.record = Arc::clone(&next);
         self.is_kept = true;
@@ -174,6 +175,7 @@ impl State {
         for (_, resident) in self.ledger.desk.addresses().filter(|(message, _)| has_gone(message)) {
             resident.send(MessageMsg::Provider(None));
         }
+        self.follow_quotas()?;
         self.fill().await
     }
 }

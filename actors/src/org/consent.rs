@@ -203,7 +203,10 @@ impl State {
         response: Option<(AttemptNo, Vec<u8>)>,
     ) -> Result<Arc<MessageState>, StoreError> {
         let step = match step.call {
-            Some(_) => self.barred(draft, message, before)?.unwrap_or(step),
+            Some(_) => match self.barred(draft, message, before)? {
+                Some(end) => end,
+                None => self.ration(draft, message, before)?.unwrap_or(step),
+            },
             None => step,
         };
         let opt_out = step.opt_out;

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use domain::audit::By;
 use domain::gate::TemplateKey;
 use domain::lifecycle::Event;
-use domain::{SenderNo, Wait};
+use domain::{Message, SenderNo, State as MessageState, Wait};
 use ractor::ActorProcessingErr;
 use store::Lane;
 
-use super::{Snapshot, State};
+use super::State;
 use crate::provider::ProviderMsg;
 
-/// Waiting messages that are looked at when a template opens. Those beyond are found at the next try of the template.
+/// Waiting messages that are looked at when a template opens, or a quota is raised. Those beyond go at their time.
 const LOOKED_AT_MAX: usize = 10_000;
 
 /// A change of a template's status, as Meta reports it.
@@ -39,11 +39,22 @@ impl State {
                 });
             }
         }
-        if status.is_usable { self.release(&senders, &status.template) } else { Ok(()) }
+        if !status.is_usable {
+            return Ok(());
+        }
+        let waits = |message: &Message, state: &MessageState| {
+            state.wait == Wait::Template && message.template().as_ref() == Some(&status.template)
+        };
+        self.release(&senders, waits, By::WhatsApp)
     }
 
-    /// Lets messages go at once that were to wait for a template until later.
-    fn release(&mut self, senders: &[SenderNo], template: &TemplateKey) -> Result<(), ActorProcessingErr> {
+    /// Lets those go at once that were to wait until later.
+    pub(super) fn release(
+        &mut self,
+        senders: &[SenderNo],
+        waits: impl Fn(&Message, &MessageState) -> bool,
+        by: By,
+    ) -> Result<(), ActorProcessingErr> {
         let now = self.ctx.clock.now();
         let mut later = Vec::new();
         for (no, lane) in senders.iter().flat_map(|no| [Lane::High, Lane::Normal, Lane::Low].map(|lane| (*no, lane))) {
@@ -57,11 +68,8 @@ impl State {
         let mut waiting = Vec::new();
         for id in later {
             let latest = self.ledger.latest(id)?;
-            let waits = |(message, state): &Snapshot| {
-                state.wait == Wait::Template && message.template().as_ref() == Some(template)
-            };
-            waiting.extend(latest.filter(waits).map(|_| id));
+            waiting.extend(latest.filter(|(message, state)| waits(message, state)).map(|_| id));
         }
-        self.decide_each(waiting, &Event::Release, By::WhatsApp)
+        self.decide_each(waiting, &Event::Release, by)
     }
 }

@@ -33,7 +33,7 @@ async fn purge(ctx: &Context, record: &Org) -> Result<(), ActorProcessingErr> {
         let is_last = keys.is_empty();
         let mut commit = Commit::new(no, epoch);
         if is_last {
-            commit.forget_org(Some(record))?;
+            commit.forget_org(ctx.store.master_key()?, Some(record))?;
         } else {
             commit.purge(keys);
         }

@@ -14,12 +14,14 @@ use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status, Timestamp}
 use serde_json::{Value, json};
 use store::backend::{Backend, Order, Visit, Write};
 use store::search::{AuditFilter, MessageFilter};
-use store::{Committer, MemoryBackend, Store, StoreError};
+use store::{Committer, MemoryBackend, StoreError};
 use tokio::time::Instant;
 use whatsapp::classify::Origin;
 
 use crate::provider::{Say, Script, error, wamid};
-use crate::support::{HOUR, MINUTE, SECOND, START, World, attempt, eventually, pass, receipt, sender, settings};
+use crate::support::{
+    HOUR, MINUTE, SECOND, START, World, attempt, eventually, pass, receipt, sender, settings, store_over,
+};
 use Choice::{Granted, Revoked};
 
 const ADA: &str = "+4915112345678";
@@ -404,7 +406,7 @@ impl Backend for Gated {
 #[tokio::test]
 async fn what_is_on_its_way_to_the_disk_counts_already() {
     let disk = Gated::default();
-    let store = Store::new(Arc::new(disk.clone()));
+    let store = store_over(disk.clone());
     let committer = Committer::start(&store).unwrap();
     let began = Instant::now();
     let provider = Arc::new(Script::new(store.clone(), began));

@@ -21,6 +21,7 @@ mod limits;
 mod manual;
 mod orgs;
 mod provider;
+mod quotas;
 mod receipts;
 mod restarts;
 mod retention;

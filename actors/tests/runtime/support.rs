@@ -35,6 +35,11 @@ pub(crate) struct World {
     pub(crate) outbox: Outbox,
 }
 
+/// A store under a master key.
+pub(crate) fn store_over(backend: impl Backend) -> Store {
+    Store::new(Arc::new(backend)).with_key("5e".repeat(32).parse().unwrap())
+}
+
 /// The defaults without jitter, so that times can be foretold.
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
@@ -57,7 +62,7 @@ impl World {
 
     pub(crate) async fn over(backend: MemoryBackend, settings: Settings) -> Self {
         let began = Instant::now();
-        let store = Store::new(Arc::new(backend.clone()));
+        let store = store_over(backend.clone());
         let provider = Arc::new(Script::new(store.clone(), began));
         let (committer, outbox) = start(&settings, &store, &provider, began).await;
         Self { began, settings, backend, store, committer, provider, outbox }
@@ -78,7 +83,7 @@ impl World {
 
     async fn next_life(&mut self) {
         self.backend.fail_writes(false);
-        self.store = Store::new(Arc::new(self.backend.clone()));
+        self.store = store_over(self.backend.clone());
         self.provider.look_into(self.store.clone());
         (self.committer, self.outbox) = start(&self.settings, &self.store, &self.provider, self.began).await;
     }
@@ -95,6 +100,14 @@ impl World {
     pub(crate) async fn put(&self, id: &str, senders: Value) -> Result<Arc<Org>, ChangeError> {
         let put = PutOrg::parse(json!({ "senders": senders }).as_object().unwrap()).unwrap();
         self.outbox.put_org(org_id(id), OrgChange::Put(put), By::Admin).await
+    }
+
+    /// The organisation `acme` with one sender and these quotas.
+    pub(crate) async fn acme_with_quotas(&self, quotas: Value) -> OrgId {
+        let body = json!({"senders": [sender("1001")], "quotas": quotas});
+        let put = PutOrg::parse(body.as_object().unwrap()).unwrap();
+        self.outbox.put_org(org_id("acme"), OrgChange::Put(put), By::Admin).await.unwrap();
+        org_id("acme")
     }
 
     /// An organisation `acme` with one sender.

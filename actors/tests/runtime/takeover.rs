@@ -13,11 +13,11 @@ use domain::org::PutOrg;
 use domain::{OrgNo, Status};
 use serde_json::json;
 use store::backend::{Backend, Order, Visit, Write};
-use store::{Committer, MemoryBackend, Store, StoreError};
+use store::{Committer, MemoryBackend, StoreError};
 use tokio::time::Instant;
 
 use crate::provider::Script;
-use crate::support::{SECOND, eventually, org_id, pass, sender, settings};
+use crate::support::{SECOND, eventually, org_id, pass, sender, settings, store_over};
 
 /// A backend whose writes wait while it is held, and whose reads fail when told to.
 #[derive(Clone, Default)]
@@ -54,7 +54,7 @@ impl Backend for Slow {
 #[tokio::test]
 async fn a_new_owner_begins_with_all_that_the_old_one_handed_in() {
     let (backend, acme, no) = (Slow::default(), org_id("acme"), OrgNo(1));
-    let store = Store::new(Arc::new(backend.clone()));
+    let store = store_over(backend.clone());
     let provider = Arc::new(Script::new(store.clone(), Instant::now()));
     let committer = Committer::start(&store).unwrap();
     let outbox = Outbox::start(settings(), store.clone(), committer, Arc::<Script>::clone(&provider), Clock::system());
@@ -98,7 +98,7 @@ async fn a_new_owner_begins_with_all_that_the_old_one_handed_in() {
 #[tokio::test]
 async fn while_the_disk_does_not_answer_nothing_is_let_in_or_sent_and_then_all_goes_on() {
     let (backend, acme, no) = (Slow::default(), org_id("acme"), OrgNo(1));
-    let store = Store::new(Arc::new(backend.clone()));
+    let store = store_over(backend.clone());
     let provider = Arc::new(Script::new(store.clone(), Instant::now()));
     let committer = Committer::start(&store).unwrap();
     let mut settings = settings();

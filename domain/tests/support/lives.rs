@@ -131,8 +131,8 @@ fn scopes() -> impl Strategy<Value = Scope> {
 }
 
 fn waits() -> impl Strategy<Value = domain::Wait> {
-    use domain::Wait::{Pair, Rate, Sender, Template};
-    select(&[Pair, Rate, Sender, Template])
+    use domain::Wait::{DailyQuota, Pair, Rate, RecipientQuota, Sender, Template};
+    select(&[Pair, Rate, Sender, Template, DailyQuota, RecipientQuota])
 }
 
 pub(crate) fn kinds() -> impl Strategy<Value = ReceiptKind> {

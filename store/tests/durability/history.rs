@@ -59,7 +59,8 @@ impl History {
         let mut commit = Commit::new(ORG, EPOCH);
         if !self.begun {
             self.begun = true;
-            commit.org(None, &Org::new("acme".parse().unwrap(), ORG, Timestamp::EPOCH)).unwrap();
+            let key = "5e".repeat(32).parse().unwrap();
+            commit.org(&key, None, &Org::new("acme".parse().unwrap(), ORG, Timestamp::EPOCH)).unwrap();
         }
         if self.messages.len() < MESSAGES_MAX {
             for _ in 0..self.rng.random_range(1..20) {

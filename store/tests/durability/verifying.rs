@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use domain::audit::{Block, By, Entry, Fact, Kept, Subject};
 use domain::consent::{Choice, Consent, Covers, Source, Statement};
+use domain::quota::{Need, Usage};
 use domain::{Epoch, Inbound, MessageId, OrgNo, ProviderId, SenderNo, Seq, Timestamp};
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 use store::backend::{Backend, Write};
 use store::verify::{Report, verify};
-use store::{Commit, MemoryBackend, Store};
+use store::{Commit, Counted, MemoryBackend, Store};
 
 use crate::history::{Content, History, apply, content};
 
@@ -28,7 +29,7 @@ fn whole() -> Content {
     let backend = MemoryBackend::new();
     backend.apply(history.content().into_iter().map(|(key, value)| Write::Put(key, value)).collect()).unwrap();
     let store = Store::new(Arc::new(backend.clone()));
-    let org = store.orgs().unwrap().remove(0).no;
+    let org = store.orgs_without_secrets().unwrap().remove(0).no;
     let mut commit = Commit::new(org, Epoch(1));
     let entries = store.sealed_entries(org, 1, 100).unwrap();
     let first = Block::seal(1, [0; 32], entries[..60].iter().map(Vec::as_slice));
@@ -43,6 +44,13 @@ fn whole() -> Content {
         say(&mut commit, n, head.last_seq);
     }
     commit.head(&head).unwrap();
+    let mut usage = Usage::default();
+    for n in 1..=5 {
+        let at = Timestamp::from_secs(n);
+        usage.spend(Need { is_first: true, is_new_recipient: true }, at);
+        commit.count(None, &Counted::new(&format!("+49151123456{n}"), at)).unwrap();
+    }
+    commit.usage(&usage).unwrap();
     apply(&store, commit);
     content(&backend)
 }
@@ -93,7 +101,7 @@ fn kinds(content: &Content) -> Vec<u8> {
 /// Does `harm` to a few keys of every kind, one at a time; each must be found.
 fn each_is_found(but: &[u8], harm: impl Fn(&mut Content, &[u8], &mut StdRng)) {
     let whole = whole();
-    assert_eq!(kinds(&whole), b"abcdefghimnoprstuwxy");
+    assert_eq!(kinds(&whole), b"abcdefghijmnopqrstuvwxy");
     let mut rng = StdRng::seed_from_u64(5);
     for kind in kinds(&whole).into_iter().filter(|kind| !but.contains(kind)) {
         for _ in 0..2 {
