@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::{admin, bench, demo, doctor, rekey, serve, simulate, verify};
+use crate::{admin, bench, compact, demo, doctor, rekey, serve, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -36,6 +36,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Check a data folder that no service uses: whether anything is lost, damaged or contradicts itself.
     Verify(verify::Verify),
+    /// Write a data folder that no service uses anew: what was deleted is then gone from it, and its space is free.
+    Compact(compact::Compact),
     /// Measure durable messages per second, latency, memory and disk, against a simulated WhatsApp.
     Bench(bench::Bench),
     /// Encrypt the secrets in a stopped service's store under a new master key.
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Key(key) => run(key.run()),
         Command::Doctor(doctor) => run(doctor.run()),
         Command::Verify(verify) => run_verify(verify),
+        Command::Compact(compact) => run_compact(compact),
         Command::Bench(bench) => run(bench.run()),
         Command::Rekey(rekey) => rekey.run(),
         Command::CheckConfig { config } => check_config(config),
@@ -135,6 +138,11 @@ fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
     config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
     print!("{}", config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?);
     Ok(())
+}
+
+fn run_compact(compact: compact::Compact) -> Result<(), Failure> {
+    let config = load(compact.config.clone())?;
+    Ok(compact.run(&config)?)
 }
 
 fn run_verify(verify: verify::Verify) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod messages;
 mod orgs;
 mod pace;
 mod problem;
+mod recipients;
 mod request;
 mod server;
 mod tls;
@@ -160,6 +161,10 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["api", "v1", "consents"]) => consents::list(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "consents", name]) => consents::get(app, request, org(Read)?, name).await,
         ("PUT", ["api", "v1", "consents", name]) => consents::put(app, request, org(Manage)?, name).await,
+        ("DELETE", ["api", "v1", "recipients", name]) => recipients::erase(app, org(Manage)?, name).await,
+        ("GET", ["api", "v1", "recipients", name, "export"]) => {
+            recipients::export(app, request, org(Manage)?, name).await
+        }
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
@@ -217,6 +222,8 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             | ["activities" | "audit" | "consents"]
             | ["admin", "actors" | "orgs"] => Some("GET"),
             ["consents", _] => Some("GET, PUT"),
+            ["recipients", _] => Some("DELETE"),
+            ["recipients", _, "export"] => Some("GET"),
             ["admin", "orgs", _] => Some("DELETE, GET, PUT"),
             ["admin", "orgs", _, "keys", _] => Some("DELETE"),
             _ => None,

@@ -131,7 +131,7 @@ impl State {
         let wanted = usize::try_from(self.appended.saturating_sub(self.sealed)).unwrap_or(usize::MAX).min(BLOCK_MAX);
         // No place in the queue: the timer comes again.
         let Ok(slot) = self.ctx.committer.reserve() else { return Ok(()) };
-        let entries = self.ctx.store.raw_entries(self.org, first, wanted)?;
+        let entries = self.ctx.store.sealed_entries(self.org, first, wanted)?;
         if entries.is_empty() {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use domain::audit::Salt;
 use domain::{MessageId, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -81,6 +82,11 @@ impl Clock {
             Dice::System(_) => rand::random(),
             Dice::Seeded(dice, _) => dice.random(),
         }
+    }
+
+    /// Random bytes that nobody can guess.
+    pub fn salt(&self) -> Salt {
+        rand::random()
     }
 
     /// A new message id, later than every one drawn before.

@@ -37,6 +37,10 @@ pub(crate) struct OrgFigures {
     pub(crate) sending: u64,
     pub(crate) resident: usize,
     pub(crate) parked_receipts: usize,
+    /// Erasures that are not done.
+    pub(crate) erasures: usize,
+    /// Records that went because they were old.
+    pub(crate) purged: u64,
     pub(crate) audit_entries: u64,
 }
 
@@ -78,6 +82,8 @@ impl Figures {
                 ("sending", org.sending.into()),
                 ("resident", org.resident.into()),
                 ("parkedReceipts", org.parked_receipts.into()),
+                ("erasures", org.erasures.into()),
+                ("purged", org.purged.into()),
                 ("auditEntries", org.audit_entries.into()),
             ],
             Self::Provider(provider) => vec![

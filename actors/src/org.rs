@@ -7,6 +7,7 @@ pub(crate) mod change;
 mod children;
 pub(crate) mod consent;
 mod desk;
+pub(crate) mod erasure;
 mod expiry;
 mod inbound;
 mod ledger;
@@ -17,11 +18,13 @@ mod residents;
 pub(crate) mod rest;
 mod scopes;
 pub(crate) mod templates;
+pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::audit::{By, Denial};
+use domain::erasure::Erasure;
 use domain::org::{ApiKey, Org};
 use domain::state::Status;
 use domain::{Message, MessageId, ProviderId, SenderNo, Seq, State as MessageState, Timestamp};
@@ -45,6 +48,7 @@ use change::ChangeRequest;
 pub use change::OrgChange;
 use children::Child;
 use consent::{ConsentRequest, Fresh};
+use erasure::{EraseRequest, Erasures};
 use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
@@ -54,6 +58,7 @@ use receipts::Lot;
 pub use receipts::News;
 pub(crate) use receipts::Webhook;
 use templates::TemplateStatus;
+use upkeep::Tending;
 
 /// Mail to an OrgActor.
 pub(crate) enum OrgMsg {
@@ -69,6 +74,12 @@ pub(crate) enum OrgMsg {
     Denied { key: ApiKey, denial: Denial },
     /// What a client tells of a recipient's consent.
     Consent(Box<ConsentRequest>),
+    /// A person's data is to be erased.
+    Erase(Box<EraseRequest>),
+    /// Time for the next step of an erasure.
+    EraseNext,
+    /// Time to see whether something was kept long enough, or for the next step of it.
+    Tend,
     /// Meta's word on a template.
     Template(TemplateStatus),
     /// What holds a message at its sender: its ProviderActor answers.
@@ -116,6 +127,10 @@ enum After {
     Changed,
     /// The organisation changed.
     Record,
+    /// What was kept long enough is gone.
+    Tended,
+    /// A person's data is to be erased.
+    ErasureBegun(Box<(Erasure, erasure::Reply)>),
 }
 
 pub(crate) struct OrgActor;
@@ -142,6 +157,8 @@ pub(crate) struct State {
     lot: Lot,
     arrivals: Arrivals,
     fresh: Fresh,
+    erasures: Erasures,
+    tending: Tending,
     meter: Meter,
     providers: BTreeMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
@@ -168,8 +185,9 @@ impl Actor for OrgActor {
 
     async fn pre_start(&self, myself: ActorRef<OrgMsg>, args: Args) -> Result<State, ActorProcessingErr> {
         let Args { ctx, root, record, is_kept, vitals } = args;
-        let ledger = Ledger::take_over(ctx.store.clone(), record.no)?;
+        let ledger = Ledger::take_over(Arc::clone(&ctx), record.no)?;
         let lot = Lot::load(&ctx.store, record.no)?;
+        let erasures = Erasures::load(&ctx.store, record.no)?;
         let meter = Meter::load(&ctx.store, record.no, record.quotas)?;
         let me = Address::new(myself, Arc::clone(&vitals));
         let audit = Child::new(vitals.child(Kind::Audit, record.id.as_str(), ctx.clock.now()));
@@ -185,6 +203,8 @@ impl Actor for OrgActor {
             lot,
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
+            erasures,
+            tending: Tending::default(),
             meter,
             providers: BTreeMap::new(),
             message_crashes: HashMap::new(),
@@ -240,6 +260,8 @@ impl OrgMsg {
             Self::Message(ToOrg::Propose(_)) => "recording a step",
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
             Self::Provider(_) => "following a sender",
+            Self::Erase(_) | Self::EraseNext => "erasing a person's data",
+            Self::Tend => "looking for what was kept long enough",
             Self::Denied { .. } => "recording a refusal",
             Self::Template(_) => "following a template",
             Self::Explain { .. } => "explaining",
@@ -290,6 +312,8 @@ impl State {
         self.fill().await?;
         self.rest_later();
         self.watch_lot();
+        self.erase_on();
+        self.tend_when_due()?;
         self.show();
         Ok(())
     }
@@ -300,7 +324,7 @@ impl State {
             self.send_back(mail);
             return Ok(());
         }
-        self.is_busy |= !matches!(mail, OrgMsg::Rest | OrgMsg::Leave | OrgMsg::ClearLot);
+        self.is_busy |= !matches!(mail, OrgMsg::Rest | OrgMsg::Leave | OrgMsg::ClearLot | OrgMsg::Tend);
         match mail {
             OrgMsg::Accept(accept) => self.accept(*accept)?,
             OrgMsg::Webhook(webhook) => self.webhook(webhook)?,
@@ -310,6 +334,9 @@ impl State {
             OrgMsg::Message(ToOrg::Propose(proposal)) => self.propose(*proposal)?,
             OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => self.idle(id, incarnation, version).await?,
             OrgMsg::Denied { key, denial } => self.denied(&key, denial)?,
+            OrgMsg::Erase(request) => self.erase(*request)?,
+            OrgMsg::EraseNext => self.erase_next()?,
+            OrgMsg::Tend => self.tend()?,
             OrgMsg::Template(status) => self.template_status(&status)?,
             OrgMsg::Explain { message, reply } => self.explain(message, reply),
             OrgMsg::Provider(mail) => self.follow_provider(mail).await?,
@@ -374,7 +401,7 @@ impl State {
                 return Ok(());
             }
         }
-        let due = if matches!(after, After::Changed) { self.follow(&changed) } else { Vec::new() };
+        let due = if matches!(after, After::Changed | After::Tended) { self.follow(&changed) } else { Vec::new() };
         self.ledger.landed(&changed, &named);
         self.arrivals.landed(seq);
         self.fresh.landed(seq);
@@ -383,7 +410,12 @@ impl State {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,
             After::Proposed { to, state } => to.send(MessageMsg::Durable(state)),
             After::Changed => {}
-            After::Record => self.recorded().await?,
+            After::Record => {
+                self.recorded().await?;
+                self.tend_when_due()?;
+            }
+            After::Tended => self.tended(),
+            After::ErasureBegun(begun) => self.erasure_begun(begun.0, begun.1),
         }
         for (message, state) in due {
             self.welcome(message, state).await?;
@@ -423,6 +455,8 @@ impl State {
             sending: head.count(Status::Sending),
             resident: self.ledger.desk.residents(),
             parked_receipts: self.lot.len(),
+            erasures: self.erasures.len(),
+            purged: self.ledger.upkeep.purged.total(),
             audit_entries: head.last_seq,
         }));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::audit::{By, Denial};
 use domain::consent::{Choice, Consent, Covers, Source};
+use domain::erasure::Erased;
 use domain::intake::NewMessage;
 use domain::org::Org;
 use domain::{MessageId, OrgId};
@@ -24,6 +25,7 @@ use crate::figures::{Figures, RootFigures};
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
 use crate::org::consent::ConsentRequest;
+use crate::org::erasure::EraseRequest;
 use crate::org::manual::{Manual, ManualError, ManualRequest};
 use crate::org::templates::TemplateStatus;
 use crate::org::{News, OrgChange, OrgMsg, Snapshot, Webhook};
@@ -162,6 +164,16 @@ impl Outbox {
         let _permit = self.permit()?;
         self.ask(org, |reply| OrgMsg::Consent(Box::new(ConsentRequest { name, choice, covers, source, by, reply })))
             .await
+    }
+
+    /// Erases all that is held of a person, named by a phone number or by Meta's id; returns once it is gone from the
+    /// store. Whoever does not wait for that may ask again: the erasure goes on, and the answer is that of the same one.
+    pub async fn erase(&self, org: &Org, name: String, by: By) -> Result<Erased, Unavailable> {
+        let _permit = self.permit()?;
+        let (store, no) = (self.ctx.store.clone(), org.no);
+        let names = tokio::task::spawn_blocking(move || store.names_of(no, &name)).await;
+        let Ok(Ok(names)) = names else { return Err(Unavailable::Closed) };
+        self.ask(&org.id, |reply| OrgMsg::Erase(Box::new(EraseRequest { names, by, reply }))).await
     }
 
     /// Records what a webhook tells one organisation; returns once it is durable.

@@ -1,13 +1,19 @@
 //! The audit trail: what happened, who did it, and the hash chain that seals it.
 
+mod kept;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::consent::{Choice, Covers, Refusal};
+use crate::erasure::Erased;
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::receipt::Receipt;
+use crate::retention::Purged;
 use crate::state::Failure;
 use crate::time::Timestamp;
+
+pub use kept::{Kept, Salt};
 
 /// One entry of an organisation's audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ pub enum Subject {
     Inbound(MessageId),
     /// What is known of a recipient's consent, by its id: the trail outlives the recipient's number.
     Consent(MessageId),
+    /// The erasure of a person's data, which has an id so that the trail need not name the person.
+    Erasure(MessageId),
 }
 
 /// Who caused something.
@@ -152,6 +160,12 @@ pub enum Fact {
     },
     /// A message, or a request to send one, was refused for want of consent.
     Blocked(Refusal),
+    /// A person's data is being erased.
+    ErasureBegun,
+    /// A person's data is erased.
+    Erased(Erased),
+    /// What was kept long enough is gone, by the organisation's retention.
+    Purged(Purged),
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -253,7 +267,10 @@ impl Fact {
             | Self::Postponed { .. }
             | Self::Paused { .. }
             | Self::Resumed
-            | Self::Consent { .. } => Action::Updated,
+            | Self::Consent { .. }
+            | Self::ErasureBegun
+            | Self::Erased(_)
+            | Self::Purged(_) => Action::Updated,
         }
     }
 
@@ -281,6 +298,9 @@ impl Fact {
             Self::Consent { choice: Choice::Granted, .. } => "CONSENT_GRANTED",
             Self::Consent { choice: Choice::Revoked, .. } => "CONSENT_REVOKED",
             Self::Blocked(_) => "MESSAGE_BLOCKED_BY_POLICY",
+            Self::ErasureBegun => "ERASURE_BEGUN",
+            Self::Erased(_) => "RECIPIENT_ERASED",
+            Self::Purged(_) => "RECORDS_PURGED",
         }
     }
 }
@@ -303,7 +323,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Seals entries `first..`, given as they are stored, after the block whose hash is `previous`.
+    /// Seals entries `first..`, given by what it covers of each ([`Kept::sealed`], as bytes), after the block whose hash is `previous`.
     pub fn seal<'a>(first: Seq, previous: Hash, entries: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(previous);

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 /// A text that is not a valid id of the kind asked for; the message says what would be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
@@ -64,6 +66,16 @@ impl ProviderId {
         Self(text.into())
     }
 
+    /// In place of one that was erased.
+    pub fn erased() -> Self {
+        Self("".into())
+    }
+
+    /// Whether it was erased.
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -105,6 +117,13 @@ impl MessageId {
     /// From the sixteen bytes of [`MessageId::as_bytes`].
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// When it was drawn.
+    pub fn drawn_at(&self) -> Timestamp {
+        let millis =
+            self.0.get_timestamp().map_or(0, |at| at.to_unix().0 * 1000 + u64::from(at.to_unix().1 / 1_000_000));
+        Timestamp::from_millis(millis)
     }
 
     /// Sixteen bytes that sort as the ids do.

@@ -40,8 +40,7 @@ impl NewMessage {
     /// Reads a request body. `key_header` is the header `Idempotency-Key`, if sent.
     pub fn parse(body: &Map<String, Value>, key_header: Option<&str>, now: Timestamp) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::new(body, "");
-        fields.require("to");
-        let to = fields.parsed("to");
+        let to = read_recipient(&mut fields);
         fields.one_of("channel", &[("WHATSAPP", ())]);
         let template_code = fields.text("templateCode").map(str::to_owned);
         if template_code.as_deref().is_some_and(|name| !payload::is_template_name(name)) {
@@ -133,8 +132,25 @@ impl NewMessage {
             category: self.category,
             on_unknown: self.on_unknown,
             created_at: now,
+            erased: None,
         }
     }
+}
+
+/// Meta's id of a user may stand in `to`, as a number does, or in `recipient`, as Meta has it.
+fn read_recipient(fields: &mut Fields<'_>) -> Option<Recipient> {
+    let (to, recipient) = (fields.value("to").is_some(), fields.value("recipient").is_some());
+    match (to, recipient) {
+        (false, false) => fields.require("to"),
+        (true, true) => fields.refuse("recipient", "must not be given together with to"),
+        (true, false) | (false, true) => {}
+    }
+    let named = fields.parsed::<Recipient>("recipient");
+    if named.as_ref().is_some_and(|named| !named.is_user_id()) {
+        fields
+            .refuse("recipient", "must be Meta's id of a user, such as US.13491208655302741918; a number goes into to");
+    }
+    fields.parsed("to").or(named)
 }
 
 fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {

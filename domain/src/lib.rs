@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod consent;
+pub mod erasure;
 pub mod fields;
 pub mod gate;
 pub mod ids;
@@ -21,6 +22,7 @@ pub mod pair;
 pub mod payload;
 pub mod quota;
 pub mod receipt;
+pub mod retention;
 pub mod retry;
 pub mod spelling;
 pub mod state;

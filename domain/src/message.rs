@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::erasure;
 use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
@@ -43,6 +44,8 @@ pub struct Message {
     pub on_unknown: Option<OnUnknown>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Set once its recipient's data was erased.
+    pub erased: Option<erasure::Mark>,
 }
 
 impl Message {
@@ -54,6 +57,11 @@ impl Message {
         let language = native.unwrap_or(&payload).get("language")?;
         let language = language.as_str().or_else(|| language.get("code")?.as_str())?;
         Some(TemplateKey { name: name.to_owned(), language: language.to_owned() })
+    }
+
+    /// Whether what it says is gone, with its recipient or by age: it can never be sent again.
+    pub fn is_spent(&self) -> bool {
+        self.payload.is_empty()
     }
 
     /// Whether it may no longer be sent.
@@ -69,32 +77,60 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A phone number in E.164 with its `+`. Without the `+` Meta would prepend the sender's own country code, so nothing
-/// else is accepted.
+/// A phone number in E.164 with its `+`, or Meta's id of a user who shows no number, such as `US.13491208655302741918`.
+/// Without the `+` Meta would prepend the sender's own country code, so no other form of a number is accepted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Recipient(Arc<str>);
 
-/// A text that is not an E.164 number.
+/// A text that names no recipient.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("must be a phone number in E.164: '+' and 7 to 15 digits, such as +4915112345678")]
-pub struct NotE164;
+#[error(
+    "must be a phone number in E.164: '+' and 7 to 15 digits, such as +4915112345678; or Meta's id of a user, such as \
+     US.13491208655302741918"
+)]
+pub struct NotARecipient;
+
+/// Meta gives a country, a dot and up to 128 letters and digits; for linked businesses also `US.ENT.…`.
+const USER_ID_MAX: usize = 200;
 
 impl Recipient {
-    /// The number with its `+`.
+    /// In place of one that was erased.
+    pub(crate) fn erased() -> Self {
+        Self("".into())
+    }
+
+    /// Whether it is Meta's id of a user, in place of a phone number.
+    pub fn is_user_id(&self) -> bool {
+        is_user_id(&self.0)
+    }
+
+    /// The number with its `+`, or the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl FromStr for Recipient {
-    type Err = NotE164;
+    type Err = NotARecipient;
 
-    fn from_str(text: &str) -> Result<Self, NotE164> {
-        let digits = text.strip_prefix('+').ok_or(NotE164)?;
-        let valid =
-            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-        if valid { Ok(Self(text.into())) } else { Err(NotE164) }
+    fn from_str(text: &str) -> Result<Self, NotARecipient> {
+        let is_valid = match text.strip_prefix('+') {
+            Some(digits) => {
+                let is_long_enough = (7..=15).contains(&digits.len());
+                is_long_enough && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+            }
+            None => is_user_id(text),
+        };
+        if is_valid { Ok(Self(text.into())) } else { Err(NotARecipient) }
     }
+}
+
+/// Whether a text is Meta's id of a user.
+pub fn is_user_id(text: &str) -> bool {
+    let Some((country, id)) = text.split_once('.') else { return false };
+    let is_country = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    text.len() <= USER_ID_MAX && is_country && id.split('.').all(is_part)
 }
 
 impl fmt::Debug for Recipient {
@@ -182,6 +218,18 @@ mod tests {
         for bad in ["", "+", "1234567890", "+123456", "+1234567890123456", "+12 34567890", "+0123456789", "+12345x789"]
         {
             assert!(bad.parse::<Recipient>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_may_be_metas_id_of_a_user() {
+        for good in ["US.13491208655302741918", "DE.a1", "US.ENT.11815799212886844830"] {
+            assert!(good.parse::<Recipient>().is_ok_and(|to| to.is_user_id()), "{good}");
+        }
+        for bad in
+            ["us.1", "USA.1", "US.", "US", ".1", "US.1..2", "US.1 2", "+1234567890", &format!("US.{}", "1".repeat(200))]
+        {
+            assert!(!bad.parse::<Recipient>().is_ok_and(|to| to.is_user_id()), "{bad}");
         }
     }
 

@@ -10,6 +10,7 @@ use crate::consent::{PutWords, Words};
 use crate::fields::{FieldError, Fields};
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
 use crate::quota::Quotas;
+use crate::retention::Retention;
 use crate::time::Timestamp;
 
 pub use secret::{Secret, SecretField};
@@ -31,6 +32,8 @@ pub struct Org {
     pub consent: ConsentPolicy,
     /// What a recipient may write to revoke or grant it.
     pub words: Words,
+    /// How long what is finished is kept.
+    pub retention: Retention,
     /// Set while all of it sends nothing.
     pub paused: Option<Pause>,
     /// Its phone numbers.
@@ -60,6 +63,7 @@ impl Org {
             no,
             consent: ConsentPolicy::default(),
             words: Words::default(),
+            retention: Retention::default(),
             paused: None,
             senders: Vec::new(),
             retired: Vec::new(),
@@ -135,6 +139,7 @@ impl Org {
             next.name.clone_from(name);
         }
         next.consent = put.consent.unwrap_or(self.consent);
+        next.retention = put.retention.unwrap_or(self.retention);
         next.quotas = put.quotas.unwrap_or(self.quotas);
         match self.words.apply(&put.words) {
             Ok(words) => next.words = words,
@@ -308,6 +313,8 @@ pub struct PutOrg {
     pub consent: Option<ConsentPolicy>,
     /// Stop and start words.
     pub words: PutWords,
+    /// `None` keeps it.
+    pub retention: Option<Retention>,
     /// `None` keeps them; one that is not named in them is no more.
     pub quotas: Option<Quotas>,
     /// All its senders.
@@ -340,6 +347,7 @@ impl PutOrg {
         let name = fields.short_text("name", NAME_MAX).map(str::to_owned);
         let consent = fields.one_of("consent", &ConsentPolicy::WORDS);
         let words = PutWords::parse(&mut fields);
+        let retention = Retention::parse(&mut fields);
         let quotas = match fields.value("quotas") {
             None => None,
             Some(Value::Object(object)) => {
@@ -370,7 +378,7 @@ impl PutOrg {
             None => {}
         }
         let errors = fields.finish();
-        if errors.is_empty() { Ok(Self { name, consent, words, quotas, senders }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { name, consent, words, retention, quotas, senders }) } else { Err(errors) }
     }
 }
 

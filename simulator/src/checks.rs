@@ -1,6 +1,7 @@
 //! What Meta refuses: the checks of a request to send a message.
 
 use domain::PhoneNumberId;
+use domain::message::Recipient;
 use domain::payload::{TYPES, check_native};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -119,6 +120,15 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<(Box<RawValue>, Map<String, 
 /// `to` as written, and its digits. Blanks, dashes and parentheses are allowed, as by Meta.
 fn recipient(request: &Map<String, Value>, group: bool) -> Result<(String, String), Refusal> {
     let to = match request.get("to") {
+        // Meta takes `to` where both are given.
+        None | Some(Value::Null) if !group && request.contains_key("recipient") => {
+            let id = request
+                .get("recipient")
+                .and_then(Value::as_str)
+                .filter(|id| id.parse::<Recipient>().is_ok_and(|recipient| recipient.is_user_id()));
+            let id = id.ok_or_else(|| refuse(code::INVALID, "recipient must be the id of a user."))?;
+            return Ok((id.to_owned(), id.to_owned()));
+        }
         None | Some(Value::Null) => return Err(refuse(code::MISSING, "The parameter to is required.")),
         Some(Value::String(to)) => to,
         Some(_) => return Err(refuse(code::INVALID, "to must be a string.")),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::message::is_user_id;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected, Full, Limited};
@@ -192,7 +193,8 @@ fn success(to: &str, wa_id: &str, kind: &str, wamid: &str) -> Answered {
     if let (true, Some(message)) = (kind == "template", message.as_object_mut()) {
         message.insert("message_status".into(), "accepted".into());
     }
-    let contact = json!({ "input": to, "wa_id": wa_id });
+    let name = if is_user_id(wa_id) { "user_id" } else { "wa_id" };
+    let contact = json!({ "input": to, name: wa_id });
     let body = json!({ "messaging_product": "whatsapp", "contacts": [contact], "messages": [message] });
     answer(StatusCode::OK, &body)
 }

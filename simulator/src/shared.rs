@@ -1,6 +1,7 @@
 //! What the server, the emitter and the handle of one simulator share: a small state under one lock that is never held
 //! across an await.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -148,7 +149,7 @@ impl Shared {
         }
         let plan = state.matcher.receipts(&request);
         let planned = schedule(request.kind, self.receipt_delay, plan, state.matcher.dice());
-        let wamid = self.wamid(&mut state.ids);
+        let wamid = self.wamid(&mut state.ids, &request.wa_id);
         let message = Arc::new(Accepted {
             seq: state.ledger.next_seq(),
             at: timestamp(),
@@ -185,15 +186,19 @@ impl Shared {
         Verdict { delay, wamid: Some(wamid), answer }
     }
 
-    /// Half from the seed, half from this run; hexadecimal.
-    fn wamid(&self, ids: &mut StdRng) -> String {
+    /// As Meta's look: base64 of the recipient's digits and an id, here half from the seed and half from this run.
+    fn wamid(&self, ids: &mut StdRng, wa_id: &str) -> String {
         let mut bytes = [0; 16];
         let (seeded, run) = bytes.split_at_mut(8);
         ids.fill_bytes(seeded);
         for (byte, own) in run.iter_mut().zip(self.run.as_bytes()) {
             *byte = *own;
         }
-        format!("wamid.{}", hex::encode_upper(bytes))
+        let digits = wa_id.as_bytes();
+        let len = u8::try_from(digits.len()).unwrap_or(u8::MAX);
+        let id = hex::encode_upper(bytes);
+        let plain = [&[0x1c, 0x18, len], digits, &[0x15, 2, 0, 0x11, 0x18, 0x20], id.as_bytes(), &[0]].concat();
+        format!("wamid.{}", BASE64_STANDARD.encode(plain))
     }
 
     /// When the next receipt is due.

@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 
 use actors::{DECLARED, Directory, OrgChange};
 use domain::consent::{PutWords, Words};
-use domain::fields::Fields;
+use domain::fields::{FieldError, Fields};
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
 use domain::quota::Quotas;
+use domain::retention::Retention;
 use domain::{OrgId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,6 +33,8 @@ pub struct DeclaredOrg {
     pub stop_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default, skip_serializing_if = "DeclaredQuotas::is_empty")]
     pub quotas: DeclaredQuotas,
     #[serde(default)]
@@ -100,10 +103,20 @@ impl DeclaredOrg {
             name: self.name.clone(),
             consent,
             words: self.words()?,
+            retention: Some(self.retention()?),
             quotas: Some(self.quotas.resolve()),
             senders,
         };
         Ok((id, OrgChange::Declare(put, keys)))
+    }
+
+    /// The file is the whole truth: without the table all is kept.
+    fn retention(&self) -> Result<Retention, String> {
+        let Some(table) = &self.retention else { return Ok(Retention::default()) };
+        let first = |errors: Vec<FieldError>| errors.into_iter().next();
+        Retention::read(table, "retention.").map_err(|errors| {
+            first(errors).map_or_else(String::new, |error| format!("{} {}", error.field, error.message))
+        })
     }
 
     /// By the rules of the admin API.

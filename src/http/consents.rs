@@ -18,7 +18,7 @@ const SOURCE_MAX: usize = 100;
 /// In bytes of JSON text: a record of the store holds it whole.
 const EVIDENCE_MAX: usize = 2000;
 
-fn recipient(text: &str) -> Result<String, Problem> {
+pub(super) fn recipient(text: &str) -> Result<String, Problem> {
     author(text).ok_or_else(|| Problem::invalid_field("recipient", AUTHOR))
 }
 

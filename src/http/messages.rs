@@ -1,17 +1,19 @@
 //! Messages: post, get, list, retry, cancel, count.
 
 use actors::{Manual, ManualError};
-use domain::MessageId;
 use domain::audit::By;
 use domain::intake::NewMessage;
 use domain::message::Recipient;
 use domain::state::Status;
+use domain::{MessageId, OrgNo, State};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use store::search::MessageFilter;
+use store::{Store, StoreError};
 
 use super::auth::Caller;
+use super::inbound::AUTHOR;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
@@ -62,10 +64,14 @@ pub(super) async fn explain(app: &App, caller: Caller, text: &str) -> Answer {
 pub(super) fn attempts(app: &App, caller: Caller, text: &str) -> Answer {
     let (store, no, id) = (app.outbox.store(), caller.org.no, id(text)?);
     let state = store.state(no, id)?.ok_or_else(|| Problem::not_found("message"))?;
+    views::json(StatusCode::OK, &attempts_of(store, no, id, &state)?)
+}
+
+/// A message's attempts with the provider's answers.
+pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State) -> Result<Vec<Value>, StoreError> {
     let responses = store.responses(no, id)?;
     let response = |no| responses.iter().find(|(known, _)| *known == no).map(|(_, body)| body.as_slice());
-    let list: Vec<_> = state.attempts.iter().map(|attempt| views::attempt(attempt, response(attempt.no))).collect();
-    views::json(StatusCode::OK, &list)
+    Ok(state.attempts.iter().map(|attempt| views::attempt(attempt, response(attempt.no))).collect())
 }
 
 fn filter(request: &Request) -> Result<MessageFilter, Problem> {
@@ -73,7 +79,7 @@ fn filter(request: &Request) -> Result<MessageFilter, Problem> {
     Ok(MessageFilter {
         dossier: request.param("dossierId").map(str::to_owned),
         // A '+' in a query means a blank: the number may come with either.
-        to: request.parsed("to", "must be a phone number in E.164", |text| recipient(&text.replace(' ', "+")))?,
+        to: request.parsed("to", AUTHOR, |text| recipient(&text.replace(' ', "+")))?,
         status: request.parsed("status", "must be a status such as QUEUED or READ", Status::parse)?,
     })
 }
@@ -140,7 +146,7 @@ pub(super) fn stats(app: &App, caller: Caller) -> Answer {
 
 /// Runs a read that may take long where it holds up nobody.
 pub(super) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, store::StoreError> + Send + 'static,
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?.map_err(Problem::from)
 }

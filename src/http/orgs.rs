@@ -24,7 +24,12 @@ pub(super) fn list(app: &App) -> Answer {
 }
 
 pub(super) fn get(app: &App, id: &str) -> Answer {
-    views::json(StatusCode::OK, &views::org(&*existing(app, id)?, &app.key_log))
+    let org = existing(app, id)?;
+    let mut view = views::org(&org, &app.key_log);
+    if let Some(view) = view.as_object_mut() {
+        view.insert("upkeep".into(), views::upkeep(&app.outbox.store().upkeep(org.no)?));
+    }
+    views::json(StatusCode::OK, &view)
 }
 
 pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {

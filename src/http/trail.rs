@@ -1,11 +1,11 @@
 //! What happened: the timeline of a message, the activity of a dossier, the audit trail.
 
-use domain::Seq;
 use domain::audit::{Action, Subject};
+use domain::{OrgNo, Seq, State};
 use http::StatusCode;
-use serde_json::json;
-use store::StoreError;
+use serde_json::{Value, json};
 use store::search::AuditFilter;
+use store::{Store, StoreError};
 
 use super::auth::Caller;
 use super::messages::{blocking, id};
@@ -18,9 +18,12 @@ const PAGE_MAX: usize = 200;
 pub(super) fn timeline(app: &App, caller: Caller, text: &str) -> Answer {
     let (store, no) = (app.outbox.store(), caller.org.no);
     let state = store.state(no, id(text)?)?.ok_or_else(|| Problem::not_found("message"))?;
-    let entry = |seq: &Seq| store.entry(no, *seq)?.ok_or(StoreError::Damaged { what: "audit trail" });
-    let entries = state.trail.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    views::json(StatusCode::OK, &entries.iter().map(views::activity).collect::<Vec<_>>())
+    views::json(StatusCode::OK, &timeline_of(store, no, &state)?)
+}
+
+/// What happened to a message, oldest first.
+pub(super) fn timeline_of(store: &Store, no: OrgNo, state: &State) -> Result<Vec<Value>, StoreError> {
+    Ok(store.trail(no, state)?.iter().map(views::activity).collect())
 }
 
 fn page(request: &Request) -> Result<(usize, Option<Seq>), Problem> {

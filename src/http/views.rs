@@ -2,8 +2,10 @@
 
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
+use domain::erasure::Erased;
 use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::receipt::Receipt;
+use domain::retention::Purged;
 use domain::state::Failure;
 use domain::{Attempt, AttemptNo, Dossier, Inbound, Message, OnUnknown, OrgId, Priority, Seq, State, Timestamp};
 use http::header::CONTENT_TYPE;
@@ -11,6 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use store::Upkeep;
 
 use super::Answer;
 use super::key_log::KeyLog;
@@ -38,7 +41,7 @@ pub(crate) struct MessageView<'a> {
     dossier_id: Value,
     channel: &'static str,
     from: &'a str,
-    to: &'a str,
+    to: Option<&'a str>,
     template_code: Option<&'a str>,
     payload_json: Option<&'a RawValue>,
     subject: Option<&'a str>,
@@ -59,6 +62,9 @@ pub(crate) struct MessageView<'a> {
     sent_at: Option<String>,
     delivered_at: Option<String>,
     read_at: Option<String>,
+    /// Not of the contract: only where it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_at: Option<String>,
 }
 
 fn time(at: Option<Timestamp>) -> Option<String> {
@@ -70,7 +76,7 @@ fn code(failure: Option<&Failure>) -> Option<&str> {
 }
 
 fn text(failure: Option<&Failure>) -> Option<&str> {
-    failure.map(|failure| failure.message.as_str())
+    failure.and_then(|failure| present(&failure.message))
 }
 
 pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State) -> MessageView<'a> {
@@ -82,7 +88,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
         dossier_id: message.dossier.as_ref().map_or(Value::Null, dossier),
         channel: "WHATSAPP",
         from: message.from.as_str(),
-        to: message.to.as_str(),
+        to: present(message.to.as_str()),
         template_code: message.template_code.as_deref(),
         payload_json: serde_json::from_slice(&message.payload).ok(),
         subject: message.subject.as_deref(),
@@ -99,7 +105,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
             OnUnknown::Resend => "RESEND",
             OnUnknown::Hold => "HOLD",
         }),
-        provider_message_id: state.provider_id().map(|id| id.as_str()),
+        provider_message_id: state.provider_id().and_then(|id| present(id.as_str())),
         attempt_count: state.attempt_count(),
         max_attempts: state.max_attempts,
         error_code: code(failure),
@@ -110,6 +116,7 @@ pub(crate) fn message<'a>(org: &'a OrgId, message: &'a Message, state: &'a State
         sent_at: time(state.sent_at),
         delivered_at: time(state.delivered_at),
         read_at: time(state.read_at),
+        erased_at: time(message.erased.map(|mark| mark.at)),
     }
 }
 
@@ -160,7 +167,7 @@ pub(crate) fn inbound(org: &OrgId, inbound: &Inbound) -> Value {
 pub(crate) fn consent(known: &Consent) -> Value {
     json!({
         "id": known.id.to_string(),
-        "recipient": known.recipient,
+        "recipient": present(&known.recipient),
         "transactional": known.transactional.as_ref().map(standing),
         "marketing": known.marketing.as_ref().map(standing),
     })
@@ -208,6 +215,7 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
         Subject::Sender(number) => ("SENDER", number.to_string()),
         Subject::Inbound(id) => ("INBOUND", id.to_string()),
         Subject::Consent(id) => ("CONSENT", id.to_string()),
+        Subject::Erasure(id) => ("ERASURE", id.to_string()),
     };
     json!({
         "seq": seq,
@@ -226,7 +234,9 @@ pub(crate) fn activity(entry: &Entry) -> Value {
     let named = match &entry.subject {
         Subject::Message(id) => Some(("messageId", id)),
         Subject::Inbound(id) => Some(("inboundMessageId", id)),
-        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) | Subject::Consent(_) => None,
+        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) | Subject::Consent(_) | Subject::Erasure(_) => {
+            None
+        }
     };
     if let (Some((name, id)), Some(details)) = (named, details.as_object_mut()) {
         details.insert(name.into(), id.to_string().into());
@@ -249,14 +259,14 @@ fn details(entry: &Entry) -> Value {
     match fact {
         Fact::Created => json!({"status": "QUEUED"}),
         Fact::Accepted { attempt, provider_id } => {
-            json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": provider_id.as_str()})
+            json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": present(provider_id.as_str())})
         }
         Fact::RetryScheduled { attempt, failure, due } | Fact::Postponed { attempt, failure, due } => json!({
-            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
+            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": present(&failure.message),
             "nextRetryAt": due.to_string(),
         }),
         Fact::OutcomeUnknown { attempt, failure, settle_by } => json!({
-            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": failure.message,
+            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": present(&failure.message),
             "settleBy": settle_by.to_string(),
         }),
         Fact::Resending { attempt } => {
@@ -264,7 +274,7 @@ fn details(entry: &Entry) -> Value {
         }
         Fact::Failed { attempt, failure } => json!({
             "status": "FAILED", "attempt": attempt.map(|no| no.0), "errorCode": failure.code,
-            "errorMessage": failure.message,
+            "errorMessage": present(&failure.message),
         }),
         Fact::Receipt { attempt, receipt, effect } => receipt_details(*attempt, receipt, *effect),
         Fact::Cancelled => json!({"status": "CANCELLED"}),
@@ -272,6 +282,9 @@ fn details(entry: &Entry) -> Value {
         Fact::Paused { reason } => json!({"reason": reason}),
         Fact::Resumed => json!({}),
         Fact::Denied { denial } => json!({"reason": denial.as_str()}),
+        Fact::ErasureBegun => json!({}),
+        Fact::Erased(erased) => self::erased(erased),
+        Fact::Purged(purged) => self::purged(purged),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.
@@ -286,12 +299,41 @@ fn details(entry: &Entry) -> Value {
     }
 }
 
+/// How much was erased.
+pub(crate) fn erased(erased: &Erased) -> Value {
+    json!({
+        "messages": erased.messages, "inboundMessages": erased.inbound, "consentStatements": erased.statements,
+        "parkedReceipts": erased.receipts,
+    })
+}
+
+/// What an organisation's retention has done.
+pub(crate) fn upkeep(upkeep: &Upkeep) -> Value {
+    let looked_at = Some(upkeep.looked_at).filter(|at| *at > Timestamp::EPOCH);
+    json!({
+        "lastLookAt": time(looked_at), "purged": purged(&upkeep.purged), "auditBeginsAfter": upkeep.cut,
+    })
+}
+
+/// How much went because it was old.
+fn purged(purged: &Purged) -> Value {
+    json!({
+        "messages": purged.messages, "payloads": purged.payloads, "inboundMessages": purged.inbound,
+        "auditEvents": purged.entries,
+    })
+}
+
+/// A text of Meta's; `None` once it was erased.
+fn present(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 fn receipt_details(attempt: AttemptNo, receipt: &Receipt, effect: ReceiptEffect) -> Value {
     let error = receipt.error.as_ref();
     json!({
         "status": receipt.kind.as_str().to_uppercase(),
         "attempt": attempt.0,
-        "providerMessageId": receipt.provider_id.as_str(),
+        "providerMessageId": present(receipt.provider_id.as_str()),
         "reportedAt": receipt.at.to_string(),
         "effect": match effect {
             ReceiptEffect::Applied => "APPLIED",
@@ -300,7 +342,7 @@ fn receipt_details(attempt: AttemptNo, receipt: &Receipt, effect: ReceiptEffect)
             ReceiptEffect::Overruled => "OVERRULED",
         },
         "errorCode": error.map(|error| error.code.to_string()),
-        "errorMessage": error.map(|error| error.message.as_str()),
+        "errorMessage": error.and_then(|error| present(&error.message)),
         "pricing": receipt.pricing.as_ref().and_then(|json| serde_json::from_slice::<Value>(json).ok()),
     })
 }
@@ -315,6 +357,7 @@ pub(crate) fn org(org: &Org, log: &KeyLog) -> Value {
         "startWords": org.words.start(),
         "stopReply": org.words.reply(Choice::Revoked),
         "startReply": org.words.reply(Choice::Granted),
+        "retention": org.retention.to_json(),
         "quotas": {
             "messagesPerDay": org.quotas.messages_per_day,
             "maxQueued": org.quotas.max_queued,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::audit::{Block, Entry, Hash};
+use domain::audit::{Block, Hash, Kept};
 use domain::consent::{Consent, Statement};
 use domain::org::Org;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, Seq, State};
@@ -53,13 +53,15 @@ impl Commit {
         if let Some(expiry) = expiry_key(org, message, state) {
             self.mark(expiry);
         }
-        if let Some(key) = &message.idempotency_key {
-            self.put("idempotency key", keys::idempotency(org, key), &(id, fingerprint))?;
+        if let Some(hash) = idempotency_hash(message) {
+            self.put("idempotency key", keys::idempotency(org, hash), &(id, fingerprint))?;
         }
         if let Some(dossier) = &message.dossier {
             self.mark(keys::dossier_message(org, dossier.key(), id));
         }
-        self.mark(keys::recipient_message(org, message.to.as_str(), id));
+        if message.erased.is_none() {
+            self.mark(keys::recipient_message(org, message.to.as_str(), id));
+        }
         Ok(())
     }
 
@@ -119,7 +121,7 @@ impl Commit {
     }
 
     /// An entry of the audit trail, also on its dossier's timeline.
-    pub fn entry(&mut self, seq: Seq, entry: &Entry, dossier: Option<&Dossier>) -> Result<(), StoreError> {
+    pub fn entry(&mut self, seq: Seq, entry: &Kept, dossier: Option<&Dossier>) -> Result<(), StoreError> {
         self.put("audit entry", keys::audit(self.org, seq), entry)?;
         if let Some(dossier) = dossier {
             self.mark(keys::dossier_activity(self.org, dossier.key(), seq));
@@ -168,7 +170,7 @@ impl Commit {
     }
 
     /// Removes keys found by [`crate::Store::data_keys`].
-    pub fn purge(&mut self, keys: Vec<Vec<u8>>) {
+    pub fn purge(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) {
         self.writes.extend(keys.into_iter().map(Write::Delete));
     }
 
@@ -187,7 +189,7 @@ impl Commit {
     }
 
     /// Puts a record of any length.
-    fn put_parts<T: Serialize>(
+    pub(crate) fn put_parts<T: Serialize>(
         &mut self,
         kind: &'static str,
         record: &T,
@@ -204,6 +206,14 @@ impl Commit {
 
     pub(crate) fn mark(&mut self, key: Vec<u8>) {
         self.writes.push(Write::Put(key, Vec::new()));
+    }
+}
+
+/// Under which hash a message's idempotency key stands.
+pub(crate) fn idempotency_hash(message: &Message) -> Option<keys::Short> {
+    match &message.erased {
+        Some(mark) => mark.idempotency,
+        None => message.idempotency_key.as_deref().map(keys::short),
     }
 }
 

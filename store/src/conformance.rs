@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use domain::audit::{Action, By, Entry, Fact, Subject};
+use domain::audit::{Action, By, Entry, Fact, Kept, Subject};
 use domain::state::{Attempt, Phase, Status};
 use domain::{
     AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, Priority, ProviderId, SenderNo, State, Timestamp,
@@ -114,6 +114,7 @@ fn message(n: u8) -> (Message, State) {
         category: domain::message::Category::Transactional,
         on_unknown: None,
         created_at: at,
+        erased: None,
     };
     (message, State::accepted(at, 6, at))
 }
@@ -233,7 +234,7 @@ fn the_audit_trail_reads_back_by_entity_action_and_dossier(store: &Store) {
     for (seq, fact) in facts {
         let subject = if seq == 2 { Subject::Organisation } else { Subject::Message(message.id) };
         let entry = Entry { at: Timestamp::from_millis(seq), subject, by: By::System, fact };
-        step.entry(seq, &entry, message.dossier.as_ref().filter(|_| seq != 2)).unwrap();
+        step.entry(seq, &Kept::new(entry.clone(), [9; 16]), message.dossier.as_ref().filter(|_| seq != 2)).unwrap();
     }
     step.head(&Head { last_seq: 3, epoch: EPOCH, ..Default::default() }).unwrap();
     commit(store, step).unwrap();
@@ -254,7 +255,7 @@ fn the_audit_trail_reads_back_by_entity_action_and_dossier(store: &Store) {
     assert_eq!((page.items[0].0, page.next), (3, Some(3)));
     assert_eq!(store.activities(org, "0", page.next, 1).unwrap().items[0].0, 1);
     assert_eq!(store.head(org).unwrap().last_seq, 3);
-    assert_eq!(store.raw_entries(org, 2, 10).unwrap().len(), 2);
+    assert_eq!(store.sealed_entries(org, 2, 10).unwrap().len(), 2);
 }
 
 fn commits_of_many_threads_are_all_durable(store: &Store) {

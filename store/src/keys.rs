@@ -26,6 +26,8 @@
 //! | `j` | | what it has used of its quotas |
 //! | `v` | hash of recipient's name | when they were last written to, while they count for a quota |
 //! | `q` | that time, hash of recipient's name | (recipients that count for a quota) |
+//! | `z` | id | an erasure that is not done |
+//! | `l` | | what retention has done |
 //!
 //! An author, in `f` and `w`, and a recipient's name, in `c`, `g`, `v` and `q`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
@@ -39,7 +41,7 @@ use crate::records::Lane;
 /// Sixteen bytes of SHA-256: enough never to collide by accident, and short whatever was hashed.
 pub(crate) type Short = [u8; 16];
 
-fn short(text: &str) -> Short {
+pub(crate) fn short(text: &str) -> Short {
     let mut out = Short::default();
     for (to, from) in out.iter_mut().zip(Sha256::digest(text)) {
         *to = from;
@@ -90,7 +92,7 @@ pub(crate) const ORGS: u8 = b'o';
 pub(crate) const BATCHES: &[u8] = b"\0batches";
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvq";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzl";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -142,8 +144,12 @@ fn time(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::from_be_bytes(bytes.try_into().ok()?)))
 }
 
-pub(crate) fn idempotency(org: OrgNo, text: &str) -> Vec<u8> {
-    key(b'i', org, &[&short(text)])
+pub(crate) fn idempotency(org: OrgNo, hash: Short) -> Vec<u8> {
+    key(b'i', org, &[&hash])
+}
+
+pub(crate) fn erasure(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b'z', org, &[id.as_bytes()])
 }
 
 pub(crate) fn provider(org: OrgNo, id: &ProviderId) -> Vec<u8> {
@@ -255,6 +261,16 @@ pub(crate) fn statement(org: OrgNo, name: &str, seq: Seq) -> Vec<u8> {
 /// The key of the consent that a statement is about, from the statement's key.
 pub(crate) fn consent_of_statement(statement: &[u8]) -> Option<Vec<u8>> {
     Some(key(b'c', org_of(statement)?, &[statement.get(5..21)?]))
+}
+
+/// The statement of this number of whom a consent's key belongs to.
+pub(crate) fn statement_of_consent(consent: &[u8], seq: Seq) -> Vec<u8> {
+    let mut key = consent.to_vec();
+    if let Some(letter) = key.first_mut() {
+        *letter = b'g';
+    }
+    key.extend(seq.to_be_bytes());
+    key
 }
 
 pub(crate) fn usage(org: OrgNo) -> Vec<u8> {

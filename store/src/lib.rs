@@ -10,9 +10,11 @@
 pub mod backend;
 mod codec;
 pub mod commit;
+pub mod compact;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod consent;
+mod erase;
 pub mod folder;
 pub mod group_commit;
 mod inbound;
@@ -20,6 +22,7 @@ mod keys;
 mod mark;
 pub mod memory;
 mod open;
+mod purge;
 mod quota;
 pub mod records;
 mod rescue;
@@ -39,7 +42,7 @@ pub use group_commit::{CommitError, Committer, Unavailable};
 pub use memory::MemoryBackend;
 pub use open::open;
 pub use quota::Counted;
-pub use records::{Head, Lane, Parked};
+pub use records::{Head, Lane, Parked, Upkeep};
 pub use reseal::Resealed;
 pub use seal::{KeyId, MasterKey};
 pub use sled::SledBackend;

@@ -1,8 +1,9 @@
 //! Records that only the store and the runtime know.
 
 use domain::receipt::Receipt;
+use domain::retention::Purged;
 use domain::state::{State, Status};
-use domain::{Epoch, Priority, Seq, Timestamp};
+use domain::{Epoch, MessageId, Priority, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What an organisation's owner must know to write on: rewritten with every commit, so it always agrees with the rest.
@@ -26,6 +27,13 @@ impl Head {
         self.counts.iter().sum()
     }
 
+    /// A message of this status is gone.
+    pub fn gone(&mut self, status: Status) {
+        if let Some(count) = self.counts.get_mut(status as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// A message came from one status (`None`: it is new) to another.
     pub fn moved(&mut self, from: Option<Status>, to: Status) {
         if let Some(count) = from.and_then(|from| self.counts.get_mut(from as usize)) {
@@ -35,6 +43,23 @@ impl Head {
             *count += 1;
         }
     }
+}
+
+/// What retention has done, and where it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upkeep {
+    /// The audit trail begins after this entry; the sealed block that ends with it is kept, for its hash.
+    pub cut: Seq,
+    /// Entries left in the trail about messages that are gone.
+    pub orphans: u64,
+    /// What messages say is gone up to this one, but for those that are not old enough since their last change.
+    pub payloads_to: Option<MessageId>,
+    /// All that went.
+    pub purged: Purged,
+    /// As much of that as the trail tells.
+    pub told: Purged,
+    /// When it was last looked for what is over.
+    pub looked_at: Timestamp,
 }
 
 /// A lane of the due index. Within a sender, a lower lane goes first.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use domain::audit::{Action, Entry, Subject};
+use domain::audit::{Action, Entry, Kept, Subject};
 use domain::state::Status;
 use domain::{Message, MessageId, OrgNo, Seq, State};
 
@@ -138,7 +138,7 @@ impl Store {
             looked_at += 1;
             let Some(seq) = keys::seq_at_end(key) else { return ControlFlow::Continue(()) };
             next = Some(seq);
-            match decode::<Entry>("audit entry", bytes) {
+            match decode("audit entry", bytes).map(Kept::into_entry) {
                 Ok(entry)
                     if filter.action.is_none_or(|action| entry.fact.action() == action)
                         && filter.subject.as_ref().is_none_or(|subject| *subject == entry.subject) =>
@@ -184,8 +184,10 @@ impl Store {
         action: Option<Action>,
         limit: usize,
     ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
+        // What led to entries from before the cut may still be there.
+        let cut = self.upkeep(org)?.cut;
         let (mut items, mut next) = (Vec::new(), None);
-        for seq in seqs {
+        for seq in seqs.filter(|seq| *seq > cut) {
             if items.len() == limit {
                 return Ok(Page { items, next });
             }

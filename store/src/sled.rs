@@ -13,8 +13,10 @@ use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::folder::{DataFolder, sync_folder};
 use crate::keys;
 use crate::mark::{Mark, Marks};
-use crate::{rescue, resync, sled_log};
+use crate::{compact, rescue, resync, sled_log};
 
+/// Of the data folder.
+pub(crate) const SUBFOLDER: &str = "sled";
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// sled in the data folder's subfolder `sled`.
@@ -55,11 +57,21 @@ pub enum Doubt {
     NoMark,
 }
 
-fn failed(doing: &'static str) -> impl Fn(::sled::Error) -> StoreError {
+/// How sled is opened everywhere.
+pub(crate) fn config(path: &Path, cache_bytes: u64) -> ::sled::Config {
+    ::sled::Config::new()
+        .path(path)
+        .cache_capacity(cache_bytes)
+        .segment_size(sled_log::SEGMENT)
+        // We flush each batch; a timer would only add writes nobody waits for.
+        .flush_every_ms(None)
+}
+
+pub(crate) fn failed(doing: &'static str) -> impl Fn(::sled::Error) -> StoreError {
     move |error| StoreError::Backend { doing, cause: error.to_string() }
 }
 
-fn failed_io(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
+pub(crate) fn failed_io(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
     move |error| StoreError::Backend { doing, cause: error.to_string() }
 }
 
@@ -67,7 +79,8 @@ impl SledBackend {
     /// Opens the store in `folder` with so many bytes of cache. What [`Self::doubt`] then tells must be cleared before
     /// anything is served.
     pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Self, StoreError> {
-        let path = folder.path().join("sled");
+        compact::settle(folder.path()).map_err(failed_io("remove what a compaction left"))?;
+        let path = folder.path().join(SUBFOLDER);
         let mut marks = folder.marks().map_err(failed_io("read its mark"))?;
         let mark = marks.last();
         let is_there = path.join("db").exists();
@@ -88,12 +101,7 @@ impl SledBackend {
             marks.note(Mark { batches: acknowledged, trusted: false }).map_err(failed_io("write its mark"))?;
             marks.sync().map_err(failed_io("sync its mark"))?;
         }
-        let config = ::sled::Config::new()
-            .path(&path)
-            .cache_capacity(cache_bytes)
-            .segment_size(sled_log::SEGMENT)
-            // We flush each batch; a timer would only add writes nobody waits for.
-            .flush_every_ms(None);
+        let config = config(&path, cache_bytes);
         let tree = open_patiently(&config);
         // Also after a failure: a copy left behind would be put back over a log that was restored from a backup.
         let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
@@ -136,6 +144,11 @@ impl SledBackend {
         Ok(sled_log::survey(&self.log, 0).map_err(failed_io("look through its log"))?.broken)
     }
 
+    /// sled itself, and the hold on the folder.
+    pub(crate) fn into_parts(self) -> (::sled::Db, DataFolder) {
+        (self.tree, self.folder)
+    }
+
     fn trusted(&self) -> MutexGuard<'_, Trust> {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,7 +185,7 @@ fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// sled syncs neither its settings nor its folder.
-fn sync_files(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_files(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use domain::audit::{Block, Entry, Hash};
+use domain::audit::{Block, Entry, Hash, Kept};
 use domain::org::Org;
 use domain::{AttemptNo, AttemptRef, Message, MessageId, OrgNo, ProviderId, SenderNo, Seq, State, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::backend::{Backend, Order, StoreError, Visit};
-use crate::codec::decode;
+use crate::codec::{decode, encode};
 use crate::keys;
 use crate::records::{Head, Lane, Parked};
 use crate::seal::{Found, KeyId, MasterKey};
@@ -135,7 +135,7 @@ impl Store {
 
     /// The message that an idempotency key was used for, and the fingerprint of its request.
     pub fn idempotency(&self, org: OrgNo, key: &str) -> Result<Option<(MessageId, Hash)>, StoreError> {
-        self.record("idempotency key", &keys::idempotency(org, key))
+        self.record("idempotency key", &keys::idempotency(org, keys::short(key)))
     }
 
     /// The attempt that the provider gave this id to.
@@ -145,18 +145,23 @@ impl Store {
 
     /// One entry of the audit trail.
     pub fn entry(&self, org: OrgNo, seq: Seq) -> Result<Option<Entry>, StoreError> {
+        Ok(self.kept_entry(org, seq)?.map(Kept::into_entry))
+    }
+
+    /// One entry as it is kept.
+    pub fn kept_entry(&self, org: OrgNo, seq: Seq) -> Result<Option<Kept>, StoreError> {
         self.record("audit entry", &keys::audit(org, seq))
     }
 
-    /// Entries from `first`, as they are stored, at most `limit`.
-    pub fn raw_entries(&self, org: OrgNo, first: Seq, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// What the hash chain covers of the entries from `first`, at most `limit` of them.
+    pub fn sealed_entries(&self, org: OrgNo, first: Seq, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let end = keys::within(keys::of_kind(b'a', org)).end;
         let mut found = Vec::new();
         self.backend.scan(&*keys::audit(org, first)..&*end, Order::Ascending, &mut |_, bytes| {
-            found.push(bytes.to_vec());
+            found.push(decode::<Kept>("audit entry", bytes).and_then(|kept| encode("audit entry", &kept.sealed())));
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok(found)
+        found.into_iter().collect()
     }
 
     /// The last sealed block of the audit trail.

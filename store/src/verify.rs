@@ -250,11 +250,18 @@ impl Walk<'_> {
                 return;
             }
         };
-        let told = self.messages(&head);
-        let stated = self.trail(&head, told);
-        self.consents(stated);
+        let upkeep = match self.store.upkeep(self.org) {
+            Ok(upkeep) => upkeep,
+            Err(error) => {
+                self.wrong("retention", Of::Organisation, Broken::Unreadable(error));
+                return;
+            }
+        };
+        let told = self.messages(&head, &upkeep);
+        let stated = self.trail(&head, &upkeep, told);
+        self.consents(&upkeep, stated);
         self.quota();
-        self.inbound();
+        self.inbound(&upkeep);
     }
 
     fn wrong(&mut self, kind: &'static str, of: Of, broken: Broken) {
@@ -336,6 +343,8 @@ const fn name(letter: u8) -> &'static str {
         b'w' => "window",
         b'c' => "consent",
         b'g' => "statement",
+        b'z' => "erasure",
+        b'l' => "retention",
         b'j' => "quota's usage",
         b'v' => "counted recipient",
         b'q' => "counted recipient's time",

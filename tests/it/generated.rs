@@ -172,6 +172,8 @@ fn bad() -> impl Strategy<Value = Bad> {
         ("GET", "/api/v1/consents?Q", false),
         ("GET", "/api/v1/consents/ID?Q", false),
         ("PUT", "/api/v1/consents/ID", false),
+        ("GET", "/api/v1/recipients/ID/export?Q", false),
+        ("DELETE", "/api/v1/recipients/ID", false),
         ("GET", "/api/v1/admin/actors?Q", true),
         ("PUT", "/api/v1/admin/orgs/ID", true),
         ("PUT", "/api/v1/admin/orgs/beta", true),

@@ -9,6 +9,7 @@ mod envelope;
 pub mod request;
 pub mod signature;
 mod usage;
+pub mod wamid;
 pub mod webhook;
 
 use std::fmt;

@@ -28,10 +28,14 @@ pub fn body(message: &Message, attempt: AttemptRef) -> Result<Vec<u8>, serde_jso
         None => serde_json::from_slice(&message.payload)?,
     };
     // Written last, so that no payload can send to somebody else or break the way back of receipts.
+    for name in ["to", "recipient"] {
+        wire.remove(name);
+    }
+    let to = if message.to.is_user_id() { "recipient" } else { "to" };
     let ours = [
         ("messaging_product", "whatsapp".to_owned()),
         ("recipient_type", "individual".to_owned()),
-        ("to", message.to.as_str().to_owned()),
+        (to, message.to.as_str().to_owned()),
         ("biz_opaque_callback_data", attempt.to_string()),
     ];
     wire.extend(ours.map(|(name, value)| (name.to_owned(), Value::String(value))));
@@ -83,6 +87,7 @@ mod tests {
             category: Category::Transactional,
             on_unknown: None,
             created_at: Timestamp::EPOCH,
+            erased: None,
         };
         body(&message, ATTEMPT).map(|bytes| serde_json::from_slice(&bytes).unwrap())
     }

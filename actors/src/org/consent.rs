@@ -40,9 +40,9 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    fn note(&mut self, seq: Seq, consent: Consent) {
-        self.order.push_back((seq, consent.recipient.clone()));
-        self.known.insert(consent.recipient.clone(), (seq, consent));
+    pub(super) fn note(&mut self, seq: Seq, name: &str, consent: Consent) {
+        self.order.push_back((seq, name.to_owned()));
+        self.known.insert(name.to_owned(), (seq, consent));
     }
 
     /// Everything up to this entry is durable.
@@ -78,7 +78,7 @@ impl State {
     }
 
     /// What is known of a recipient, durable or not.
-    fn known(&self, canonical: &str) -> Result<Option<Consent>, StoreError> {
+    pub(super) fn known(&self, canonical: &str) -> Result<Option<Consent>, StoreError> {
         match self.fresh.known.get(canonical) {
             Some((_, consent)) => Ok(Some(consent.clone())),
             None => self.ctx.store.consent(self.record.no, canonical),
@@ -95,12 +95,14 @@ impl State {
     ) -> Result<Option<Consent>, StoreError> {
         let name = spelling::canonical(name);
         let unknown = || Consent::unknown(self.ctx.clock.new_message_id(draft.at), name.clone().into_owned());
-        let known = self.known(&name)?.unwrap_or_else(unknown);
+        let mut known = self.known(&name)?.unwrap_or_else(unknown);
+        // One that was erased has a name again from here on.
+        known.recipient = name.clone().into_owned();
         let Some(next) = known.after(statement, self.ledger.head.last_seq + 1) else { return Ok(None) };
         let fact = Fact::Consent { choice: statement.choice, covers: statement.covers };
         let seq = self.ledger.entry(draft, Subject::Consent(next.id), fact, dossier)?;
         draft.commit.statement(&next, seq, statement)?;
-        self.fresh.note(seq, next.clone());
+        self.fresh.note(seq, &name, next.clone());
         Ok(Some(next))
     }
 
@@ -126,11 +128,12 @@ impl State {
             by: draft.by.clone(),
             source: Source::Word { inbound: inbound.id },
         };
-        if let Some(user_id) = &inbound.user_id {
-            self.say(draft, user_id, &statement, None)?;
+        let mut names = inbound.names();
+        let Some(first) = names.next() else { return Ok(()) };
+        for name in names {
+            self.say(draft, name, &statement, None)?;
         }
-        let Some(author) = &inbound.from else { return Ok(()) };
-        match self.say(draft, author.as_str(), &statement, dossier)? {
+        match self.say(draft, first, &statement, dossier)? {
             Some(known) => self.confirm(draft, known, choice, inbound, dossier),
             None => Ok(()),
         }
@@ -146,8 +149,8 @@ impl State {
         inbound: &Inbound,
         dossier: Option<&Dossier>,
     ) -> Result<(), StoreError> {
-        let Some((to, text)) = inbound.from.as_ref().zip(self.record.words.reply(choice)) else { return Ok(()) };
-        let body = json!({"to": to.as_str(), "payloadJson": {"type": "text", "text": {"body": text}}});
+        let Some((to, text)) = inbound.names().next().zip(self.record.words.reply(choice)) else { return Ok(()) };
+        let body = json!({"to": to, "payloadJson": {"type": "text", "text": {"body": text}}});
         let key = format!("consent-reply:{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
         let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
         if is_used || !self.has_room() || !known.confirm(choice, draft.at) {
@@ -156,7 +159,7 @@ impl State {
         let parsed = body.as_object().map(|body| NewMessage::parse(body, Some(&key), draft.at));
         let Some(Ok(request)) = parsed else { return Ok(()) };
         draft.commit.consent(&known)?;
-        self.fresh.note(self.ledger.head.last_seq, known);
+        self.fresh.note(self.ledger.head.last_seq, &known.recipient.clone(), known);
         let fingerprint = request.fingerprint;
         let id = self.ctx.clock.new_message_id(draft.at);
         let message = Message {
@@ -222,10 +225,15 @@ impl State {
         Ok(after)
     }
 
-    /// The step that ends a message in place of an attempt, if its recipient's consent does not let it go.
+    /// The step that ends a message in place of an attempt, if its recipient's consent does not let it go, or its recipient
+    /// is being erased.
     fn barred(&self, draft: &Draft, message: &Message, before: &MessageState) -> Result<Option<Move>, StoreError> {
-        let Some((refusal, _)) = self.refusal(&message.to, message.category)? else { return Ok(None) };
-        let decision = decide(message, before, &Event::Barred(refusal), &self.ctx.settings().policy, draft.at, 0.0);
+        let event = match self.refusal(&message.to, message.category)? {
+            _ if self.erasures.cover(message) => Event::Cancel,
+            Some((refusal, _)) => Event::Barred(refusal),
+            None => return Ok(None),
+        };
+        let decision = decide(message, before, &event, &self.ctx.settings().policy, draft.at, 0.0);
         Ok(match decision {
             Decision::Move(step) => Some(*step),
             Decision::Ignore(_) => None,

@@ -58,6 +58,11 @@ impl Desk {
         self.cards.get(&id)
     }
 
+    /// Whether all that was decided of a message is durable.
+    pub(super) fn is_written(&self, id: MessageId) -> bool {
+        self.cards.get(&id).is_none_or(|card| card.unwritten == 0)
+    }
+
     pub(super) fn resident(&self, id: MessageId) -> Option<&Resident> {
         self.cards.get(&id)?.resident.as_ref()
     }
@@ -95,6 +100,7 @@ impl Desk {
             unwritten: 0,
             resident: None,
         });
+        card.message = Arc::clone(message);
         card.state = state;
         card.unwritten += 1;
     }

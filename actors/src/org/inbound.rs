@@ -54,8 +54,11 @@ impl State {
     /// Nobody answers a message before it is durable, so the store knows it.
     fn dossier_of_last_message_to(&self, inbound: &Inbound) -> Result<Option<Dossier>, StoreError> {
         let (store, org) = (&self.ctx.store, self.record.no);
-        let Some(author) = &inbound.from else { return Ok(None) };
-        let Some(id) = store.latest_message_to(org, author.as_str())? else { return Ok(None) };
+        let mut latest = None;
+        for name in inbound.names() {
+            latest = latest.max(store.latest_message_to(org, name)?);
+        }
+        let Some(id) = latest else { return Ok(None) };
         Ok(store.message(org, id)?.and_then(|message| message.dossier))
     }
 }

@@ -1,23 +1,28 @@
 //! Turns decisions into commits: numbers the audit entries, keeps the head, and notes every change on the desk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::audit::{By, Entry, Fact, Subject};
+use domain::audit::{By, Entry, Fact, Kept, Subject};
 use domain::invariants;
 use domain::lifecycle::Move;
 use domain::outcome::ProviderError;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
-use store::{Commit, Head, Store, StoreError};
+use store::{Commit, Head, StoreError, Upkeep};
 
 use super::desk::Desk;
+use crate::context::Context;
 
 /// What an organisation's only writer must know to write on.
 pub(super) struct Ledger {
-    store: Store,
+    ctx: Arc<Context>,
     pub(super) org: OrgNo,
     pub(super) head: Head,
     pub(super) desk: Desk,
+    /// What retention has done, durable or on its way.
+    pub(super) upkeep: Upkeep,
+    /// Messages that a commit on its way removes: the store still has them.
+    pub(super) leaving: HashSet<MessageId>,
     /// Provider ids in commits on their way: the store does not find them yet.
     named: HashMap<ProviderId, AttemptRef>,
 }
@@ -38,10 +43,12 @@ pub(super) struct Draft {
 
 impl Ledger {
     /// Takes the organisation over: its epoch grows, so that an older owner can write no more.
-    pub(super) fn take_over(store: Store, org: OrgNo) -> Result<Self, StoreError> {
-        let mut head = store.head(org)?;
+    pub(super) fn take_over(ctx: Arc<Context>, org: OrgNo) -> Result<Self, StoreError> {
+        let mut head = ctx.store.head(org)?;
         head.epoch = Epoch(head.epoch.0 + 1);
-        Ok(Self { store, org, head, desk: Desk::default(), named: HashMap::new() })
+        let upkeep = ctx.store.upkeep(org)?;
+        let (desk, leaving, named) = (Desk::default(), HashSet::new(), HashMap::new());
+        Ok(Self { ctx, org, head, desk, upkeep, leaving, named })
     }
 
     pub(super) fn draft(&self, at: Timestamp, by: By) -> Draft {
@@ -54,8 +61,11 @@ impl Ledger {
         if let Some(card) = self.desk.card(id) {
             return Ok(Some((Arc::clone(&card.message), Arc::clone(&card.state))));
         }
-        let Some(state) = self.store.state(self.org, id)? else { return Ok(None) };
-        let message = self.store.message(self.org, id)?.ok_or(StoreError::Damaged { what: "message" })?;
+        if self.leaving.contains(&id) {
+            return Ok(None);
+        }
+        let Some(state) = self.ctx.store.state(self.org, id)? else { return Ok(None) };
+        let message = self.ctx.store.message(self.org, id)?.ok_or(StoreError::Damaged { what: "message" })?;
         Ok(Some((Arc::new(message), Arc::new(state))))
     }
 
@@ -63,7 +73,7 @@ impl Ledger {
     pub(super) fn named(&self, id: &ProviderId) -> Result<Option<AttemptRef>, StoreError> {
         match self.named.get(id) {
             Some(attempt) => Ok(Some(*attempt)),
-            None => self.store.by_provider_id(self.org, id),
+            None => self.ctx.store.by_provider_id(self.org, id),
         }
     }
 
@@ -111,6 +121,55 @@ impl Ledger {
         Ok(self.note(draft, message, next))
     }
 
+    /// Takes the person out of a finished message, its answers and its audit entries. What was decided of it before must
+    /// be durable.
+    pub(super) fn erase(&mut self, draft: &mut Draft, message: &Message, state: &State) -> Result<(), StoreError> {
+        self.erase_entries(draft, state)?;
+        let answered = self.answered(message.id)?;
+        let (left, state) = draft.commit.erase_message(message, state, &answered, draft.at)?;
+        self.note(draft, &Arc::new(left), state);
+        Ok(())
+    }
+
+    /// Removes a finished message. Its entries stay in the trail, without what tells of its recipient: nothing leads from
+    /// the recipient to them any more.
+    pub(super) fn purge(&mut self, draft: &mut Draft, id: MessageId, state: &State) -> Result<(), StoreError> {
+        let Some(message) = self.ctx.store.message(self.org, id)? else { return Ok(()) };
+        self.erase_entries(draft, state)?;
+        draft.commit.purge_message(&message, state, &self.answered(id)?)?;
+        self.head.gone(state.phase.status());
+        let cut = self.upkeep.cut;
+        let left = state.trail.iter().filter(|seq| **seq > cut).count();
+        self.upkeep.orphans += u64::try_from(left).unwrap_or(0);
+        self.upkeep.purged.messages += 1;
+        self.leaving.insert(id);
+        Ok(())
+    }
+
+    /// Removes what a finished message says, and the provider's answers.
+    pub(super) fn strip(&mut self, draft: &mut Draft, id: MessageId, state: State) -> Result<(), StoreError> {
+        let message = self.ctx.store.message(self.org, id)?.filter(|message| !message.is_spent());
+        let Some(message) = message else { return Ok(()) };
+        let left = draft.commit.strip_message(&message, &self.answered(id)?)?;
+        self.upkeep.purged.payloads += 1;
+        self.note(draft, &Arc::new(left), state);
+        Ok(())
+    }
+
+    fn answered(&self, id: MessageId) -> Result<Vec<AttemptNo>, StoreError> {
+        Ok(self.ctx.store.responses(self.org, id)?.into_iter().map(|(no, _)| no).collect())
+    }
+
+    fn erase_entries(&self, draft: &mut Draft, state: &State) -> Result<(), StoreError> {
+        for seq in state.trail.iter().filter(|seq| **seq > self.upkeep.cut) {
+            // One that this very commit adds has nothing personal.
+            if let Some(erased) = self.ctx.store.kept_entry(self.org, *seq)?.and_then(Kept::erased) {
+                draft.commit.erase_entry(*seq, &erased)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds an entry about the organisation.
     pub(super) fn fact(&mut self, draft: &mut Draft, subject: Subject, fact: Fact) -> Result<Seq, StoreError> {
         self.entry(draft, subject, fact, None)
@@ -144,7 +203,7 @@ impl Ledger {
     ) -> Result<Seq, StoreError> {
         self.head.last_seq += 1;
         let entry = Entry { at: draft.at, subject, by: draft.by.clone(), fact };
-        draft.commit.entry(self.head.last_seq, &entry, dossier)?;
+        draft.commit.entry(self.head.last_seq, &Kept::new(entry, self.ctx.clock.salt()), dossier)?;
         Ok(self.head.last_seq)
     }
 

@@ -75,6 +75,10 @@ impl State {
             Manual::Retry => Event::Requeue,
         };
         let now = self.ctx.clock.now();
+        if wish == Manual::Retry && message.is_spent() {
+            let _ = reply.send(Err(ManualError::WrongState));
+            return Ok(());
+        }
         match decide(&message, &before, &event, &self.ctx.settings().policy, now, self.ctx.clock.roll()) {
             Decision::Move(step) => {
                 if wish == Manual::Retry

@@ -80,6 +80,12 @@ impl Lot {
         taken
     }
 
+    /// Those whose id `is_meant`.
+    pub(super) fn take_where(&mut self, is_meant: impl Fn(&ProviderId) -> bool) -> Vec<Parked> {
+        let meant: Vec<_> = self.parked.keys().filter(|id| is_meant(id)).cloned().collect();
+        meant.iter().flat_map(|id| self.take(id)).collect()
+    }
+
     /// Those of the id that has waited longest.
     fn take_oldest(&mut self) -> Vec<Parked> {
         let taken = self.order.pop_first().map(|(_, id)| self.take(&id));
@@ -146,6 +152,10 @@ impl State {
     /// Decides one receipt. If that panics, this one is lost and the rest of its batch is not.
     fn receive(&mut self, draft: &mut Draft, attempt: AttemptRef, receipt: &Receipt) -> Result<(), StoreError> {
         let Some((message, before)) = self.ledger.latest(attempt.message)? else { return Ok(()) };
+        if message.erased.is_some() {
+            // It would bring the recipient's number back.
+            return Ok(());
+        }
         let event = Event::Receipt { attempt: attempt.attempt, receipt: Box::new(receipt.clone()) };
         let (policy, roll) = (&self.ctx.settings().policy, self.ctx.clock.roll());
         let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));

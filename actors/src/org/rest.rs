@@ -45,6 +45,9 @@ pub(crate) fn work(ctx: &Context, org: &Org) -> Result<Work, StoreError> {
     if sealed < store.head(org.no)?.last_seq {
         return Ok(Work::Now);
     }
+    if !store.erasures(org.no)?.is_empty() {
+        return Ok(Work::Now);
+    }
     let mut work = Work::None;
     store.expiring(org.no, &mut |at, _| {
         work = work.or(Work::at(at, now));
@@ -66,6 +69,9 @@ pub(crate) fn work(ctx: &Context, org: &Org) -> Result<Work, StoreError> {
                 look(sender.no, lane)?;
             }
         }
+    }
+    if let Some(at) = super::upkeep::due(store, org)? {
+        work = work.or(Work::at(at, now));
     }
     let oldest = store.parked(org.no)?.iter().map(|parked| parked.at).min();
     Ok(oldest.map_or(work, |at| work.or(Work::at(at.after(settings.limits.parked_for), now))))
@@ -125,6 +131,7 @@ impl State {
             | OrgMsg::Change(_)
             | OrgMsg::Denied { .. }
             | OrgMsg::Consent(_)
+            | OrgMsg::Erase(_)
             | OrgMsg::Template(_)
             | OrgMsg::Explain { .. } => true,
             OrgMsg::Message(_)
@@ -135,6 +142,8 @@ impl State {
             | OrgMsg::StartProvider(_)
             | OrgMsg::StartAudit
             | OrgMsg::ClearLot
+            | OrgMsg::EraseNext
+            | OrgMsg::Tend
             | OrgMsg::Rest
             | OrgMsg::Leave
             | OrgMsg::Reconfigured => false,

@@ -11,7 +11,7 @@ use crate::support::{HOUR, MINUTE, SECOND, World, attempt, pass, receipt};
 /// Checks that the chain covers every entry; returns how many there are and how many blocks.
 fn verify(world: &World, no: OrgNo) -> (u64, usize) {
     let last = world.store.head(no).unwrap().last_seq;
-    let entries = world.store.raw_entries(no, 1, usize::MAX).unwrap();
+    let entries = world.store.sealed_entries(no, 1, usize::MAX).unwrap();
     assert_eq!(u64::try_from(entries.len()).unwrap(), last, "entries without a gap");
     for seq in 1..=last {
         assert!(world.store.entry(no, seq).unwrap().is_some());

@@ -69,6 +69,7 @@ fn poison(world: &World, org: &OrgId, n: u8) -> MessageId {
         category: Category::Transactional,
         on_unknown: None,
         created_at: START,
+        erased: None,
     };
     let no = world.org_no(org);
     let head = world.store.head(no).unwrap();

@@ -91,7 +91,7 @@ async fn a_new_owner_begins_with_all_that_the_old_one_handed_in() {
     let head = store.head(no).unwrap();
     assert_eq!(head.count(Status::Sent), 3);
     assert_eq!(head.last_seq, 7, "the organisation, and two for each message");
-    assert_eq!(store.raw_entries(no, 1, 100).unwrap().len(), 7);
+    assert_eq!(store.sealed_entries(no, 1, 100).unwrap().len(), 7);
     assert_eq!(provider.count(), 3);
 }
 

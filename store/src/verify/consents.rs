@@ -6,18 +6,19 @@ use domain::consent::{Consent, Statement};
 use super::{Broken, Of, Walk, name};
 use crate::codec::decode;
 use crate::keys;
+use crate::records::Upkeep;
 
 impl Walk<'_> {
     /// Checks every consent; the trail tells of `told` statements.
-    pub(super) fn consents(&mut self, told: u64) {
+    pub(super) fn consents(&mut self, upkeep: &Upkeep, told: u64) {
         self.each(b'c', |walk, key, bytes| match decode::<Consent>(name(b'c'), bytes) {
             Ok(consent) => walk.consent(key, &consent),
             Err(error) => walk.wrong(name(b'c'), Of::Organisation, Broken::Unreadable(error)),
         });
         let mut found = 0;
         self.each(b'g', |walk, key, bytes| {
-            found += 1;
             let Some(seq) = keys::seq_at_end(key) else { return };
+            found += u64::from(seq > upkeep.cut);
             if let Err(error) = decode::<Statement>(name(b'g'), bytes) {
                 walk.wrong(name(b'g'), Of::Entry(seq), Broken::Unreadable(error));
             }
@@ -34,12 +35,13 @@ impl Walk<'_> {
 
     fn consent(&mut self, key: &[u8], consent: &Consent) {
         let of = Of::Message(consent.id);
-        if keys::consent(self.org, &consent.recipient) != key {
+        // One that was erased no longer says whose it is; its key does.
+        if !consent.recipient.is_empty() && keys::consent(self.org, &consent.recipient) != key {
             self.wrong(name(b'c'), of, Broken::Differs);
         }
         for standing in [consent.transactional, consent.marketing].into_iter().flatten() {
             let record: Seq = standing.record;
-            self.expect_record::<Statement>(&keys::statement(self.org, &consent.recipient, record), of, |statement| {
+            self.expect_record::<Statement>(&keys::statement_of_consent(key, record), of, |statement| {
                 statement.choice == standing.choice
             });
         }

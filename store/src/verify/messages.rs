@@ -9,21 +9,21 @@ use super::{Broken, Of, Walk, name};
 use crate::codec::decode;
 use crate::commit::Commit;
 use crate::keys;
-use crate::records::Head;
+use crate::records::{Head, Upkeep};
 
 /// What a message and its state are found by, and the message's parts.
 const KINDS: &[u8] = b"msdeipxt";
 
 impl Walk<'_> {
     /// Checks every message; how many audit entries they name.
-    pub(super) fn messages(&mut self, head: &Head) -> u64 {
+    pub(super) fn messages(&mut self, head: &Head, upkeep: &Upkeep) -> u64 {
         let (mut counts, mut told) = ([0; Status::ALL.len()], 0);
         self.each(b's', |walk, key, bytes| {
             let Some(id) = keys::message_at_end(key) else { return };
             match decode::<State>("state", bytes) {
                 Ok(state) => {
                     walk.report.messages += 1;
-                    told += u64::try_from(state.trail.len()).unwrap_or(0);
+                    told += u64::try_from(state.trail.iter().filter(|seq| **seq > upkeep.cut).count()).unwrap_or(0);
                     if let Some(count) = counts.get_mut(state.phase.status() as usize) {
                         *count += 1;
                     }
@@ -81,6 +81,7 @@ impl Walk<'_> {
         }
         let mut found = commit.into_keys();
         let named = state.attempts.iter().filter_map(|attempt| attempt.provider_id.as_ref());
+        let named = named.filter(|id| !id.is_erased());
         found.extend(named.map(|id| keys::provider(self.org, id)));
         found
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use domain::audit::{By, Entry, Fact, Subject};
+use domain::audit::{By, Entry, Fact, Kept, Subject};
 use domain::message::Category;
 use domain::org::Org;
 use domain::{
@@ -103,6 +103,7 @@ impl History {
             category: Category::Transactional,
             on_unknown: None,
             created_at: at,
+            erased: None,
         };
         let mut state = State::accepted(at, 6, at);
         self.entry(commit, &message, &mut state, Fact::Created);
@@ -143,7 +144,7 @@ impl History {
     fn entry(&mut self, commit: &mut Commit, message: &Message, state: &mut State, fact: Fact) {
         self.head.last_seq += 1;
         let entry = Entry { at: state.updated_at, subject: Subject::Message(message.id), by: By::System, fact };
-        commit.entry(self.head.last_seq, &entry, message.dossier.as_ref()).unwrap();
+        commit.entry(self.head.last_seq, &Kept::new(entry, [9; 16]), message.dossier.as_ref()).unwrap();
         state.trail.push(self.head.last_seq);
     }
 }

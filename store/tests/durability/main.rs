@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod compact;
 mod damage;
 mod folder;
 mod history;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::audit::{Block, By, Entry, Fact, Subject};
+use domain::audit::{Block, By, Entry, Fact, Kept, Subject};
 use domain::consent::{Choice, Consent, Covers, Source, Statement};
 use domain::quota::{Need, Usage};
 use domain::{Epoch, Inbound, MessageId, OrgNo, ProviderId, SenderNo, Seq, Timestamp};
@@ -31,7 +31,7 @@ fn whole() -> Content {
     let store = Store::new(Arc::new(backend.clone()));
     let org = store.orgs_without_secrets().unwrap().remove(0).no;
     let mut commit = Commit::new(org, Epoch(1));
-    let entries = store.raw_entries(org, 1, 100).unwrap();
+    let entries = store.sealed_entries(org, 1, 100).unwrap();
     let first = Block::seal(1, [0; 32], entries[..60].iter().map(Vec::as_slice));
     commit.block(&first).unwrap();
     commit.block(&Block::seal(61, first.hash, entries[60..].iter().map(Vec::as_slice))).unwrap();
@@ -65,7 +65,7 @@ fn say(commit: &mut Commit, n: u8, seq: Seq) {
     let known = unknown.after(&statement, seq).unwrap();
     let entry =
         Entry { at, subject: Subject::Consent(known.id), by: By::WhatsApp, fact: Fact::Consent { choice, covers } };
-    commit.entry(seq, &entry, None).unwrap();
+    commit.entry(seq, &Kept::new(entry, [9; 16]), None).unwrap();
     commit.statement(&known, seq, &statement).unwrap();
 }
 

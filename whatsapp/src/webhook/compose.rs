@@ -1,6 +1,7 @@
 //! Writes webhooks as Meta writes them, for the simulator and for tests.
 
 use domain::Timestamp;
+use domain::message::is_user_id;
 use domain::receipt::ReceiptKind;
 use serde::{Serialize, Serializer};
 
@@ -93,7 +94,8 @@ impl Serialize for Status<'_> {
             id: update.provider_id,
             status: update.kind.as_str(),
             timestamp: (update.at.as_millis() / 1000).to_string(),
-            recipient_id: update.recipient,
+            recipient_id: Some(update.recipient).filter(|recipient| !is_user_id(recipient)),
+            recipient_user_id: Some(update.recipient).filter(|recipient| is_user_id(recipient)),
             biz_opaque_callback_data: update.opaque,
             pricing,
             errors: error,
@@ -107,7 +109,10 @@ struct StatusObject<'a> {
     id: &'a str,
     status: &'static str,
     timestamp: String,
-    recipient_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     biz_opaque_callback_data: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,289 @@
+//! Erasing a person's data: a few records with each commit, between the other mail, and on after a crash.
+//!
+//! Whom not to write to, and that it was asked for, is recorded first. Then what waits to be sent to them is called back;
+//! a send that is under way is let come to its end.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use domain::audit::{By, Fact, Subject};
+use domain::erasure::{Erased, Erasure};
+use domain::lifecycle::{Decision, Event, decide};
+use domain::state::Phase;
+use domain::{Message, MessageId, OrgNo, spelling};
+use ractor::ActorProcessingErr;
+use store::{Store, StoreError, Unavailable};
+use tokio::sync::oneshot;
+
+use super::ledger::Draft;
+use super::{After, OrgMsg, State};
+
+/// Records of each kind that one commit changes.
+const STEP_MAX: usize = 50;
+/// How long it waits for a send that is under way, for a full queue, and between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Commits that wait for the disk beyond which an erasure waits: others come first.
+const CROWD: usize = 256;
+/// Erasures of one organisation at once.
+const ERASURES_MAX: usize = 1000;
+
+pub(super) type Reply = oneshot::Sender<Result<Erased, Unavailable>>;
+
+/// A person's data is to be erased.
+pub(crate) struct EraseRequest {
+    /// All that the person is known by.
+    pub(crate) names: Vec<String>,
+    pub(crate) by: By,
+    pub(crate) reply: Reply,
+}
+
+/// The erasures that are not done, the next one first.
+#[derive(Default)]
+pub(super) struct Erasures {
+    queue: VecDeque<(Erasure, Vec<Reply>)>,
+    /// Whether `EraseNext` is on its way.
+    is_armed: bool,
+}
+
+impl Erasures {
+    pub(super) fn load(store: &Store, org: OrgNo) -> Result<Self, StoreError> {
+        let queue = store.erasures(org)?.into_iter().map(|erasure| (erasure, Vec::new())).collect();
+        Ok(Self { queue, is_armed: false })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether a message is to be erased.
+    pub(super) fn cover(&self, message: &Message) -> bool {
+        let is_theirs = |erasure: &Erasure| erasure.names.iter().any(|name| name == message.to.as_str());
+        self.queue.iter().any(|(erasure, _)| message.id < erasure.id && is_theirs(erasure))
+    }
+}
+
+/// What one step did.
+#[derive(Default)]
+struct Step {
+    /// Records that it changed.
+    done: usize,
+    /// Messages that cannot be erased yet.
+    held: usize,
+}
+
+impl State {
+    pub(super) fn erase(&mut self, request: EraseRequest) -> Result<(), ActorProcessingErr> {
+        let EraseRequest { names, by, reply } = request;
+        if let Some((_, replies)) = self.erasures.queue.iter_mut().find(|(erasure, _)| erasure.names == names) {
+            replies.retain(|reply| !reply.is_closed());
+            replies.push(reply);
+            return Ok(());
+        }
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) if self.erasures.len() < ERASURES_MAX => slot,
+            Ok(_) => {
+                let _ = reply.send(Err(Unavailable::Busy));
+                return Ok(());
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        let now = self.ctx.clock.now();
+        let id = self.ctx.clock.new_message_id(now);
+        let mut draft = self.ledger.draft(now, by.clone());
+        let seq = self.ledger.fact(&mut draft, Subject::Erasure(id), Fact::ErasureBegun)?;
+        for name in &names {
+            if let Some(known) = self.known(&spelling::canonical(name))? {
+                let left = known.erased();
+                draft.commit.erase_consent(name, &left)?;
+                self.fresh.note(seq, &spelling::canonical(name), left);
+            }
+        }
+        let erasure = Erasure { id, names, by, begun_at: now, told_to: 0, erased: Erased::default() };
+        draft.commit.erasure(&erasure)?;
+        self.ledger.close(&mut draft)?;
+        self.submit(slot, draft, After::ErasureBegun(Box::new((erasure, reply))), |_| ());
+        Ok(())
+    }
+
+    /// An erasure is recorded, and so is all that came before it: the store finds it.
+    pub(super) fn erasure_begun(&mut self, erasure: Erasure, reply: Reply) {
+        self.erasures.queue.push_back((erasure, vec![reply]));
+        self.erase_on();
+    }
+
+    /// Goes on with what an earlier life began.
+    pub(super) fn erase_on(&mut self) {
+        if self.erasures.len() > 0 && !self.erasures.is_armed {
+            self.erasures.is_armed = true;
+            self.me.send(OrgMsg::EraseNext);
+        }
+    }
+
+    fn erase_later(&mut self) {
+        self.erasures.is_armed = true;
+        self.later(PAUSE, OrgMsg::EraseNext);
+    }
+
+    /// The next step of the first erasure, which then goes to the end of the queue.
+    pub(super) fn erase_next(&mut self) -> Result<(), ActorProcessingErr> {
+        self.erasures.is_armed = false;
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) if committer.waiting() < CROWD => slot,
+            Ok(_) | Err(Unavailable::Busy) => {
+                self.erase_later();
+                return Ok(());
+            }
+            Err(Unavailable::Closed) => return Ok(()),
+        };
+        let Some((mut erasure, replies)) = self.erasures.queue.pop_front() else { return Ok(()) };
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), erasure.by.clone());
+        let step = self.erase_some(&mut draft, &mut erasure)?;
+        if step.done > 0 {
+            draft.commit.erasure(&erasure)?;
+            self.ledger.close(&mut draft)?;
+            self.erasures.queue.push_back((erasure, replies));
+            self.erasures.is_armed = true;
+            let me = self.me.clone();
+            self.submit(slot, draft, After::Changed, move |_| me.send(OrgMsg::EraseNext));
+        } else if step.held > 0 {
+            self.erasures.queue.push_back((erasure, replies));
+            self.erase_later();
+        } else {
+            self.ledger.fact(&mut draft, Subject::Erasure(erasure.id), Fact::Erased(erasure.erased))?;
+            draft.commit.erasure_done(erasure.id);
+            self.ledger.close(&mut draft)?;
+            self.submit(slot, draft, After::Changed, move |result| {
+                for reply in replies {
+                    let _ = reply.send(result.clone().map(|()| erasure.erased).map_err(|_| Unavailable::Closed));
+                }
+            });
+            self.erase_on();
+        }
+        Ok(())
+    }
+
+    fn erase_some(&mut self, draft: &mut Draft, erasure: &mut Erasure) -> Result<Step, StoreError> {
+        let mut step = Step::default();
+        for name in erasure.names.clone() {
+            self.erase_messages(draft, erasure, &name, &mut step)?;
+        }
+        // By then no receipt of theirs can come that finds its message, and none is joined.
+        let names = &erasure.names;
+        for parked in self.lot.take_where(|id| names.iter().any(|name| whatsapp::wamid::embeds(id, name))) {
+            draft.commit.unpark(&parked);
+            erasure.erased.receipts += 1;
+            step.done += 1;
+        }
+        self.erase_inbound(draft, erasure, &mut step)?;
+        self.erase_statements(draft, erasure, &mut step)?;
+        Ok(step)
+    }
+
+    fn erase_messages(
+        &mut self,
+        draft: &mut Draft,
+        erasure: &mut Erasure,
+        name: &str,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let mut ids = Vec::new();
+        let (desk, room) = (&self.ledger.desk, STEP_MAX.saturating_sub(step.done));
+        let mut held = 0;
+        self.ctx.store.messages_to(self.record.no, name, None, &mut |id| {
+            if id > erasure.id || ids.len() >= room {
+                return ControlFlow::Break(());
+            }
+            if desk.is_written(id) && desk.card(id).is_none_or(|card| !is_sending(card.state.phase)) {
+                ids.push(id);
+            } else {
+                held += 1;
+            }
+            ControlFlow::Continue(())
+        })?;
+        step.held += held;
+        for id in ids {
+            if self.erase_one(draft, id)? {
+                step.done += 1;
+                erasure.erased.messages += 1;
+            } else {
+                step.held += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases one message; `false` if it must wait.
+    fn erase_one(&mut self, draft: &mut Draft, id: MessageId) -> Result<bool, StoreError> {
+        let Some((message, mut state)) = self.ledger.latest(id)? else { return Ok(false) };
+        match state.phase {
+            Phase::Queued { .. } => {
+                let policy = &self.ctx.settings().policy;
+                let Decision::Move(step) = decide(&message, &state, &Event::Cancel, policy, draft.at, 0.0) else {
+                    return Ok(false);
+                };
+                state = self.ledger.apply(draft, &message, &state, *step, None)?;
+            }
+            Phase::Sending { .. } => return Ok(false),
+            Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {}
+        }
+        self.ledger.erase(draft, &message, &state)?;
+        Ok(true)
+    }
+
+    fn erase_inbound(&mut self, draft: &mut Draft, erasure: &mut Erasure, step: &mut Step) -> Result<(), StoreError> {
+        let (store, org) = (&self.ctx.store, self.record.no);
+        let room = STEP_MAX.saturating_sub(step.done);
+        // One that is known by several names is found by each.
+        let mut ids = BTreeSet::new();
+        for name in &erasure.names {
+            store.inbound_of(org, name, None, &mut |id| {
+                if id > erasure.id || ids.len() >= room {
+                    return ControlFlow::Break(());
+                }
+                ids.insert(id);
+                ControlFlow::Continue(())
+            })?;
+        }
+        for id in ids {
+            let inbound = store.inbound(org, id)?.ok_or(StoreError::Damaged { what: "inbound message" })?;
+            draft.commit.forget_inbound(&inbound)?;
+            erasure.erased.inbound += 1;
+            step.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Under the canonical spelling stand those of every other.
+    fn erase_statements(
+        &mut self,
+        draft: &mut Draft,
+        erasure: &mut Erasure,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let is_canonical = |name: &&String| spelling::canonical(name) == name.as_str();
+        let room = STEP_MAX.saturating_sub(step.done).max(1);
+        let mut found = Vec::new();
+        for name in erasure.names.iter().filter(is_canonical) {
+            let statements = self.ctx.store.statements_after(self.record.no, name, erasure.told_to, room)?;
+            found.extend(statements.into_iter().map(|(seq, statement)| (seq, name, statement)));
+        }
+        found.sort_by_key(|(seq, ..)| *seq);
+        for (seq, name, statement) in found.into_iter().take(room) {
+            draft.commit.erase_statement(name, seq, &statement.erased())?;
+            erasure.told_to = seq;
+            erasure.erased.statements += 1;
+            step.done += 1;
+        }
+        Ok(())
+    }
+}
+
+const fn is_sending(phase: Phase) -> bool {
+    matches!(phase, Phase::Sending { .. })
+}

@@ -1,0 +1,248 @@
+//! Retention: what was kept long enough goes, a few records with each commit, between the other mail.
+//!
+//! One look goes through messages, then payloads, inbound messages and the audit trail, oldest first. It may be cut off
+//! anywhere: the next begins at what is then the oldest.
+
+use std::time::Duration;
+
+use domain::audit::{By, Fact, Subject};
+use domain::org::Org;
+use domain::retention::Retention;
+use domain::{MessageId, Timestamp};
+use ractor::ActorProcessingErr;
+use store::{Store, StoreError, Unavailable};
+use tokio::task::AbortHandle;
+
+use super::ledger::Draft;
+use super::{After, OrgMsg, State};
+
+/// Records that one commit looks at.
+const STEP_MAX: usize = 100;
+/// How long it gives way where others wait for the disk.
+const PAUSE: Duration = Duration::from_millis(250);
+/// So many commits that wait for the disk are a crowd.
+const CROWD: usize = 256;
+/// Timers longer than this are set again: the settings may change.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How far a look has come.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Messages,
+    Payloads,
+    Inbound,
+    Trail,
+    Report,
+}
+
+/// Where a look is.
+#[derive(Default)]
+pub(super) struct Tending {
+    stage: Stage,
+    /// Within messages and payloads: what was looked at last.
+    after: Option<MessageId>,
+    /// Whether all payloads before `after` are gone.
+    is_unbroken: bool,
+    /// Whether a step is on its way to the disk.
+    is_under_way: bool,
+    alarm: Option<AbortHandle>,
+}
+
+/// When an organisation should be looked through next; `None` if it keeps everything, or has nothing.
+pub(crate) fn due(store: &Store, org: &Org) -> Result<Option<Timestamp>, StoreError> {
+    let Retention { messages, payloads, inbound, audit } = org.retention;
+    let Some(every) = org.retention.every() else { return Ok(None) };
+    let upkeep = store.upkeep(org.no)?;
+    let oldest = store.oldest(org.no, &upkeep)?;
+    let over = oldest.into_iter().zip([messages, payloads, inbound, audit]);
+    let first = over.filter_map(|(oldest, kept)| Some(oldest?.after(kept?))).min();
+    // What is old, but not over for another reason, must not be looked at again and again.
+    Ok(first.map(|first| first.max(upkeep.looked_at.after(every))))
+}
+
+impl State {
+    /// Sets the alarm for the next look.
+    pub(super) fn tend_when_due(&mut self) -> Result<(), StoreError> {
+        if let Some(at) = due(&self.ctx.store, &self.record)?
+            && self.is_kept
+        {
+            self.tend_after(at.since(self.ctx.clock.now()));
+        }
+        Ok(())
+    }
+
+    fn tend_after(&mut self, wait: Duration) {
+        let (me, wait) = (self.me.clone(), wait.min(LONGEST));
+        let sleeper = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            me.send(OrgMsg::Tend);
+        });
+        if let Some(before) = self.tending.alarm.replace(sleeper.abort_handle()) {
+            before.abort();
+        }
+    }
+
+    /// The next step, if it is time.
+    pub(super) fn tend(&mut self) -> Result<(), ActorProcessingErr> {
+        let now = self.ctx.clock.now();
+        let is_midway = !matches!(self.tending.stage, Stage::Messages) || self.tending.after.is_some();
+        if self.tending.is_under_way || self.record.deleted_at.is_some() {
+            return Ok(());
+        }
+        if !is_midway && due(&self.ctx.store, &self.record)?.is_none_or(|at| at > now) {
+            return Ok(self.tend_when_due()?);
+        }
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) if committer.waiting() < CROWD => slot,
+            Ok(_) | Err(Unavailable::Busy) => {
+                self.tend_after(PAUSE);
+                return Ok(());
+            }
+            Err(Unavailable::Closed) => return Ok(()),
+        };
+        let mut draft = self.ledger.draft(now, By::System);
+        self.step(&mut draft)?;
+        if !draft.commit.is_empty() {
+            draft.commit.upkeep(&self.ledger.upkeep)?;
+            self.ledger.close(&mut draft)?;
+            self.tending.is_under_way = true;
+            self.submit(slot, draft, After::Tended, |_| ());
+        } else if self.tending.after.is_some() || !matches!(self.tending.stage, Stage::Messages) {
+            self.me.send(OrgMsg::Tend);
+        } else {
+            self.tend_when_due()?;
+        }
+        Ok(())
+    }
+
+    /// A step is durable.
+    pub(super) fn tended(&mut self) {
+        self.tending.is_under_way = false;
+        self.ledger.leaving.clear();
+        self.me.send(OrgMsg::Tend);
+    }
+
+    fn step(&mut self, draft: &mut Draft) -> Result<(), StoreError> {
+        let Retention { messages, payloads, inbound, audit } = self.record.retention;
+        let over = |kept: Option<Duration>| kept.map(|kept| draft.at.before(kept));
+        match self.tending.stage {
+            Stage::Messages => {
+                let is_done = self.purge_messages(draft, over(messages))?;
+                self.next_stage(is_done, Stage::Payloads);
+                if is_done {
+                    self.tending.after = self.ledger.upkeep.payloads_to;
+                    self.tending.is_unbroken = true;
+                }
+            }
+            Stage::Payloads => {
+                let is_done = self.strip_messages(draft, over(payloads))?;
+                self.next_stage(is_done, Stage::Inbound);
+            }
+            Stage::Inbound => {
+                let is_done = self.purge_inbound(draft, over(inbound))?;
+                self.next_stage(is_done, Stage::Trail);
+            }
+            Stage::Trail => {
+                let is_done = self.cut_trail(draft, over(audit))?;
+                self.next_stage(is_done, Stage::Report);
+            }
+            Stage::Report => {
+                let upkeep = &mut self.ledger.upkeep;
+                upkeep.looked_at = draft.at;
+                let purged = upkeep.purged.since(upkeep.told);
+                upkeep.told = upkeep.purged;
+                draft.commit.upkeep(upkeep)?;
+                if purged.total() > 0 {
+                    self.ledger.fact(draft, Subject::Organisation, Fact::Purged(purged))?;
+                }
+                self.next_stage(true, Stage::Messages);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_stage(&mut self, is_done: bool, next: Stage) {
+        if is_done {
+            self.tending.stage = next;
+            self.tending.after = None;
+        }
+    }
+
+    /// Whether nothing is being done to a message, so that it may change behind everybody's back.
+    fn is_at_rest(&self, id: MessageId) -> bool {
+        self.ledger.desk.card(id).is_none()
+    }
+
+    /// Purges messages that were over before `then`; whether that is all.
+    fn purge_messages(&mut self, draft: &mut Draft, then: Option<Timestamp>) -> Result<bool, StoreError> {
+        let Some(then) = then else { return Ok(true) };
+        let found = self.ctx.store.oldest_messages(self.record.no, self.tending.after, STEP_MAX)?;
+        let is_last = found.len() < STEP_MAX;
+        for (id, state) in found {
+            if id.drawn_at() >= then {
+                return Ok(true);
+            }
+            self.tending.after = Some(id);
+            if state.is_over(then) && self.is_at_rest(id) {
+                self.ledger.purge(draft, id, &state)?;
+            }
+        }
+        Ok(is_last)
+    }
+
+    /// Takes out what messages say that were over before `then`; whether that is all.
+    fn strip_messages(&mut self, draft: &mut Draft, then: Option<Timestamp>) -> Result<bool, StoreError> {
+        let Some(then) = then else { return Ok(true) };
+        let found = self.ctx.store.oldest_messages(self.record.no, self.tending.after, STEP_MAX)?;
+        let is_last = found.len() < STEP_MAX;
+        for (id, state) in found {
+            if id.drawn_at() >= then {
+                return Ok(true);
+            }
+            self.tending.after = Some(id);
+            let is_stripped = state.is_over(then) && self.is_at_rest(id);
+            if is_stripped {
+                self.ledger.strip(draft, id, state)?;
+            }
+            self.tending.is_unbroken &= is_stripped;
+            if self.tending.is_unbroken {
+                self.ledger.upkeep.payloads_to = Some(id);
+            }
+        }
+        Ok(is_last)
+    }
+
+    fn purge_inbound(&mut self, draft: &mut Draft, then: Option<Timestamp>) -> Result<bool, StoreError> {
+        let Some(then) = then else { return Ok(true) };
+        let found = self.ctx.store.oldest_inbound(self.record.no, STEP_MAX)?;
+        let is_last = found.len() < STEP_MAX;
+        for inbound in found {
+            if inbound.received_at >= then {
+                return Ok(true);
+            }
+            draft.commit.forget_inbound(&inbound)?;
+            self.ledger.upkeep.purged.inbound += 1;
+        }
+        Ok(is_last)
+    }
+
+    fn cut_trail(&mut self, draft: &mut Draft, then: Option<Timestamp>) -> Result<bool, StoreError> {
+        let Some(then) = then else { return Ok(true) };
+        let (store, org, cut) = (&self.ctx.store, self.record.no, self.ledger.upkeep.cut);
+        let Some((block, entries)) = store.block_before(org, cut, then)? else { return Ok(true) };
+        let (mut cut_off, mut orphans) = (Vec::new(), 0);
+        for (seq, entry) in (block.first..).zip(&entries) {
+            let message = store.subject(org, entry)?;
+            orphans += u64::from(message.is_none() && matches!(entry.subject, Subject::Message(_)));
+            cut_off.push((seq, message));
+        }
+        draft.commit.cut_block(&block, &cut_off, cut);
+        let upkeep = &mut self.ledger.upkeep;
+        upkeep.cut = block.last;
+        upkeep.orphans = upkeep.orphans.saturating_sub(orphans);
+        upkeep.purged.entries += u64::try_from(entries.len()).unwrap_or(0);
+        Ok(false)
+    }
+}

@@ -1,0 +1,112 @@
+//! Erasure: what stays of records once a person's data goes out of them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::By;
+use crate::consent::{Choice, Consent, Source, Standing, Statement};
+use crate::ids::{MessageId, ProviderId, Seq};
+use crate::message::{Message, Recipient};
+use crate::state::State;
+use crate::time::Timestamp;
+
+/// An erasure that was asked for. It is kept until it is done, so that it goes on after a crash.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Its id, drawn when it was asked for: messages with a later one are not part of it.
+    pub id: MessageId,
+    /// What the person is known by: phone numbers in every spelling, and Meta's ids of users.
+    pub names: Vec<String>,
+    /// Who asked for it.
+    pub by: By,
+    /// When.
+    pub begun_at: Timestamp,
+    /// Statements of consent are erased up to this one, of each name.
+    pub told_to: Seq,
+    /// What is erased so far.
+    pub erased: Erased,
+}
+
+/// How many records were erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// Messages to the person.
+    pub messages: u64,
+    /// Messages of the person.
+    pub inbound: u64,
+    /// Statements of consent.
+    pub statements: u64,
+    /// Receipts that waited for a message.
+    pub receipts: u64,
+}
+
+impl fmt::Debug for Erasure {
+    /// Without the person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Erasure({}: {:?})", self.id, self.erased)
+    }
+}
+
+/// What marks a message as erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// When it was.
+    pub at: Timestamp,
+    /// A hash of its idempotency key: a request that comes again must not be sent after all.
+    pub idempotency: Option<[u8; 16]>,
+}
+
+impl Message {
+    /// The same without the person: whom it goes to, what it says, and what the client called it.
+    pub fn erased(&self, mark: Mark) -> Self {
+        Self {
+            to: Recipient::erased(),
+            payload: [].into(),
+            subject: None,
+            idempotency_key: None,
+            erased: Some(mark),
+            ..self.clone()
+        }
+    }
+}
+
+impl State {
+    /// The same without Meta's ids and texts, which embed and quote numbers.
+    pub fn erased(&self) -> Self {
+        let mut next = self.clone();
+        next.version = next.version.wrapping_add(1);
+        let failures = next.attempts.iter_mut().filter_map(|attempt| attempt.failure.as_mut());
+        for failure in failures.chain(&mut next.failure) {
+            failure.message.clear();
+        }
+        for id in next.attempts.iter_mut().filter_map(|attempt| attempt.provider_id.as_mut()) {
+            *id = ProviderId::erased();
+        }
+        next
+    }
+}
+
+impl Consent {
+    /// What must be known on: whom not to write to. Grants go with the person.
+    pub fn erased(&self) -> Self {
+        let revoked = |standing: Option<Standing>| standing.filter(|standing| standing.choice == Choice::Revoked);
+        let mut next = self.clone();
+        next.recipient.clear();
+        next.transactional = revoked(self.transactional);
+        next.marketing = revoked(self.marketing);
+        next
+    }
+}
+
+impl Statement {
+    /// The fact without its proof.
+    pub fn erased(self) -> Self {
+        let source = match self.source {
+            Source::Api { .. } => Source::Api { name: None, evidence: None },
+            Source::Preference { told_at, .. } => Source::Preference { told_at, detail: None },
+            source @ (Source::Word { .. } | Source::OptOut { .. }) => source,
+        };
+        Self { source, ..self }
+    }
+}

@@ -1,0 +1,144 @@
+//! The rights of those who are written to: all that is held of them, shown; and all of it erased.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use domain::{MessageId, OrgNo, ProviderId, spelling};
+use http::StatusCode;
+use serde_json::{Value, json};
+use store::{Store, StoreError};
+use tokio::time::timeout;
+
+use super::auth::Caller;
+use super::consents::recipient;
+use super::messages::{attempts_of, blocking};
+use super::request::Request;
+use super::trail::timeline_of;
+use super::{Answer, App, views};
+
+/// Messages of both directions in one page.
+const PAGE_MAX: usize = 500;
+/// Statements of consent in an export, all of them: nobody says more.
+const STATEMENTS_MAX: usize = 10_000;
+/// An erasure that takes longer goes on by itself.
+const ERASED_WITHIN: Duration = Duration::from_secs(3);
+
+pub(super) async fn erase(app: &App, caller: Caller, name: &str) -> Answer {
+    let name = recipient(name)?;
+    match timeout(ERASED_WITHIN, app.outbox.erase(&caller.org, name, caller.by)).await {
+        Ok(erased) => {
+            let mut view = views::erased(&erased?);
+            if let Some(view) = view.as_object_mut() {
+                view.insert("status".into(), "ERASED".into());
+            }
+            views::json(StatusCode::OK, &view)
+        }
+        Err(_) => {
+            let detail = "a send to this recipient is under way, or there is much to erase; ask again to see it done";
+            let mut response = views::json(StatusCode::ACCEPTED, &json!({"status": "ERASING", "detail": detail}))?;
+            response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));
+            Ok(response)
+        }
+    }
+}
+
+pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &str) -> Answer {
+    request.only(&["limit", "cursor"])?;
+    let name = recipient(name)?;
+    let limit = request.number("limit", 100, 1, PAGE_MAX)?;
+    let after = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
+    let (store, org) = (app.outbox.store().clone(), caller.org);
+    let view = blocking(move || {
+        let (no, names) = (org.no, store.names_of(org.no, &name)?);
+        let (ids, next) = ids(&store, no, &names, after, limit)?;
+        let (mut messages, mut inbound) = (Vec::new(), Vec::new());
+        for id in ids {
+            match (store.message(no, id)?, store.state(no, id)?) {
+                (Some(message), Some(state)) => {
+                    messages.push(json!({
+                        "message": views::message(&org.id, &message, &state),
+                        "attempts": attempts_of(&store, no, id, &state)?,
+                        "timeline": timeline_of(&store, no, &state)?,
+                    }));
+                }
+                (Some(_) | None, _) => {
+                    inbound.extend(store.inbound(no, id)?.map(|inbound| views::inbound(&org.id, &inbound)))
+                }
+            }
+        }
+        // With the first page comes what is not a list of messages.
+        let first = match after {
+            None => (consents(&store, no, &names)?, parked(&store, no, &names)?),
+            Some(_) => Default::default(),
+        };
+        // Somebody of whom nothing is held is known by nothing.
+        let is_known = [&messages, &inbound, &first.0, &first.1].iter().any(|held| !held.is_empty());
+        let names = if is_known { names } else { Vec::new() };
+        Ok(json!({
+            "names": names, "consents": first.0, "parkedReceipts": first.1, "messages": messages,
+            "inboundMessages": inbound, "nextCursor": next.map(|id| id.to_string()),
+        }))
+    })
+    .await?;
+    views::json(StatusCode::OK, &view)
+}
+
+/// Messages to and from somebody of these names, in order.
+fn ids(
+    store: &Store,
+    no: OrgNo,
+    names: &[String],
+    after: Option<MessageId>,
+    limit: usize,
+) -> Result<(Vec<MessageId>, Option<MessageId>), StoreError> {
+    let mut found = Vec::new();
+    for name in names {
+        for both in [Store::messages_to, Store::inbound_of] {
+            let mut left = limit + 1;
+            both(store, no, name, after, &mut |id| {
+                found.push(id);
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().copied().filter(|_| has_more);
+    Ok((found, next))
+}
+
+/// What is known of their consent, with all that they said.
+fn consents(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
+    let mut found = Vec::new();
+    for name in names.iter().filter(|name| spelling::canonical(name) == name.as_str()) {
+        let Some(known) = store.consent(no, name)? else { continue };
+        let history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
+        let mut view = views::consent(&known);
+        if let Some(view) = view.as_object_mut() {
+            view.insert(
+                "history".into(),
+                history.iter().map(|(record, said)| views::statement(*record, said)).collect(),
+            );
+        }
+        found.push(view);
+    }
+    Ok(found)
+}
+
+/// Receipts that wait for a message of theirs.
+fn parked(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
+    let is_theirs = |id: &ProviderId| names.iter().any(|name| whatsapp::wamid::embeds(id, name));
+    let parked = store.parked(no)?.into_iter().filter(|parked| is_theirs(&parked.receipt.provider_id));
+    Ok(parked
+        .map(|parked| {
+            json!({
+                "providerMessageId": parked.receipt.provider_id.as_str(),
+                "status": parked.receipt.kind.as_str().to_uppercase(),
+                "reportedAt": parked.receipt.at.to_string(),
+            })
+        })
+        .collect())
+}

@@ -1,0 +1,36 @@
+//! What Meta's id of a message tells of a person: it is base64, and holds the digits of the other party's number.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use domain::ProviderId;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Whether an id is that of a message from or to a person of this name: a phone number, or Meta's id of a user.
+pub fn embeds(id: &ProviderId, name: &str) -> bool {
+    let name = name.trim_start_matches('+').as_bytes();
+    let Some(coded) = id.as_str().strip_prefix("wamid.").filter(|_| !name.is_empty()) else { return false };
+    BASE64.decode(coded).is_ok_and(|bytes| bytes.windows(name.len()).any(|part| part == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_the_other_party() {
+        // The form of the samples in Meta's documentation.
+        let id = ProviderId::new("wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA");
+        assert!(embeds(&id, "+16467043595"));
+        assert!(!embeds(&id, "+16467043596"));
+        for other in ["", "wamid.", "wamid.!", "gBGGFlA5FpafAgkOuJbRq54qwbM"] {
+            assert!(!embeds(&ProviderId::new(other), "+16467043595"), "{other}");
+        }
+    }
+}
