@@ -50,6 +50,11 @@ impl Crashes {
         self.recent.push_back(now);
         Verdict::Restart(budget.delay.saturating_mul(1 << doublings).mul_f64(1.0 + JITTER * roll))
     }
+
+    /// Whether none of them counts any more.
+    pub(crate) fn are_forgiven(&self, budget: &Budget, now: Timestamp) -> bool {
+        self.recent.back().is_none_or(|at| now.since(*at) > budget.period)
+    }
 }
 
 /// The crashes of a child that is never given up for good: beyond its budget it is left alone, ever longer, and tried

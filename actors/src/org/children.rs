@@ -224,6 +224,12 @@ impl State {
         Ok(())
     }
 
+    /// Forgets messages whose crashes count no more, or that ended without an actor.
+    pub(super) fn forgive_old_crashes(&mut self) {
+        let now = self.ctx.clock.now();
+        self.message_crashes.retain(|_, crashes| !crashes.are_forgiven(&MESSAGE_BUDGET, now));
+    }
+
     fn give_up(&mut self, id: MessageId, cause: &str) -> Result<(), ActorProcessingErr> {
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else {

@@ -85,9 +85,7 @@ impl State {
     /// Nothing was asked of it for a while: it may leave, if it has nothing to do either.
     pub(super) fn rest(&mut self) -> Result<(), ActorProcessingErr> {
         self.rest_later();
-        // Of those that have no actor now the crashes are long ago, as such things go.
-        let desk = &self.ledger.desk;
-        self.message_crashes.retain(|id, _| desk.card(*id).is_some());
+        self.forgive_old_crashes();
         let was_busy = std::mem::take(&mut self.is_busy);
         let next = match self.work()? {
             Work::Now => return Ok(()),
@@ -117,6 +115,7 @@ impl State {
             && self.unlanded == 0
             && self.pending.is_empty()
             && self.ledger.desk.is_empty()
+            && self.message_crashes.is_empty()
             && self.providers.values().all(|child| child.address.is_some())
             && self.audit.address.is_some();
         if is_free { work(&self.ctx, &self.record) } else { Ok(Work::Now) }

@@ -126,6 +126,17 @@ async fn a_slow_number_with_a_long_backlog_does_not_keep_out_the_messages_of_ano
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_is_room_for_few_a_slow_number_does_not_keep_out_another_of_its_organisation() {
+    let world = World::with(|settings| settings.limits.max_resident_in_all = 1).await;
+    world.put("acme", json!([sender_at("1001", 1), sender_at("1002", 80)])).await.unwrap();
+    let acme = org_id("acme");
+    let slow = world.post_many(&acme, 60, json!({"from": "1001", "priority": "HIGH"})).await;
+    let fast = world.post_many(&acme, 12, json!({"from": "1002"})).await;
+    world.all_until(&acme, &fast, Status::Sent, 10 * SECOND).await;
+    world.all_until(&acme, &slow, Status::Sent, 2 * MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn beyond_the_room_of_all_each_organisation_still_gets_on() {
     let world = World::with(|settings| settings.limits.max_resident_in_all = 10).await;
     let orgs = ["a", "b", "c", "d"];

@@ -70,6 +70,22 @@ async fn declared_keys_come_and_go_with_the_file_and_others_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_declared_key_belongs_to_one_organisation_at_a_time() {
+    let world = World::new().await;
+    let put = || PutOrg::parse(json!({"senders": []}).as_object().unwrap()).unwrap();
+    let declare = async |id: &str, keys: Vec<ApiKey>| {
+        world.outbox.put_org(org_id(id), OrgChange::Declare(put(), keys), By::Config).await
+    };
+    declare("acme", vec![key("config-1", "shared")]).await.unwrap();
+    let taken = declare("other", vec![key("config-1", "shared")]).await;
+    assert!(matches!(taken, Err(ChangeError::KeyTaken(owner)) if owner == org_id("acme")));
+    declare("acme", vec![]).await.unwrap();
+    declare("other", vec![key("config-1", "shared")]).await.unwrap();
+    declare("acme", vec![key("config-1", "another")]).await.unwrap();
+    assert_eq!(whose(&world, "shared").as_deref(), Some("other/config-1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_number_belongs_to_one_organisation_at_a_time() {
     let mut world = World::new().await;
     world.acme().await;
