@@ -10,6 +10,9 @@ use store::{DataFolder, SledBackend};
 
 use crate::support::{PHONE, TestApp, faults, notification, phone, seed, status, text, with};
 
+/// What is new in this format, in a word.
+const NAME: &str = "sealed.hex";
+
 #[tokio::test]
 #[ignore = "writes into the repository"]
 async fn the_corpus_of_records_is_written() {
@@ -46,6 +49,5 @@ async fn the_corpus_of_records_is_written() {
             ControlFlow::Continue(())
         })
         .unwrap();
-    let name = format!("{}.hex", env!("CARGO_PKG_VERSION").replace('.', "-"));
-    std::fs::write(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/records").join(name), lines).unwrap();
+    std::fs::write(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/records").join(NAME), lines).unwrap();
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Client;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::clients::{Book, Clients, Tenant};
 use crate::moments::Moment;
-use crate::plan::{APP_SECRET, End, Plan, org_id, phone_number_id};
+use crate::plan::{APP_SECRET, End, Plan, REQUEST_TIMEOUT, org_id, phone_number_id};
 use crate::report::Report;
 use crate::service::Service;
 use crate::witnesses::Witnesses;
@@ -50,6 +50,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn begin(plan: &'a Plan) -> anyhow::Result<Self> {
+        ensure!(plan.stale_after > REQUEST_TIMEOUT, "stale_after must be longer than {REQUEST_TIMEOUT:?}");
         let settings = Settings {
             latency: LATENCY,
             receipt_delay: RECEIPT_DELAY,
