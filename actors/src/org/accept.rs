@@ -139,10 +139,11 @@ impl State {
         reply: Reply,
         admission: Admission,
     ) -> Result<(), ActorProcessingErr> {
-        let sender = match self.choose_sender(&request) {
+        let from = |message| FieldError { field: "from".into(), message };
+        let late = request.late(self.ctx.clock.now());
+        let sender = match late.map_or_else(|| self.choose_sender(&request).map_err(from), Err) {
             Ok(sender) => sender,
-            Err(message) => {
-                let error = FieldError { field: "from".into(), message };
+            Err(error) => {
                 let _ = reply.send(Err(AcceptError::Invalid(vec![error])));
                 return Ok(());
             }

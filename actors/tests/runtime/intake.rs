@@ -127,3 +127,17 @@ async fn an_answer_that_cannot_be_recorded_does_not_become_a_second_send_before_
     world.until(&acme, id, Status::Sent, 2 * MINUTE).await;
     assert_eq!(world.provider.count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_request_is_answered_also_when_its_time_has_passed_and_a_new_one_is_refused() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let late = json!({"idempotencyKey": "k", "expiresAt": World::time(MINUTE)});
+    let id = world.post(&acme, late.clone()).await;
+    pass(HOUR).await;
+    let again = world.try_post(&acme, late).await.unwrap();
+    assert!(again.replayed);
+    assert_eq!(again.message.id, id);
+    let new = world.try_post(&acme, json!({"idempotencyKey": "other", "expiresAt": World::time(MINUTE)})).await;
+    assert!(matches!(new, Err(AcceptError::Invalid(fields)) if fields[0].field == "expiresAt"));
+}
