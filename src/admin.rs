@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::admin_key::ADMIN_KEY_FILE;
 use crate::api::Api;
-use crate::cli::{Failure, load};
+use crate::command::{Failure, load};
 use crate::config::{Config, Http};
 use crate::private_file;
 
@@ -61,7 +61,7 @@ impl Connection {
     /// Prints an answer: as it is for programs, else as `show` writes it.
     fn print(&self, answer: &Value, show: impl Fn(&Value) -> String) {
         let text = if self.json { format!("{answer:#}") } else { show(answer) };
-        crate::cli::say(text.trim_end());
+        crate::command::say(text.trim_end());
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use crate::cli::{Failure, Signals};
+use crate::command::{Failure, Signals};
 use crate::config::{Log, LogFormat};
 use crate::logging;
 use crate::simulate::read_faults;

@@ -1,7 +1,5 @@
 //! The commands and their exit codes: 0 clean stop, 1 failure at run time, 2 unusable arguments or configuration.
 
-#![expect(clippy::print_stdout, reason = "commands speak on standard output")]
-
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::config::Config;
+use crate::command::{Failure, load, say};
 use crate::{admin, bench, compact, demo, doctor, rekey, serve, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
@@ -50,29 +48,6 @@ enum Command {
     },
 }
 
-/// Why a command ended badly.
-pub(crate) enum Failure {
-    /// Arguments or configuration cannot be used.
-    Usage(String),
-    /// It failed at run time.
-    Runtime(anyhow::Error),
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Usage(reason) => f.write_str(reason),
-            Self::Runtime(error) => f.write_str(&explain(error)),
-        }
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Runtime(error.into())
-    }
-}
-
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     // clap itself ends with 2 on wrong arguments and 0 on --help and --version.
@@ -102,19 +77,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The error with its causes, but for those that it tells of itself.
-fn explain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
 fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = Runtime::new()?;
     let result = runtime.block_on(command);
@@ -123,20 +85,10 @@ fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
     result
 }
 
-pub(crate) fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
-    Config::load(config.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
-}
-
-/// Prints what a command has to say.
-pub(crate) fn say(text: &str) {
-    // Nobody may be there to read it.
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
 fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
     let config = load(config)?;
     config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
-    print!("{}", config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?);
+    say(config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?.trim_end());
     Ok(())
 }
 
@@ -148,25 +100,4 @@ fn run_compact(compact: compact::Compact) -> Result<(), Failure> {
 fn run_verify(verify: verify::Verify) -> Result<(), Failure> {
     let config = load(verify.config.clone())?;
     Ok(verify.run(&config)?)
-}
-
-/// SIGTERM and SIGINT.
-pub(crate) struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Returns when one comes.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use store::DataFolder;
 use store::compact::compact;
 
-use crate::cli::say;
+use crate::command::say;
 use crate::config::Config;
 
 const SAY_EVERY: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use simulator::Simulator;
 use tokio::net::TcpListener;
 
 use crate::api::Api;
-use crate::cli::{Failure, Signals};
+use crate::command::{Failure, Signals};
 use crate::config::{Config, Log, LogFormat};
 use crate::logging;
 use crate::service::Service;

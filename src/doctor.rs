@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{Failure, load, say};
+use crate::command::{Failure, load, say};
 
 /// Arguments of `twotick doctor`.
 #[derive(Args)]

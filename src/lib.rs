@@ -8,6 +8,7 @@ mod admin_key;
 mod api;
 mod bench;
 pub mod cli;
+mod command;
 mod compact;
 pub mod config;
 mod demo;

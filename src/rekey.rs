@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use store::{DataFolder, MasterKey};
 
-use crate::cli::{Failure, load, say};
+use crate::command::{Failure, load, say};
 use crate::config::{Config, SecretRef};
 use crate::master_key::{self, MASTER_KEY_FILE, NEXT_KEY_FILE};
 use crate::private_file;

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Failure, Signals, load, say};
+use crate::command::{Failure, Signals, load, say};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::logging::{self, Level};

@@ -11,7 +11,7 @@ use domain::org::Secret;
 use simulator::{Faults, Settings, Simulator};
 use tokio::net::TcpListener;
 
-use crate::cli::{Failure, Signals};
+use crate::command::{Failure, Signals};
 
 /// Arguments of `twotick simulate`.
 #[derive(Args)]

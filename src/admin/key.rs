@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Connection, list, row, table, text};
-use crate::cli::Failure;
+use crate::command::Failure;
 
 #[derive(Args)]
 pub(crate) struct Key {

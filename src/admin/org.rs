@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Connection, key, list, row, table, text};
 use crate::api::Api;
-use crate::cli::Failure;
+use crate::command::Failure;
 use crate::config::SecretRef;
 
 #[derive(Args)]

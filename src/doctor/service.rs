@@ -7,7 +7,7 @@ use super::Report;
 use super::senders::Known;
 use crate::admin::{key_of, list, text, url_of};
 use crate::api::Api;
-use crate::cli::Failure;
+use crate::command::Failure;
 use crate::config::Config;
 
 const WHAT: &str = "service";
