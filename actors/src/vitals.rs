@@ -190,12 +190,12 @@ impl Vitals {
         work: impl Future<Output = T>,
     ) -> T {
         locked(&self.seen).doing = Some((what, ctx.clock.now()));
-        let done = panics::as_actor(Arc::clone(self), async {
-            #[cfg(feature = "faults")]
+        #[cfg(feature = "faults")]
+        let work = async {
             ctx.faults.strike(self.path(), self.kind, what).await;
             work.await
-        })
-        .await;
+        };
+        let done = panics::as_actor(Arc::clone(self), work).await;
         let mut seen = locked(&self.seen);
         seen.doing = None;
         seen.is_stuck = false;

@@ -308,6 +308,4 @@ mod tests {
         assert_eq!(parse(&text(json!({"sendAt": at(20), "expiresAt": at(20)})), None).unwrap_err(), ["expiresAt"]);
         assert_eq!(parse(&text(json!({"expiresAt": NOW.to_string()})), None).unwrap_err(), ["expiresAt"]);
     }
-    /// What is said of an `expiresAt` that has passed.
-    const LATE: &str = "must be in the future";
 }
