@@ -307,5 +307,9 @@ mod tests {
         assert!(parse(&text(json!({"sendAt": at(10), "expiresAt": at(20)})), None).is_ok());
         assert_eq!(parse(&text(json!({"sendAt": at(20), "expiresAt": at(20)})), None).unwrap_err(), ["expiresAt"]);
         assert_eq!(parse(&text(json!({"expiresAt": NOW.to_string()})), None).unwrap_err(), ["expiresAt"]);
+        // With a key it may be a repeat: that is judged where the key is known.
+        let repeat = parse(&text(json!({"expiresAt": NOW.to_string()})), Some("k")).unwrap();
+        assert_eq!(repeat.late(NOW).map(|error| error.field).as_deref(), Some("expiresAt"));
+        assert_eq!(repeat.late(NOW.before(std::time::Duration::from_secs(1))), None);
     }
 }
