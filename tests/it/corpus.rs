@@ -11,7 +11,7 @@ use store::{DataFolder, SledBackend};
 use crate::support::{PHONE, TestApp, faults, notification, phone, seed, status, text, with};
 
 /// What is new in this format, in a word.
-const NAME: &str = "sealed.hex";
+const NAME: &str = "first.hex";
 
 #[tokio::test]
 #[ignore = "writes into the repository"]
