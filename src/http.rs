@@ -28,6 +28,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::Filter;
 
@@ -65,8 +66,15 @@ pub(crate) struct Door {
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
     pub(crate) request_timeout: Duration,
+    /// One for each request that is being answered. The others stand in line, so that those who ask for its health, who do
+    /// not, find a runtime with little to do before them.
+    pub(crate) places: Semaphore,
+    /// The longest that one may stand in line.
+    pub(crate) max_wait: Duration,
 }
 
+/// Requests that are answered at once: enough to fill every batch of commits.
+pub(crate) const PLACES: usize = 256;
 /// Meta sends webhooks of up to 3 MB.
 const WEBHOOK_BODY_MAX: usize = 3 * 1024 * 1024;
 
@@ -106,6 +114,15 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
 
 impl Door {
     async fn answer(&self, request: &Request) -> Answer {
+        let is_health = matches!(request.segments().as_slice(), ["healthz" | "readyz"]);
+        let crowded = || Problem::overloaded("too many requests are being answered");
+        let _place = match is_health {
+            true => None,
+            false => {
+                let place = timeout(self.max_wait, self.places.acquire()).await;
+                Some(place.ok().and_then(Result::ok).ok_or_else(crowded)?)
+            }
+        };
         let outbox = match self.engine.outbox() {
             Ok(outbox) => outbox,
             // It is alive all the same.
