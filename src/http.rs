@@ -74,7 +74,7 @@ pub(crate) struct Door {
 }
 
 /// Requests that are answered at once: enough to fill every batch of commits.
-pub(crate) const PLACES: usize = 256;
+pub(crate) const PLACES: usize = 128;
 /// Meta sends webhooks of up to 3 MB.
 const WEBHOOK_BODY_MAX: usize = 3 * 1024 * 1024;
 
