@@ -176,8 +176,17 @@ impl Directory {
 impl Inner {
     fn forget(&mut self, id: &OrgId) -> Option<Listing> {
         let old = self.orgs.remove(id)?;
-        self.keys.retain(|_, owner| *owner != old.record.id);
-        self.senders.retain(|_, owner| *owner != old.record.id);
+        // Only what is still its own: another may have taken it over.
+        for key in &old.record.keys {
+            if self.keys.get(&key.hash) == Some(id) {
+                self.keys.remove(&key.hash);
+            }
+        }
+        for number in old.record.senders.iter().map(|sender| &sender.phone_number_id) {
+            if self.senders.get(number) == Some(id) {
+                self.senders.remove(number);
+            }
+        }
         Some(old)
     }
 }
