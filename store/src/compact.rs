@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::StoreError;
+use crate::blocks;
 use crate::folder::{DataFolder, sync_folder};
 use crate::sled::{self, SledBackend, failed, failed_io};
 
@@ -43,7 +44,7 @@ pub fn compact(folder: DataFolder, cache_bytes: u64, progress: &mut dyn FnMut(u6
     }
     let before = size(&log).map_err(failed_io("measure its size"))?;
     let fresh = sled::config(&copy, cache_bytes).open().map_err(failed("make a copy"))?;
-    let (tree, _folder) = backend.into_parts();
+    let (tree, _folder) = backend.into_parts()?;
     let records = copy_all(&tree, &fresh, progress)?;
     check(&tree, &fresh)?;
     for (tree, path) in [(fresh, &copy), (tree, &log)] {
@@ -76,9 +77,9 @@ fn copy_all(from: &::sled::Db, to: &::sled::Db, progress: &mut dyn FnMut(u64)) -
     let (mut records, mut batch, mut bytes) = (0, ::sled::Batch::default(), 0);
     for item in from.iter() {
         let (key, value) = item.map_err(failed("read"))?;
+        records += blocks::count(&key, &value)?;
         bytes += key.len() + value.len();
         batch.insert(key, value);
-        records += 1;
         if bytes >= BATCH_BYTES {
             to.apply_batch(std::mem::take(&mut batch)).map_err(failed("write the copy"))?;
             to.flush().map_err(failed("flush the copy"))?;

@@ -88,9 +88,6 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 
 pub(crate) const ORGS: u8 = b'o';
 
-/// Under it a backend counts its batches: no kind of record begins so.
-pub(crate) const BATCHES: &[u8] = b"\0batches";
-
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
 pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzl";
 

@@ -8,6 +8,7 @@
 //! Deliberately absent: any write that is not a commit, and any type of a backend's library.
 
 pub mod backend;
+mod blocks;
 mod codec;
 pub mod commit;
 pub mod compact;
@@ -18,10 +19,13 @@ mod erase;
 pub mod folder;
 pub mod group_commit;
 mod inbound;
+mod journal;
 mod keys;
 mod mark;
 pub mod memory;
+mod memtable;
 mod open;
+mod packed;
 mod purge;
 mod quota;
 pub mod records;
@@ -33,6 +37,7 @@ pub mod search;
 pub mod sled;
 mod sled_log;
 mod store;
+mod table;
 pub mod verify;
 
 pub use backend::{Backend, StoreError};

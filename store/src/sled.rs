@@ -11,17 +11,21 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::folder::{DataFolder, sync_folder};
-use crate::keys;
 use crate::mark::{Mark, Marks};
+use crate::table::Table;
 use crate::{compact, rescue, resync, sled_log};
 
 /// Of the data folder.
 pub(crate) const SUBFOLDER: &str = "sled";
+const MEMTABLE_MIN: usize = 16 << 10;
+/// Beyond it the journal would only grow longer: blocks that have much to take are rewritten seldom enough.
+const MEMTABLE_MAX: usize = 8 << 20;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// sled in the data folder's subfolder `sled`.
 pub struct SledBackend {
     tree: ::sled::Db,
+    table: Table,
     /// sled's log file, opened once more: sled's own `flush` only calls `sync_file_range`, which survives a crash of the
     /// process but not a power cut, so each batch ends with an fdatasync of ours.
     log: File,
@@ -67,6 +71,11 @@ pub(crate) fn config(path: &Path, cache_bytes: u64) -> ::sled::Config {
         .flush_every_ms(None)
 }
 
+/// How much of the memory that it is given goes to a memtable; there may be two.
+fn memtable_bytes(cache_bytes: u64) -> usize {
+    usize::try_from(cache_bytes / 8).unwrap_or(usize::MAX).clamp(MEMTABLE_MIN, MEMTABLE_MAX)
+}
+
 pub(crate) fn failed(doing: &'static str) -> impl Fn(::sled::Error) -> StoreError {
     move |error| StoreError::Backend { doing, cause: error.to_string() }
 }
@@ -108,8 +117,9 @@ impl SledBackend {
         let tree = tree?;
         synced.map_err(failed_io("sync its files"))?;
         let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
-        let backend = Self { tree, log, trust: Mutex::new(Trust { marks, doubt }), folder };
-        let found = backend.batches()?;
+        let table = Table::open(tree.clone(), memtable_bytes(cache_bytes))?;
+        let found = table.batches();
+        let backend = Self { tree, table, log, trust: Mutex::new(Trust { marks, doubt }), folder };
         if found < acknowledged {
             backend.trusted().doubt = Some(Doubt::Lost { acknowledged, found });
         }
@@ -131,7 +141,7 @@ impl SledBackend {
 
     /// Takes what is there for all that there is, from now on: it was verified, or a person has accepted the loss.
     pub fn trust(&self) -> Result<(), StoreError> {
-        let batches = self.batches()?;
+        let batches = self.table.batches();
         let mut trust = self.trusted();
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))?;
         trust.marks.sync().map_err(failed_io("sync its mark"))?;
@@ -144,23 +154,24 @@ impl SledBackend {
         Ok(sled_log::survey(&self.log, 0).map_err(failed_io("look through its log"))?.broken)
     }
 
-    /// sled itself, and the hold on the folder.
-    pub(crate) fn into_parts(self) -> (::sled::Db, DataFolder) {
-        (self.tree, self.folder)
+    /// sled itself, with everything in blocks, and the hold on the folder.
+    pub(crate) fn into_parts(self) -> Result<(::sled::Db, DataFolder), StoreError> {
+        self.table.settle(|| self.sync())?;
+        Ok((self.tree, self.folder))
+    }
+
+    /// Makes what sled was given survive a power cut.
+    fn sync(&self) -> Result<(), StoreError> {
+        let flushed = self.tree.flush().map_err(failed("flush"));
+        let synced = flushed.and_then(|_| self.log.sync_data().map_err(failed_io("sync")));
+        if synced.is_err() {
+            resync::note(self.folder.path());
+        }
+        synced
     }
 
     fn trusted(&self) -> MutexGuard<'_, Trust> {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many batches it holds.
-    fn batches(&self) -> Result<u64, StoreError> {
-        match self.get(keys::BATCHES)? {
-            Some(bytes) => {
-                bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged { what: "count of batches" })
-            }
-            None => Ok(0),
-        }
     }
 }
 
@@ -219,42 +230,17 @@ impl Backend for SledBackend {
         if let Some(doubt) = &trust.doubt {
             return Err(StoreError::Backend { doing: "write", cause: doubt.to_string() });
         }
-        let batches = trust.marks.last().map_or(0, |mark| mark.batches) + 1;
-        let mut batch = ::sled::Batch::default();
-        for write in writes {
-            match write {
-                Write::Put(key, value) => batch.insert(key, value),
-                Write::Delete(key) => batch.remove(key),
-            }
-        }
-        batch.insert(keys::BATCHES, &batches.to_be_bytes());
-        self.tree.apply_batch(batch).map_err(failed("write"))?;
-        let synced = self.tree.flush().map_err(failed("flush"));
-        let synced = synced.and_then(|_| self.log.sync_data().map_err(failed_io("sync")));
-        if synced.is_err() {
-            resync::note(self.folder.path());
-        }
-        synced?;
+        self.table.apply(writes, || self.sync())?;
+        let batches = self.table.batches();
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.tree.get(key).map_err(failed("read"))?.map(|value| value.to_vec()))
+        self.table.get(key)
     }
 
     fn scan(&self, range: Range<&[u8]>, order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
-        let mut items = self.tree.range(range);
-        loop {
-            let item = match order {
-                Order::Ascending => items.next(),
-                Order::Descending => items.next_back(),
-            };
-            let Some(item) = item else { return Ok(()) };
-            let (key, value) = item.map_err(failed("read"))?;
-            if visit(&key, &value).is_break() {
-                return Ok(());
-            }
-        }
+        self.table.scan(range, order, visit)
     }
 
     fn size_on_disk(&self) -> Result<u64, StoreError> {

@@ -17,7 +17,8 @@ mod power;
 mod synced;
 mod verifying;
 
-const CACHE: u64 = 4 << 20;
+/// Little, so that memtables are soon full, and pages are read from the disk.
+const CACHE: u64 = 256 << 10;
 
 /// For how many seconds a long run goes on, and with which seed it begins: from the environment.
 fn long_run(name: &str) -> (u64, u64) {
