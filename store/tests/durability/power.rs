@@ -106,7 +106,15 @@ struct Opened {
 }
 
 fn open(folder: &Path) -> Opened {
-    let backend = Arc::new(SledBackend::open(DataFolder::open(folder).unwrap(), CACHE).unwrap());
+    let files = read(folder);
+    let backend = match SledBackend::open(DataFolder::open(folder).unwrap(), CACHE) {
+        Ok(backend) => Arc::new(backend),
+        Err(error) => {
+            let kept = tempfile::tempdir().unwrap().keep();
+            write(&files, &kept);
+            panic!("{error}; what it was opened with is kept in {}", kept.display());
+        }
+    };
     let store = Store::new(Arc::<SledBackend>::clone(&backend));
     if let Some(doubt) = backend.doubt() {
         // As `store::open` does.
@@ -175,6 +183,7 @@ fn a_power_cut_leaves_every_acknowledged_batch_and_nothing_torn() {
 #[ignore = "takes as long as POWER_SECONDS says"]
 fn many_power_cuts() {
     const LIVES: usize = 12;
+    tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).init();
     let (seconds, first) = crate::long_run("POWER");
     let began = Instant::now();
     let (mut led, mut openings) = (0, 0);
