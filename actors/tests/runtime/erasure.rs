@@ -6,6 +6,7 @@ use actors::{Manual, ManualError, News};
 use domain::audit::{Block, By, Fact};
 use domain::consent::{Choice, Covers, Source};
 use domain::erasure::Erased;
+use domain::people::Told;
 use domain::receipt::ReceiptKind;
 use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status};
 use serde_json::json;
@@ -53,7 +54,9 @@ impl World {
             at: now,
             received_at: now,
         };
-        self.outbox.webhook(org, News { inbound: vec![inbound], ..News::default() }).await.unwrap();
+        let names: Vec<_> = inbound.names().collect();
+        let people = Told::new(&names, &[], now).into_iter().collect();
+        self.outbox.webhook(org, News { people, inbound: vec![inbound], ..News::default() }).await.unwrap();
     }
 
     async fn sent_to(&self, org: &OrgId, to: &str, n: usize) -> MessageId {
@@ -187,12 +190,8 @@ async fn an_erasure_is_done_in_steps_and_goes_on_after_a_crash() {
         world.post(&acme, json!({"to": ADA[n % 2], "sendAt": World::time(HOUR)})).await;
     }
     let left = |world: &World| {
-        let mut left = 0;
-        for to in ADA {
-            let filter = MessageFilter { to: Some(to.into()), ..MessageFilter::default() };
-            left += world.store.messages(world.org_no(&acme), &filter, None, 1000).unwrap().items.len();
-        }
-        left
+        let filter = MessageFilter { to: Some(ADA[1].into()), ..MessageFilter::default() };
+        world.store.messages(world.org_no(&acme), &filter, None, 1000).unwrap().items.len()
     };
     let (outbox, record) = (world.outbox.clone(), world.outbox.directory().org(&acme).unwrap());
     let erasing = tokio::spawn(async move { outbox.erase(&record, ADA[0].into(), By::Admin).await });
