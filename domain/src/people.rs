@@ -4,6 +4,7 @@
 //! was theirs: what came before is still about them, what comes after may be about somebody else.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ use crate::time::Timestamp;
 pub const NAMES_MAX: usize = 8;
 /// Names that they gave up and that are remembered.
 pub const FORMER_MAX: usize = 8;
+
+/// So far Meta's clock may be ahead of ours; what it tells of a later time is taken to be of then.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// Whether a name is a phone number.
 pub fn is_number(name: &str) -> bool {
@@ -121,7 +125,7 @@ impl Person {
     /// The one person that all of `known` are, after what was told of them; `None` if that is older than a change of theirs.
     /// `id` is for one who was not known.
     pub fn after(known: &[Self], told: &Told, id: MessageId, now: Timestamp) -> Option<Self> {
-        let at = told.at.min(now);
+        let at = told.at.min(now.after(AHEAD_MAX));
         let is_over = |former: &Former| former.until >= at && told.all().any(|name| *name == former.name);
         if known.iter().flat_map(|person| &person.former).any(is_over) {
             return None;

@@ -34,6 +34,8 @@
 //! A recipient, in `t`, an author, in `f` and `w`, and a name, in `c`, `g`, `v`, `q` and `A`, is the canonical spelling of a phone number, or Meta's
 //! id of a user.
 //!
+//! Of somebody who has several names, their id stands in `v` and `q` in place of a name's hash.
+//!
 //! Big-endian numbers, so keys sort as their values do.
 
 use domain::{AttemptNo, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq, Timestamp, spelling};
