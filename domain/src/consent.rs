@@ -292,11 +292,7 @@ impl Consent {
     /// What stays under a name that its recipient gave up: whoever has it next has granted nothing.
     pub fn left_behind(&self) -> Self {
         let revoked = |standing: Option<Standing>| standing.filter(|standing| standing.choice == Choice::Revoked);
-        Self {
-            transactional: revoked(self.transactional),
-            marketing: revoked(self.marketing),
-            ..self.clone()
-        }
+        Self { transactional: revoked(self.transactional), marketing: revoked(self.marketing), ..self.clone() }
     }
 
     /// Notes that a choice is confirmed to the recipient; `false` if that was done before on the same day (UTC).

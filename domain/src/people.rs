@@ -200,7 +200,10 @@ mod tests {
     fn two_spellings_of_one_number_are_one_name() {
         assert_eq!(Told::new(&["+525512345678", "+5215512345678"], &[], at(1)), None);
         let both = told(&["+5215512345678", "MX.1"], &["+525512345678"], 1);
-        assert_eq!((both.names.as_slice(), both.before.is_empty()), (["+525512345678", "MX.1"].map(Into::into).as_slice(), true));
+        assert_eq!(
+            (both.names.as_slice(), both.before.is_empty()),
+            (["+525512345678", "MX.1"].map(Into::into).as_slice(), true)
+        );
     }
 
     #[test]

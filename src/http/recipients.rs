@@ -69,13 +69,14 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
         }
         // With the first page comes what is not a list of messages.
         let first = match after {
-            None => (consents(&store, no, &called.names)?, parked(&store, no, &called.names)?),
+            None => (consents(&store, no, &called)?, parked(&store, no, &called.names)?),
             Some(_) => Default::default(),
         };
         // Somebody of whom nothing is held is known by nothing.
         let is_linked = called.names.len() > 1 || !called.former.is_empty();
         let is_known = is_linked || [&messages, &inbound, &first.0, &first.1].iter().any(|held| !held.is_empty());
-        let names = if is_known { called.names.iter().flat_map(|name| spelling::all(name)).collect() } else { Vec::new() };
+        let names =
+            if is_known { called.names.iter().flat_map(|name| spelling::all(name)).collect() } else { Vec::new() };
         let former: Vec<_> = called.former.iter().map(views::former).collect();
         Ok(json!({
             "names": names, "formerNames": former, "consents": first.0, "parkedReceipts": first.1, "messages": messages,
@@ -117,13 +118,16 @@ fn ids(
     Ok((found, next))
 }
 
-/// What is known of their consent, with all that they said.
-fn consents(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
+/// What is known of their consent, with all that they said; under a name that they gave up, what they said until then.
+fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, StoreError> {
     let mut found = Vec::new();
-    for name in names {
+    let now = called.names.iter().map(|name| (name, None));
+    for (name, until) in now.chain(called.former.iter().map(|former| (&former.name, Some(former.until)))) {
         let Some(known) = store.consent(no, name)? else { continue };
-        let history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
-        let mut view = views::consent(&known);
+        let mut history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
+        history.retain(|(_, said)| until.is_none_or(|until| said.at <= until));
+        // What holds there now may be another's word.
+        let mut view = if until.is_none() { views::consent(&known) } else { json!({ "recipient": name }) };
         if let Some(view) = view.as_object_mut() {
             view.insert(
                 "history".into(),

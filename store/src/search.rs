@@ -111,7 +111,8 @@ impl Store {
         if let Some(error) = failed {
             return Err(error);
         }
-        let found = items.into_iter().map(|id| self.matching(org, filter, &names, id)).collect::<Result<Vec<_>, _>>()?;
+        let found =
+            items.into_iter().map(|id| self.matching(org, filter, &names, id)).collect::<Result<Vec<_>, _>>()?;
         let total = counted.unwrap_or(u64::try_from(seen).unwrap_or(u64::MAX));
         Ok((found.into_iter().flatten().collect(), total))
     }

@@ -37,7 +37,8 @@ fn both() -> Value {
 /// Meta's news of a user, some seconds from now: what came before it is older.
 fn renamed(from: &Value, system: &Value) -> Vec<u8> {
     let at = (now() + 1).to_string();
-    let item = json!({"id": format!("wamid.{system}"), "timestamp": at, "type": "system", "from": from, "system": system});
+    let item =
+        json!({"id": format!("wamid.{system}"), "timestamp": at, "type": "system", "from": from, "system": system});
     webhook("messages", &item)
 }
 
@@ -129,15 +130,21 @@ async fn receipts_and_contacts_tell_who_has_which_number() {
     app.settled().await;
     let wamid = read["providerMessageId"].as_str().unwrap();
     // Neither number is believed to be the other.
-    let told = with(status(wamid, "read"), &json!({"timestamp": now().to_string(), "recipient_id": &NEW_NUMBER[1..],
-        "recipient_user_id": ID}));
+    let told = with(
+        status(wamid, "read"),
+        &json!({"timestamp": now().to_string(), "recipient_id": &NEW_NUMBER[1..],
+        "recipient_user_id": ID}),
+    );
     let mut body = notification(PHONE, &[told]);
     body["entry"][0]["changes"][0]["value"]["contacts"] = json!([{"user_id": ID, "parent_user_id": PARENT}]);
     app.webhook(body.to_string().as_bytes()).await.ok(200);
     assert_eq!(names(api, NUMBER).await, json!([NUMBER, ID, PARENT]));
     assert!(!may_go(api, NUMBER).await && !may_go(api, PARENT).await && may_go(api, NEW_NUMBER).await);
     let linked = api.get("audit?action=UPDATED&limit=200").await.ok(200).to_string();
-    assert!(linked.contains("PERSON") && !linked.contains(ID) && !linked.contains(&NUMBER[1..]), "the trail names nobody");
+    assert!(
+        linked.contains("PERSON") && !linked.contains(ID) && !linked.contains(&NUMBER[1..]),
+        "the trail names nobody"
+    );
     // The list of messages finds those to any of them.
     grant(api, NUMBER).await;
     let second = api.accept(&to(ID)).await;
@@ -175,7 +182,8 @@ async fn who_changes_their_number_takes_consent_along_and_leaves_no_grant_behind
     assert!(!may_go(api, ID).await && !may_go(api, NEW_ID).await && may_go(api, NUMBER).await);
     // News that come again, or late, change nothing.
     app.webhook(&changed).await.ok(200);
-    let late = json!({"id": "wamid.late", "timestamp": (now() - 60).to_string(), "type": "text", "text": {"body": "hi"}});
+    let late =
+        json!({"id": "wamid.late", "timestamp": (now() - 60).to_string(), "type": "text", "text": {"body": "hi"}});
     app.webhook(&webhook("messages", &with(late, &both()))).await.ok(200);
     assert!(may_go(api, NUMBER).await);
     assert_eq!(names(api, NUMBER).await, json!([NUMBER]));

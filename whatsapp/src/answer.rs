@@ -35,7 +35,12 @@ mod tests {
         let told = br#"{"contacts":[{"input":"+4915112345678","wa_id":"4915112345678","user_id":"DE.1","parent_user_id":"DE.ENT.1"}],
             "messages":[{"id":"wamid.A"}]}"#;
         assert_eq!(user_ids(told), ["DE.1", "DE.ENT.1"]);
-        for none in [r#"{"contacts":[{"wa_id":"1"}]}"#, r#"{"contacts":[{"user_id":7}]}"#, r#"{"contacts":[{"user_id":"x"}]}"#, "user_id"] {
+        for none in [
+            r#"{"contacts":[{"wa_id":"1"}]}"#,
+            r#"{"contacts":[{"user_id":7}]}"#,
+            r#"{"contacts":[{"user_id":"x"}]}"#,
+            "user_id",
+        ] {
             assert!(user_ids(none.as_bytes()).is_empty(), "{none}");
         }
     }

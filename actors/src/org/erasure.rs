@@ -76,11 +76,10 @@ impl State {
     pub(super) fn erase(&mut self, request: EraseRequest) -> Result<(), ActorProcessingErr> {
         let EraseRequest { name, by, reply } = request;
         let called = self.called(&name)?;
-        if let Some(place) = self.same_erasure(&called)? {
-            if let Some((_, replies)) = self.erasures.queue.get_mut(place) {
-                replies.retain(|reply| !reply.is_closed());
-                replies.push(reply);
-            }
+        let same = self.same_erasure(&called)?;
+        if let Some((_, replies)) = self.erasures.queue.iter_mut().find(|(erasure, _)| Some(erasure.id) == same) {
+            replies.retain(|reply| !reply.is_closed());
+            replies.push(reply);
             return Ok(());
         }
         let committer = self.ctx.committer.clone();
@@ -115,35 +114,25 @@ impl State {
         Ok(())
     }
 
-    /// Which erasure under way does all that one of somebody who is called so would: nothing came of them since.
-    fn same_erasure(&self, called: &Called) -> Result<Option<usize>, StoreError> {
+    /// The erasure under way that does all that one of somebody who is called so would: nothing came of them since, and no
+    /// link, as it cuts all there were.
+    fn same_erasure(&self, Called { names, former }: &Called) -> Result<Option<MessageId>, StoreError> {
         let (store, org) = (&self.ctx.store, self.record.no);
-        let is_same = |erasure: &Erasure| called.names.iter().all(|name| erasure.names.contains(name));
-        let Some(place) = self.erasures.queue.iter().rposition(|(erasure, _)| is_same(erasure)) else { return Ok(None) };
-        let Some((erasure, _)) = self.erasures.queue.get(place) else { return Ok(None) };
-        for name in &called.names {
-            let mut is_newer = !store.statements_after(org, name, erasure.before, 1)?.is_empty();
-            for both in [Store::messages_to, Store::inbound_of] {
-                both(store, org, name, Some(erasure.id), &mut |_| {
-                    is_newer = true;
-                    ControlFlow::Break(())
-                })?;
-            }
-            if is_newer {
-                return Ok(None);
-            }
+        let ([name], []) = (names.as_slice(), former.as_slice()) else { return Ok(None) };
+        let last = self.erasures.queue.iter().rev().find(|(erasure, _)| erasure.names.contains(name));
+        let Some((erasure, _)) = last else { return Ok(None) };
+        let mut is_newer = !store.statements_after(org, name, erasure.before, 1)?.is_empty();
+        for both in [Store::messages_to, Store::inbound_of] {
+            both(store, org, name, Some(erasure.id), &mut |_| {
+                is_newer = true;
+                ControlFlow::Break(())
+            })?;
         }
-        Ok(Some(place))
+        Ok(Some(erasure.id).filter(|_| !is_newer))
     }
 
     /// Takes grants and the name out of what is known of consent, if it was last changed before `until`.
-    fn forget_consent(
-        &mut self,
-        draft: &mut Draft,
-        seq: Seq,
-        name: &str,
-        until: Timestamp,
-    ) -> Result<(), StoreError> {
+    fn forget_consent(&mut self, draft: &mut Draft, seq: Seq, name: &str, until: Timestamp) -> Result<(), StoreError> {
         let Some(known) = self.known(name)? else { return Ok(()) };
         if [known.transactional, known.marketing].into_iter().flatten().all(|said| said.at <= until) {
             let left = known.erased();
@@ -218,7 +207,9 @@ impl State {
         }
         // By then no receipt of theirs can come that finds its message, and none is joined. One that came later may be of a
         // message that is not part of this.
-        let theirs = |parked: &Parked| parked.at <= erasure.begun_at && whatsapp::wamid::concerns(&parked.reported, &erasure.names);
+        let theirs = |parked: &Parked| {
+            parked.at <= erasure.begun_at && whatsapp::wamid::concerns(&parked.reported, &erasure.names)
+        };
         for parked in self.lot.take_where(theirs) {
             draft.commit.unpark(&parked);
             erasure.erased.receipts += 1;

@@ -172,10 +172,8 @@ impl Provider for Script {
                 Say::Panic | Say::PanicAtOnce => panic!("a panic by script"),
             };
             under_way.fetch_sub(1, Ordering::SeqCst);
-            let response = match say {
-                Say::AcceptAs(user_id) => json!({"contacts": [{"user_id": user_id}]}).to_string(),
-                _ => "{}".to_owned(),
-            };
+            let told = if let Say::AcceptAs(user_id) = say { json!([{"user_id": user_id}]) } else { json!([]) };
+            let response = json!({ "contacts": told }).to_string();
             Answer { outcome, response: Some(response.into_bytes()), retry_after: None }
         })
     }

@@ -21,7 +21,8 @@ fn told(names: &[&str], before: &[&str]) -> Option<Told> {
 
 #[test]
 fn an_inbound_message_and_its_contact_tell_all_names_of_its_author() {
-    let contact = json!([{"wa_id": "1"}, {"wa_id": "4915112345678", "user_id": "DE.1", "parent_user_id": "DE.ENT.1"}, 7]);
+    let contact =
+        json!([{"wa_id": "1"}, {"wa_id": "4915112345678", "user_id": "DE.1", "parent_user_id": "DE.ENT.1"}, 7]);
     for (contacts, message, names) in [
         (&json!(null), json!({"from": "4915112345678", "from_user_id": "DE.1"}), &[NUMBER, "DE.1"][..]),
         (&contact, json!({"from": "4915112345678"}), &[NUMBER, "DE.1", "DE.ENT.1"]),
@@ -76,11 +77,17 @@ fn news_of_a_user_are_theirs_whom_they_call_by_a_new_name() {
             &["DE.2"],
             &["DE.1"],
         ),
-        (json!("4915112345678"), json!({"type": "customer_identity_changed", "wa_id": "4915187654321"}), &[NUMBER], &[]),
+        (
+            json!("4915112345678"),
+            json!({"type": "customer_identity_changed", "wa_id": "4915187654321"}),
+            &[NUMBER],
+            &[],
+        ),
         (json!("4915112345678"), json!({"type": "user_changed_number"}), &[NUMBER], &[]),
         (json!("4915112345678"), json!(["user_changed_number"]), &[NUMBER], &[]),
     ] {
-        let item = json!({"id": "wamid.I", "timestamp": "1767225600", "type": "system", "from": from, "system": system});
+        let item =
+            json!({"id": "wamid.I", "timestamp": "1767225600", "type": "system", "from": from, "system": system});
         let change = read_one(&with(&json!(null), "messages", &json!([item])));
         let inbound = &change.inbound[0];
         assert_eq!(inbound.told, told(names, before), "{item}");
