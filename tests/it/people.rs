@@ -129,16 +129,16 @@ async fn receipts_and_contacts_tell_who_has_which_number() {
     let read = api.until(&id, "READ").await;
     app.settled().await;
     let wamid = read["providerMessageId"].as_str().unwrap();
-    // Neither number is believed to be the other.
-    let told = with(
-        status(wamid, "read"),
-        &json!({"timestamp": now().to_string(), "recipient_id": &NEW_NUMBER[1..],
-        "recipient_user_id": ID}),
-    );
-    let mut body = notification(PHONE, &[told]);
+    // One who has another number by now is not linked to that which the message went to.
+    let told = |number: &str, id| {
+        let more = json!({"timestamp": now().to_string(), "recipient_id": number[1..], "recipient_user_id": id});
+        with(status(wamid, "read"), &more)
+    };
+    let mut body = notification(PHONE, &[told(NUMBER, ID), told(NEW_NUMBER, NEW_ID)]);
     body["entry"][0]["changes"][0]["value"]["contacts"] = json!([{"user_id": ID, "parent_user_id": PARENT}]);
     app.webhook(body.to_string().as_bytes()).await.ok(200);
     assert_eq!(names(api, NUMBER).await, json!([NUMBER, ID, PARENT]));
+    assert_eq!(names(api, NEW_ID).await, json!([NEW_ID, NEW_NUMBER]));
     assert!(!may_go(api, NUMBER).await && !may_go(api, PARENT).await && may_go(api, NEW_NUMBER).await);
     let linked = api.get("audit?action=UPDATED&limit=200").await.ok(200).to_string();
     assert!(

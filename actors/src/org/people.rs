@@ -78,8 +78,8 @@ impl State {
         self.tie(draft, seq, &known, Some(&after))
     }
 
-    /// Links a message's recipient to what else something tells of them: their ids, and their number if they were written to
-    /// by an id. Of two numbers neither is believed to be the other.
+    /// Links what something tells of a message's recipient. The number that it went to is theirs only where no other is told:
+    /// they may have changed it meanwhile.
     pub(super) fn meet(
         &mut self,
         draft: &mut Draft,
@@ -87,12 +87,15 @@ impl State {
         others: &[String],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let is_news = |name: &&String| message.to.is_user_id() || !is_number(name);
-        let mut names: Vec<&str> = others.iter().filter(is_news).map(String::as_str).collect();
-        if names.is_empty() || message.erased.is_some() || self.erasures.cover(message) {
+        let (is_to_id, has_number) = (message.to.is_user_id(), others.iter().any(|name| is_number(name)));
+        let tells_ids = others.iter().any(|name| !is_number(name));
+        if !(is_to_id || tells_ids) || message.erased.is_some() || self.erasures.cover(message) {
             return Ok(());
         }
-        names.push(message.to.as_str());
+        let mut names: Vec<&str> = others.iter().map(String::as_str).collect();
+        if is_to_id || !has_number {
+            names.push(message.to.as_str());
+        }
         match Told::new(&names, &[], at) {
             Some(told) => self.link(draft, &told),
             None => Ok(()),
