@@ -104,10 +104,6 @@ impl State {
 
     /// Lets all names say the same of consent.
     fn agree(&mut self, draft: &mut Draft, names: &[&String]) -> Result<(), StoreError> {
-        let known = names.iter().map(|name| self.known(name)).collect::<Result<Vec<_>, _>>()?;
-        if known.iter().all(Option::is_none) {
-            return Ok(());
-        }
         let mut known = names.iter().map(|name| self.known_as(draft, name)).collect::<Result<Vec<_>, _>>()?;
         for lack in Consent::agree(&known) {
             let (Some(own), Some(name)) = (known.get_mut(lack.name), names.get(lack.name)) else { continue };
