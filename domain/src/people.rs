@@ -68,7 +68,7 @@ impl Ties {
 }
 
 /// What something that came tells of the names of one person.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Told {
     /// Names that they have.
     pub names: Vec<String>,
