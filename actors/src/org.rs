@@ -9,9 +9,11 @@ pub(crate) mod consent;
 mod desk;
 pub(crate) mod erasure;
 mod expiry;
+mod fresh;
 mod inbound;
 mod ledger;
 pub(crate) mod manual;
+mod people;
 mod quota;
 mod receipts;
 mod residents;
@@ -24,6 +26,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::audit::{By, Denial};
+use domain::consent::Consent;
 use domain::erasure::Erasure;
 use domain::org::{ApiKey, Org};
 use domain::state::Status;
@@ -47,12 +50,14 @@ use accept::{Accept, Pending};
 use change::ChangeRequest;
 pub use change::OrgChange;
 use children::Child;
-use consent::{ConsentRequest, Fresh};
+use consent::ConsentRequest;
 use erasure::{EraseRequest, Erasures};
+use fresh::Fresh;
 use inbound::Arrivals;
 pub use ledger::Snapshot;
 use ledger::{Draft, Ledger};
 use manual::ManualRequest;
+use people::People;
 use quota::Meter;
 use receipts::Lot;
 pub use receipts::News;
@@ -156,7 +161,9 @@ pub(crate) struct State {
     pending: HashMap<String, Pending>,
     lot: Lot,
     arrivals: Arrivals,
-    fresh: Fresh,
+    /// What is known of consent by commits on their way.
+    fresh: Fresh<String, Consent>,
+    people: People,
     erasures: Erasures,
     tending: Tending,
     meter: Meter,
@@ -203,6 +210,7 @@ impl Actor for OrgActor {
             lot,
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
+            people: People::default(),
             erasures,
             tending: Tending::default(),
             meter,
@@ -405,6 +413,7 @@ impl State {
         self.ledger.landed(&changed, &named);
         self.arrivals.landed(seq);
         self.fresh.landed(seq);
+        self.people.landed(seq);
         self.tell_audit(seq);
         match after {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,

@@ -170,10 +170,7 @@ impl Outbox {
     /// store. Whoever does not wait for that may ask again: the erasure goes on, and the answer is that of the same one.
     pub async fn erase(&self, org: &Org, name: String, by: By) -> Result<Erased, Unavailable> {
         let _permit = self.permit()?;
-        let (store, no) = (self.ctx.store.clone(), org.no);
-        let names = tokio::task::spawn_blocking(move || store.names_of(no, &name)).await;
-        let Ok(Ok(names)) = names else { return Err(Unavailable::Closed) };
-        self.ask(&org.id, |reply| OrgMsg::Erase(Box::new(EraseRequest { names, by, reply }))).await
+        self.ask(&org.id, |reply| OrgMsg::Erase(Box::new(EraseRequest { name, by, reply }))).await
     }
 
     /// Records what a webhook tells one organisation; returns once it is durable.

@@ -45,6 +45,8 @@ pub enum Subject {
     Consent(MessageId),
     /// The erasure of a person's data, which has an id so that the trail need not name the person.
     Erasure(MessageId),
+    /// Somebody who is known by several names, by the id that stands for them.
+    Person(MessageId),
 }
 
 /// Who caused something.
@@ -166,6 +168,13 @@ pub enum Fact {
     Erased(Erased),
     /// What was kept long enough is gone, by the organisation's retention.
     Purged(Purged),
+    /// Names turned out to be those of one person, or a person gave one up.
+    Linked {
+        /// How many names they have now.
+        names: u8,
+        /// How many they gave up.
+        former: u8,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -270,7 +279,8 @@ impl Fact {
             | Self::Consent { .. }
             | Self::ErasureBegun
             | Self::Erased(_)
-            | Self::Purged(_) => Action::Updated,
+            | Self::Purged(_)
+            | Self::Linked { .. } => Action::Updated,
         }
     }
 
@@ -301,6 +311,7 @@ impl Fact {
             Self::ErasureBegun => "ERASURE_BEGUN",
             Self::Erased(_) => "RECIPIENT_ERASED",
             Self::Purged(_) => "RECORDS_PURGED",
+            Self::Linked { .. } => "NAMES_LINKED",
         }
     }
 }

@@ -89,6 +89,13 @@ pub enum Source {
         /// The attempt that it refused.
         attempt: AttemptRef,
     },
+    /// The recipient said it under another name of theirs, before it was known that both are theirs.
+    Linked {
+        /// What is known of the consent under that name.
+        consent: MessageId,
+        /// The statement.
+        record: Seq,
+    },
 }
 
 impl Source {
@@ -99,6 +106,7 @@ impl Source {
             Self::Word { .. } => "INBOUND_MESSAGE",
             Self::Preference { .. } => "USER_PREFERENCES",
             Self::OptOut { .. } => "META_131050",
+            Self::Linked { .. } => "LINKED_NAME",
         }
     }
 }
@@ -158,7 +166,20 @@ pub struct Standing {
     pub record: Seq,
 }
 
-/// What is known of one recipient: small, and all that sending asks for.
+/// What is not recorded yet under one of several names of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// Which of the names.
+    pub name: usize,
+    /// For which messages; never for both.
+    pub covers: Covers,
+    /// What is known under the name that it was said under.
+    pub consent: MessageId,
+    /// What was said.
+    pub last: Standing,
+}
+
+/// What is known of one recipient under one name: small, and all that sending asks for.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
     /// Stands for the recipient where their number must not: in the audit trail.
@@ -203,7 +224,7 @@ impl Consent {
                 }
                 next.preference = Some((told_at, choice));
             }
-            Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } => {}
+            Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } | Source::Linked { .. } => {}
         }
         let concerned = match covers {
             Covers::Transactional => vec![&mut next.transactional],
@@ -220,6 +241,60 @@ impl Consent {
         is_news.then_some(next)
     }
 
+    /// The same after a statement that is recorded under this name as `record`, and has made `lead` of what was known under
+    /// another name of the same person.
+    pub fn like(&self, lead: &Self, record: Seq) -> Self {
+        let follow = |own: Option<Standing>, lead: Option<Standing>| match (own, lead) {
+            (Some(own), Some(lead)) if (own.choice, own.at) == (lead.choice, lead.at) => Some(own),
+            (_, Some(lead)) => Some(Standing { record, ..lead }),
+            (own, None) => own,
+        };
+        Self {
+            transactional: follow(self.transactional, lead.transactional),
+            marketing: follow(self.marketing, lead.marketing),
+            preference: lead.preference,
+            ..self.clone()
+        }
+    }
+
+    /// What each of several names of one person lacks, so that all say what was said last under any of them, and of two that
+    /// were said in one second the revocation.
+    pub fn agree(names: &[Self]) -> Vec<Lack> {
+        let mut lacks = Vec::new();
+        for (covers, category) in
+            [(Covers::Transactional, Category::Transactional), (Covers::Marketing, Category::Marketing)]
+        {
+            let said = names.iter().filter_map(|known| Some((known.id, known.standing(category)?)));
+            let weight = |(_, said): &(MessageId, Standing)| {
+                (said.at.as_millis() / 1000, said.choice == Choice::Revoked, said.at)
+            };
+            let Some((consent, last)) = said.max_by_key(weight) else { continue };
+            let is_said = |known: &Self| {
+                known.standing(category).is_some_and(|own| (own.choice, own.at) == (last.choice, last.at))
+            };
+            let lacking = names.iter().enumerate().filter(|(_, known)| !is_said(known));
+            lacks.extend(lacking.map(|(name, _)| Lack { name, covers, consent, last }));
+        }
+        lacks
+    }
+
+    /// The same once what it lacked is recorded as `record`.
+    pub fn with(&self, lack: &Lack, record: Seq) -> Self {
+        let mut next = self.clone();
+        let standing = match lack.covers {
+            Covers::Marketing => &mut next.marketing,
+            Covers::Transactional | Covers::Both => &mut next.transactional,
+        };
+        *standing = Some(Standing { record, ..lack.last });
+        next
+    }
+
+    /// What stays under a name that its recipient gave up: whoever has it next has granted nothing.
+    pub fn left_behind(&self) -> Self {
+        let revoked = |standing: Option<Standing>| standing.filter(|standing| standing.choice == Choice::Revoked);
+        Self { transactional: revoked(self.transactional), marketing: revoked(self.marketing), ..self.clone() }
+    }
+
     /// Notes that a choice is confirmed to the recipient; `false` if that was done before on the same day (UTC).
     pub fn confirm(&mut self, choice: Choice, now: Timestamp) -> bool {
         let [stop, start] = &mut self.confirmed;
@@ -231,7 +306,8 @@ impl Consent {
         std::mem::replace(confirmed, today) != today
     }
 
-    const fn standing(&self, category: Category) -> Option<Standing> {
+    /// What holds for a category.
+    pub const fn standing(&self, category: Category) -> Option<Standing> {
         match category {
             Category::Transactional => self.transactional,
             Category::Marketing => self.marketing,
@@ -251,7 +327,7 @@ impl Statement {
     const fn supersedes(&self, known: &Standing) -> bool {
         match self.source {
             Source::Api { .. } => true,
-            Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } => {
+            Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } | Source::Linked { .. } => {
                 self.at.as_millis() / 1000 >= known.at.as_millis() / 1000
             }
         }

@@ -5,9 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::By;
-use crate::consent::{Choice, Consent, Source, Standing, Statement};
+use crate::consent::{Consent, Source, Statement};
 use crate::ids::{MessageId, ProviderId, Seq};
 use crate::message::{Message, Recipient};
+use crate::people::Former;
+use crate::spelling;
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -16,13 +18,17 @@ use crate::time::Timestamp;
 pub struct Erasure {
     /// Its id, drawn when it was asked for: messages with a later one are not part of it.
     pub id: MessageId,
-    /// What the person is known by: phone numbers in every spelling, and Meta's ids of users.
+    /// What the person is known by: canonical spellings of phone numbers, and Meta's ids of users.
     pub names: Vec<String>,
+    /// What they were known by before.
+    pub former: Vec<Former>,
     /// Who asked for it.
     pub by: By,
     /// When.
     pub begun_at: Timestamp,
-    /// Statements of consent are erased up to this one, of each name.
+    /// Statements of consent before this one are part of it.
+    pub before: Seq,
+    /// They are erased up to this one, of each name.
     pub told_to: Seq,
     /// What is erased so far.
     pub erased: Erased,
@@ -39,6 +45,27 @@ pub struct Erased {
     pub statements: u64,
     /// Receipts that waited for a message.
     pub receipts: u64,
+}
+
+impl Erasure {
+    /// Whether a message, of theirs or to them, under this name is part of it.
+    pub fn covers(&self, name: &str, id: MessageId) -> bool {
+        let name = spelling::canonical(name);
+        // What came before a name was given up is told by when its id was drawn.
+        let was_theirs = |former: &Former| former.name == name && id.drawn_at() < former.until;
+        id < self.id && (self.names.iter().any(|own| *own == name) || self.former.iter().any(was_theirs))
+    }
+
+    /// Whether a statement under this canonical name is part of it.
+    pub fn covers_statement(&self, name: &str, record: Seq, said: &Statement) -> bool {
+        let is_theirs = |former: &Former| former.name == name && said.at <= former.until;
+        record < self.before && (self.names.iter().any(|own| own == name) || self.former.iter().any(is_theirs))
+    }
+
+    /// What the person is and was known by.
+    pub fn all_names(&self) -> Vec<String> {
+        self.names.iter().cloned().chain(self.former.iter().map(|former| former.name.clone())).collect()
+    }
 }
 
 impl fmt::Debug for Erasure {
@@ -90,11 +117,8 @@ impl State {
 impl Consent {
     /// What must be known on: whom not to write to. Grants go with the person.
     pub fn erased(&self) -> Self {
-        let revoked = |standing: Option<Standing>| standing.filter(|standing| standing.choice == Choice::Revoked);
-        let mut next = self.clone();
+        let mut next = self.left_behind();
         next.recipient.clear();
-        next.transactional = revoked(self.transactional);
-        next.marketing = revoked(self.marketing);
         next
     }
 }
@@ -105,7 +129,7 @@ impl Statement {
         let source = match self.source {
             Source::Api { .. } => Source::Api { name: None, evidence: None },
             Source::Preference { told_at, .. } => Source::Preference { told_at, detail: None },
-            source @ (Source::Word { .. } | Source::OptOut { .. }) => source,
+            source @ (Source::Word { .. } | Source::OptOut { .. } | Source::Linked { .. }) => source,
         };
         Self { source, ..self }
     }

@@ -20,6 +20,7 @@ pub mod outcome;
 pub mod pace;
 pub mod pair;
 pub mod payload;
+pub mod people;
 pub mod quota;
 pub mod receipt;
 pub mod retention;

@@ -26,6 +26,28 @@ pub struct Receipt {
     pub pricing: Option<Arc<[u8]>>,
 }
 
+/// A receipt as it came: with what it calls the recipient, which is not kept with it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// What Meta said of the message.
+    pub receipt: Receipt,
+    /// Phone numbers and Meta's ids of the recipient.
+    pub names: Vec<String>,
+}
+
+impl From<Receipt> for Reported {
+    fn from(receipt: Receipt) -> Self {
+        Self { receipt, names: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Reported {
+    /// Without the recipient.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.receipt.fmt(f)
+    }
+}
+
 /// The statuses that Meta reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ReceiptKind {

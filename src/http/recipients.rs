@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use domain::{MessageId, OrgNo, ProviderId, spelling};
+use domain::receipt::Reported;
+use domain::{MessageId, OrgNo, spelling};
 use http::StatusCode;
 use serde_json::{Value, json};
-use store::{Store, StoreError};
+use store::{Called, Store, StoreError};
 use tokio::time::timeout;
 
 use super::auth::Caller;
@@ -49,8 +50,8 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
     let after = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
     let (store, org) = (app.outbox.store().clone(), caller.org);
     let view = blocking(move || {
-        let (no, names) = (org.no, store.names_of(org.no, &name)?);
-        let (ids, next) = ids(&store, no, &names, after, limit)?;
+        let (no, called) = (org.no, store.called(org.no, &name)?);
+        let (ids, next) = ids(&store, no, &called, after, limit)?;
         let (mut messages, mut inbound) = (Vec::new(), Vec::new());
         for id in ids {
             match (store.message(no, id)?, store.state(no, id)?) {
@@ -68,14 +69,17 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
         }
         // With the first page comes what is not a list of messages.
         let first = match after {
-            None => (consents(&store, no, &names)?, parked(&store, no, &names)?),
+            None => (consents(&store, no, &called)?, parked(&store, no, &called.names)?),
             Some(_) => Default::default(),
         };
         // Somebody of whom nothing is held is known by nothing.
-        let is_known = [&messages, &inbound, &first.0, &first.1].iter().any(|held| !held.is_empty());
-        let names = if is_known { names } else { Vec::new() };
+        let is_linked = called.names.len() > 1 || !called.former.is_empty();
+        let is_known = is_linked || [&messages, &inbound, &first.0, &first.1].iter().any(|held| !held.is_empty());
+        let names =
+            if is_known { called.names.iter().flat_map(|name| spelling::all(name)).collect() } else { Vec::new() };
+        let former: Vec<_> = called.former.iter().map(views::former).collect();
         Ok(json!({
-            "names": names, "consents": first.0, "parkedReceipts": first.1, "messages": messages,
+            "names": names, "formerNames": former, "consents": first.0, "parkedReceipts": first.1, "messages": messages,
             "inboundMessages": inbound, "nextCursor": next.map(|id| id.to_string()),
         }))
     })
@@ -83,19 +87,23 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
     views::json(StatusCode::OK, &view)
 }
 
-/// Messages to and from somebody of these names, in order.
+/// Messages to and from somebody who is called so, in order; under a name that they gave up, until then.
 fn ids(
     store: &Store,
     no: OrgNo,
-    names: &[String],
+    called: &Called,
     after: Option<MessageId>,
     limit: usize,
 ) -> Result<(Vec<MessageId>, Option<MessageId>), StoreError> {
     let mut found = Vec::new();
-    for name in names {
+    let now = called.names.iter().map(|name| (name, None));
+    for (name, until) in now.chain(called.former.iter().map(|former| (&former.name, Some(former.until)))) {
         for both in [Store::messages_to, Store::inbound_of] {
             let mut left = limit + 1;
             both(store, no, name, after, &mut |id| {
+                if until.is_some_and(|until| id.drawn_at() >= until) {
+                    return ControlFlow::Break(());
+                }
                 found.push(id);
                 left -= 1;
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -110,13 +118,16 @@ fn ids(
     Ok((found, next))
 }
 
-/// What is known of their consent, with all that they said.
-fn consents(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
+/// What is known of their consent, with all that they said; under a name that they gave up, what they said until then.
+fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, StoreError> {
     let mut found = Vec::new();
-    for name in names.iter().filter(|name| spelling::canonical(name) == name.as_str()) {
+    let now = called.names.iter().map(|name| (name, None));
+    for (name, until) in now.chain(called.former.iter().map(|former| (&former.name, Some(former.until)))) {
         let Some(known) = store.consent(no, name)? else { continue };
-        let history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
-        let mut view = views::consent(&known);
+        let mut history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
+        history.retain(|(_, said)| until.is_none_or(|until| said.at <= until));
+        // What holds there now may be another's word.
+        let mut view = if until.is_none() { views::consent(&known) } else { json!({ "recipient": name }) };
         if let Some(view) = view.as_object_mut() {
             view.insert(
                 "history".into(),
@@ -130,14 +141,14 @@ fn consents(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, St
 
 /// Receipts that wait for a message of theirs.
 fn parked(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
-    let is_theirs = |id: &ProviderId| names.iter().any(|name| whatsapp::wamid::embeds(id, name));
-    let parked = store.parked(no)?.into_iter().filter(|parked| is_theirs(&parked.receipt.provider_id));
+    let parked = store.parked(no)?.into_iter().map(|parked| parked.reported);
     Ok(parked
-        .map(|parked| {
+        .filter(|reported| whatsapp::wamid::concerns(reported, names))
+        .map(|Reported { receipt, .. }| {
             json!({
-                "providerMessageId": parked.receipt.provider_id.as_str(),
-                "status": parked.receipt.kind.as_str().to_uppercase(),
-                "reportedAt": parked.receipt.at.to_string(),
+                "providerMessageId": receipt.provider_id.as_str(),
+                "status": receipt.kind.as_str().to_uppercase(),
+                "reportedAt": receipt.at.to_string(),
             })
         })
         .collect())

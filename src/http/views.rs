@@ -4,6 +4,7 @@ use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
 use domain::erasure::Erased;
 use domain::org::{ApiKey, Org, Pause, Sender};
+use domain::people::Former;
 use domain::receipt::Receipt;
 use domain::retention::Purged;
 use domain::state::Failure;
@@ -193,6 +194,9 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
         Source::OptOut { attempt } => {
             (None, json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
         }
+        Source::Linked { consent, record } => {
+            (None, json!({"consentId": consent.to_string(), "record": record.to_string()}))
+        }
     };
     json!({
         "record": record.to_string(),
@@ -216,6 +220,7 @@ pub(crate) fn event(org: &OrgId, seq: Seq, entry: &Entry) -> Value {
         Subject::Inbound(id) => ("INBOUND", id.to_string()),
         Subject::Consent(id) => ("CONSENT", id.to_string()),
         Subject::Erasure(id) => ("ERASURE", id.to_string()),
+        Subject::Person(id) => ("PERSON", id.to_string()),
     };
     json!({
         "seq": seq,
@@ -234,9 +239,12 @@ pub(crate) fn activity(entry: &Entry) -> Value {
     let named = match &entry.subject {
         Subject::Message(id) => Some(("messageId", id)),
         Subject::Inbound(id) => Some(("inboundMessageId", id)),
-        Subject::Organisation | Subject::ApiKey(_) | Subject::Sender(_) | Subject::Consent(_) | Subject::Erasure(_) => {
-            None
-        }
+        Subject::Organisation
+        | Subject::ApiKey(_)
+        | Subject::Sender(_)
+        | Subject::Consent(_)
+        | Subject::Erasure(_)
+        | Subject::Person(_) => None,
     };
     if let (Some((name, id)), Some(details)) = (named, details.as_object_mut()) {
         details.insert(name.into(), id.to_string().into());
@@ -285,6 +293,7 @@ fn details(entry: &Entry) -> Value {
         Fact::ErasureBegun => json!({}),
         Fact::Erased(erased) => self::erased(erased),
         Fact::Purged(purged) => self::purged(purged),
+        Fact::Linked { names, former } => json!({"names": names, "formerNames": former}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.
@@ -297,6 +306,11 @@ fn details(entry: &Entry) -> Value {
             json!({"change": fact.activity()})
         }
     }
+}
+
+/// A name that a person had before.
+pub(crate) fn former(former: &Former) -> Value {
+    json!({"name": former.name, "until": former.until.to_string()})
 }
 
 /// How much was erased.

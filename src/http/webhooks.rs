@@ -104,6 +104,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
             Some((org, sender)) => {
                 let news = by_org.entry(org).or_default();
                 news.receipts.extend(change.receipts);
+                news.people.extend(change.inbound.iter().filter_map(|item| item.told.clone()));
                 let arrived = |item| arrived(app.outbox.clock(), sender, item, now);
                 news.inbound.extend(change.inbound.into_iter().map(arrived));
                 news.preferences.extend(change.preferences);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::audit::{Block, Hash, Kept};
 use domain::consent::{Consent, Statement};
 use domain::org::Org;
+use domain::receipt::Reported;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, Seq, State};
 use serde::Serialize;
 
@@ -136,13 +137,15 @@ impl Commit {
 
     /// Keeps a receipt whose message is not known.
     pub fn park(&mut self, parked: &Parked) -> Result<(), StoreError> {
-        let key = keys::parked(self.org, &parked.receipt.provider_id, parked.receipt.kind as u8);
+        let Parked { reported: Reported { receipt, .. }, .. } = parked;
+        let key = keys::parked(self.org, &receipt.provider_id, receipt.kind as u8);
         self.put("parked receipt", key, parked)
     }
 
     /// Lets a parked receipt go: it was applied, or waited too long.
     pub fn unpark(&mut self, parked: &Parked) {
-        let key = keys::parked(self.org, &parked.receipt.provider_id, parked.receipt.kind as u8);
+        let Parked { reported: Reported { receipt, .. }, .. } = parked;
+        let key = keys::parked(self.org, &receipt.provider_id, receipt.kind as u8);
         self.writes.push(Write::Delete(key));
     }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use domain::audit::{Hash, Kept};
 use domain::consent::{Consent, Statement};
 use domain::erasure::{Erasure, Mark};
-use domain::{AttemptNo, Inbound, Message, MessageId, OrgNo, Seq, State, Timestamp, spelling};
+use domain::{AttemptNo, Inbound, Message, MessageId, OrgNo, Seq, State, Timestamp};
 
 use crate::backend::{Order, StoreError, Write};
 use crate::codec::decode;
@@ -107,27 +107,7 @@ impl Store {
         found.into_iter().collect()
     }
 
-    /// All that the person behind a name is known by here: every spelling of a number, and what came with it in one of
-    /// their messages. One step only: a number that went on to another person must not lead to both.
-    pub fn names_of(&self, org: OrgNo, name: &str) -> Result<Vec<String>, StoreError> {
-        let mut names = spelling::all(name);
-        let mut ids = Vec::new();
-        self.inbound_of(org, name, None, &mut |id| {
-            ids.push(id);
-            ControlFlow::Continue(())
-        })?;
-        for id in ids {
-            let Some(inbound) = self.inbound(org, id)? else { continue };
-            for name in inbound.names().flat_map(spelling::all) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        Ok(names)
-    }
-
-    /// Ids of the messages to a recipient of this name in this spelling, after `after`, oldest first.
+    /// Ids of the messages to a recipient of this name, in any spelling, after `after`, oldest first.
     pub fn messages_to(
         &self,
         org: OrgNo,

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use domain::{Inbound, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Timestamp, spelling};
+use domain::{Inbound, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Timestamp};
 
 use crate::backend::{Order, StoreError};
 use crate::keys;
@@ -25,13 +25,16 @@ impl Store {
         self.record("inbound id", &keys::inbound_name(org, sender, id))
     }
 
-    /// When a recipient last wrote to a sender: by phone number in any spelling, or by Meta's id of the user.
+    /// When a recipient last wrote to a sender, under any name of theirs: named by a phone number in any spelling, or by Meta's
+    /// id of the user.
     pub fn last_inbound(&self, org: OrgNo, sender: SenderNo, to: &str) -> Result<Option<Timestamp>, StoreError> {
         let mut last = None;
-        self.scan(keys::windows(org, sender, to), Order::Descending, &mut |key, _| {
-            last = keys::window_at(key);
-            ControlFlow::Break(())
-        })?;
+        for name in self.called(org, to)?.names {
+            self.scan(keys::windows(org, sender, &name), Order::Descending, &mut |key, _| {
+                last = last.max(keys::window_at(key));
+                ControlFlow::Break(())
+            })?;
+        }
         Ok(last)
     }
 
@@ -68,12 +71,10 @@ impl Store {
     /// The message to a recipient that was accepted last, however its number is spelt.
     pub fn latest_message_to(&self, org: OrgNo, to: &str) -> Result<Option<MessageId>, StoreError> {
         let mut latest = None;
-        for to in spelling::all(to) {
-            self.scan(keys::recipient_messages(org, &to), Order::Descending, &mut |key, _| {
-                latest = latest.max(keys::message_at_end(key));
-                ControlFlow::Break(())
-            })?;
-        }
+        self.scan(keys::recipient_messages(org, to), Order::Descending, &mut |key, _| {
+            latest = keys::message_at_end(key);
+            ControlFlow::Break(())
+        })?;
         Ok(latest)
     }
 }

@@ -28,8 +28,13 @@
 //! | `q` | that time, hash of recipient's name | (recipients that count for a quota) |
 //! | `z` | id | an erasure that is not done |
 //! | `l` | | what retention has done |
+//! | `A` | hash of a name | who is behind it, if they have several |
+//! | `P` | their id | somebody who has several names |
 //!
-//! An author, in `f` and `w`, and a recipient's name, in `c`, `g`, `v` and `q`, is the canonical spelling of a phone number, or Meta's id of a user.
+//! A recipient, in `t`, an author, in `f` and `w`, and a name, in `c`, `g`, `v`, `q` and `A`, is the canonical spelling of a phone number, or Meta's
+//! id of a user.
+//!
+//! Of somebody who has several names, their id stands in `v` and `q` in place of a name's hash.
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
@@ -89,7 +94,7 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzl";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzlAP";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -178,11 +183,11 @@ pub(crate) fn dossier_activity(org: OrgNo, dossier: &str, seq: Seq) -> Vec<u8> {
 }
 
 pub(crate) fn recipient_messages(org: OrgNo, to: &str) -> Vec<u8> {
-    key(b't', org, &[&short(to)])
+    key(b't', org, &[&short(&spelling::canonical(to))])
 }
 
 pub(crate) fn recipient_message(org: OrgNo, to: &str, id: MessageId) -> Vec<u8> {
-    key(b't', org, &[&short(to), id.as_bytes()])
+    key(b't', org, &[&short(&spelling::canonical(to)), id.as_bytes()])
 }
 
 pub(crate) fn parked(org: OrgNo, id: &ProviderId, kind: u8) -> Vec<u8> {
@@ -268,6 +273,14 @@ pub(crate) fn statement_of_consent(consent: &[u8], seq: Seq) -> Vec<u8> {
     }
     key.extend(seq.to_be_bytes());
     key
+}
+
+pub(crate) fn name(org: OrgNo, name: &str) -> Vec<u8> {
+    key(b'A', org, &[&short(&spelling::canonical(name))])
+}
+
+pub(crate) fn person(org: OrgNo, id: MessageId) -> Vec<u8> {
+    key(b'P', org, &[id.as_bytes()])
 }
 
 pub(crate) fn usage(org: OrgNo) -> Vec<u8> {

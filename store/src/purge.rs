@@ -135,7 +135,8 @@ impl Store {
             | Subject::Sender(_)
             | Subject::Inbound(_)
             | Subject::Consent(_)
-            | Subject::Erasure(_) => Ok(None),
+            | Subject::Erasure(_)
+            | Subject::Person(_) => Ok(None),
         }
     }
 

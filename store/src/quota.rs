@@ -15,7 +15,7 @@ use crate::store::Store;
 pub struct Counted {
     /// When they were last written to.
     pub at: Timestamp,
-    /// What stands for their name.
+    /// What stands for their name: its hash, or the id of a person who has several.
     pub place: [u8; 16],
 }
 

@@ -1,6 +1,6 @@
 //! Records that only the store and the runtime know.
 
-use domain::receipt::Receipt;
+use domain::receipt::Reported;
 use domain::retention::Purged;
 use domain::state::{State, Status};
 use domain::{Epoch, MessageId, Priority, Seq, Timestamp};
@@ -95,7 +95,7 @@ impl Lane {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// What Meta said.
-    pub receipt: Receipt,
+    pub reported: Reported,
     /// When it was parked.
     pub at: Timestamp,
 }

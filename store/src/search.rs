@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use domain::audit::{Action, Entry, Kept, Subject};
 use domain::state::Status;
-use domain::{Message, MessageId, OrgNo, Seq, State};
+use domain::{Message, MessageId, OrgNo, Seq, State, spelling};
 
 use crate::backend::{Order, StoreError};
 use crate::codec::decode;
@@ -19,7 +19,7 @@ const LOOKED_AT_MAX: usize = 20_000;
 pub struct MessageFilter {
     /// Only of this dossier.
     pub dossier: Option<String>,
-    /// Only to this recipient.
+    /// Only to this recipient, under any name of theirs.
     pub to: Option<String>,
     /// Only in this status.
     pub status: Option<Status>,
@@ -52,14 +52,15 @@ impl Store {
         before: Option<MessageId>,
         limit: usize,
     ) -> Result<Page<(Message, State), MessageId>, StoreError> {
-        let ids = self.message_ids(org, filter, before)?;
+        let names = self.recipient(org, filter)?;
+        let ids = self.message_ids(org, filter, &names, before)?;
         let mut items = Vec::new();
         let mut next = None;
         for (looked_at, id) in ids.into_iter().enumerate() {
             if items.len() == limit || looked_at == LOOKED_AT_MAX {
                 return Ok(Page { items, next });
             }
-            items.extend(self.matching(org, filter, id)?);
+            items.extend(self.matching(org, filter, &names, id)?);
             next = Some(id);
         }
         Ok(Page { items, next: None })
@@ -80,12 +81,13 @@ impl Store {
             (None, None, None) => Some(head.total()),
             (Some(_) | None, _, _) => None,
         };
+        let names = self.recipient(org, filter)?;
         let (mut items, mut seen, mut failed) = (Vec::new(), 0usize, None);
         // Of dossier and recipient, the index that is read covers one.
         let by_both = filter.dossier.is_some() && filter.to.is_some();
-        self.visit_ids(org, filter, None, &mut |id| {
+        self.visit_ids(org, filter, &names, None, &mut |id| {
             let matches = match filter.status {
-                _ if by_both => self.matching(org, filter, id).map(|found| found.is_some()),
+                _ if by_both => self.matching(org, filter, &names, id).map(|found| found.is_some()),
                 Some(status) => {
                     self.state(org, id).map(|state| state.is_some_and(|state| state.phase.status() == status))
                 }
@@ -109,7 +111,8 @@ impl Store {
         if let Some(error) = failed {
             return Err(error);
         }
-        let found = items.into_iter().map(|id| self.matching(org, filter, id)).collect::<Result<Vec<_>, _>>()?;
+        let found =
+            items.into_iter().map(|id| self.matching(org, filter, &names, id)).collect::<Result<Vec<_>, _>>()?;
         let total = counted.unwrap_or(u64::try_from(seen).unwrap_or(u64::MAX));
         Ok((found.into_iter().flatten().collect(), total))
     }
@@ -200,10 +203,16 @@ impl Store {
         Ok(Page { items, next: None })
     }
 
+    /// All names of the recipient that a filter asks for.
+    fn recipient(&self, org: OrgNo, filter: &MessageFilter) -> Result<Vec<String>, StoreError> {
+        filter.to.as_deref().map_or_else(|| Ok(Vec::new()), |to| Ok(self.called(org, to)?.names))
+    }
+
     fn matching(
         &self,
         org: OrgNo,
         filter: &MessageFilter,
+        names: &[String],
         id: MessageId,
     ) -> Result<Option<(Message, State)>, StoreError> {
         let Some(state) = self.state(org, id)? else { return Ok(None) };
@@ -211,7 +220,8 @@ impl Store {
             return Ok(None);
         }
         let Some(message) = self.message(org, id)? else { return Ok(None) };
-        let fits = filter.to.as_deref().is_none_or(|to| message.to.as_str() == to)
+        let to = spelling::canonical(message.to.as_str());
+        let fits = (filter.to.is_none() || names.iter().any(|name| *name == to))
             && filter.dossier.as_deref().is_none_or(|key| message.dossier.as_ref().is_some_and(|d| d.key() == key));
         Ok(Some((message, state)).filter(|_| fits))
     }
@@ -221,29 +231,53 @@ impl Store {
         &self,
         org: OrgNo,
         filter: &MessageFilter,
+        names: &[String],
         before: Option<MessageId>,
     ) -> Result<Vec<MessageId>, StoreError> {
         let mut ids = Vec::new();
-        self.visit_ids(org, filter, before, &mut |id| {
+        self.visit_ids(org, filter, names, before, &mut |id| {
             ids.push(id);
             if ids.len() <= LOOKED_AT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(ids)
     }
 
-    /// Ids by the narrowest index that fits the filter, newest first.
+    /// Ids by the narrowest index that fits the filter, newest first. `names` are those of the recipient in it.
     fn visit_ids(
         &self,
         org: OrgNo,
         filter: &MessageFilter,
+        names: &[String],
         before: Option<MessageId>,
         visit: &mut dyn FnMut(MessageId) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let prefix = match (&filter.dossier, &filter.to) {
+        let prefix = match (&filter.dossier, names) {
             (Some(dossier), _) => keys::dossier_messages(org, dossier),
-            (None, Some(to)) => keys::recipient_messages(org, to),
-            (None, None) => keys::of_kind(b's', org),
+            (None, []) => keys::of_kind(b's', org),
+            (None, [only]) => keys::recipient_messages(org, only),
+            (None, several) => {
+                let mut ids = Vec::new();
+                for name in several {
+                    self.visit_behind(keys::recipient_messages(org, name), before, &mut |id| {
+                        ids.push(id);
+                        ControlFlow::Continue(())
+                    })?;
+                }
+                ids.sort_unstable_by(|a, b| b.cmp(a));
+                let _ = ids.into_iter().try_for_each(visit);
+                return Ok(());
+            }
         };
+        self.visit_behind(prefix, before, visit)
+    }
+
+    /// Ids at the ends of keys that begin with `prefix`, newest first.
+    fn visit_behind(
+        &self,
+        prefix: Vec<u8>,
+        before: Option<MessageId>,
+        visit: &mut dyn FnMut(MessageId) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let mut range = keys::within(prefix.clone());
         if let Some(before) = before {
             range.end = prefix;

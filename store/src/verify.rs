@@ -3,6 +3,7 @@
 mod consents;
 mod inbound;
 mod messages;
+mod people;
 mod quota;
 mod trail;
 
@@ -260,6 +261,7 @@ impl Walk<'_> {
         let told = self.messages(&head, &upkeep);
         let stated = self.trail(&head, &upkeep, told);
         self.consents(&upkeep, stated);
+        self.people();
         self.quota();
         self.inbound(&upkeep);
     }
@@ -348,6 +350,8 @@ const fn name(letter: u8) -> &'static str {
         b'j' => "quota's usage",
         b'v' => "counted recipient",
         b'q' => "counted recipient's time",
+        b'A' => "name",
+        b'P' => "person",
         _ => "record",
     }
 }

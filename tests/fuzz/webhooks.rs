@@ -62,7 +62,7 @@ fn nothing_is_read_that_is_not_there() {
         prop_assert!(body["object"].is_string() && body["entry"].is_array());
         let mut there = BTreeSet::new();
         statuses(&body, &mut there);
-        for receipt in read.changes.iter().flat_map(|change| &change.receipts) {
+        for receipt in read.changes.iter().flat_map(|change| &change.receipts).map(|reported| &reported.receipt) {
             let words: &[&str] = match receipt.kind {
                 ReceiptKind::Sent => &["sent"],
                 ReceiptKind::Delivered => &["delivered"],

@@ -33,8 +33,9 @@ async fn the_corpus_of_records_is_written() {
         }
     }
     app.webhook(notification(PHONE, &[status("wamid.of-nobody", "delivered")]).to_string().as_bytes()).await;
-    let said = json!([{"from": "4915112345678", "id": "wamid.I", "timestamp": "1767225600", "type": "text",
-        "text": {"body": "STOP"}}]);
+    let said = json!([{"from": "4915112345678", "from_user_id": "DE.1", "id": "wamid.I", "timestamp": "1767225600",
+        "type": "text", "text": {"body": "STOP"}}, {"from": "4915112345678", "id": "wamid.J", "timestamp": "1767225601",
+        "type": "system", "system": {"type": "user_changed_number", "wa_id": "4915187654321", "previous_user_id": "DE.1"}}]);
     let mut told = notification(PHONE, &[]);
     told["entry"][0]["changes"][0]["value"]["messages"] = said;
     app.webhook(told.to_string().as_bytes()).await;

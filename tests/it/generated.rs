@@ -306,7 +306,7 @@ proptest! {
             }
         }
         if let Ok(notification) = whatsapp::webhook::parse(&told, now) {
-            prop_assert!(notification.changes.iter().flat_map(|change| &change.receipts).all(|receipt| !receipt.provider_id.as_str().is_empty()));
+            prop_assert!(notification.changes.iter().flat_map(|change| &change.receipts).all(|receipt| !receipt.receipt.provider_id.as_str().is_empty()));
         }
     }
 }

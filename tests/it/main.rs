@@ -32,6 +32,7 @@ mod lost_answers;
 mod manual;
 mod organisations;
 mod outages;
+mod people;
 mod privacy;
 mod quotas;
 mod reading;

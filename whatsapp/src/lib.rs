@@ -3,6 +3,7 @@
 //! [`request`] writes what is sent, [`CloudApi`] sends it, [`classify`] says what an error means, [`signature`] proves
 //! a webhook and [`webhook`] reads it. Nothing here retries, waits or keeps state.
 
+pub mod answer;
 pub mod classify;
 pub mod cloud_api;
 mod envelope;

@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use domain::ProviderId;
+use domain::receipt::Reported;
+use domain::{ProviderId, spelling};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -12,8 +13,16 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// Whether a receipt is of a message to a person of one of these names, by what it tells: canonical spellings of phone
+/// numbers, and Meta's ids of users.
+pub fn concerns(reported: &Reported, names: &[String]) -> bool {
+    let is_told = |name: &String| reported.names.iter().any(|told| spelling::canonical(told) == name.as_str());
+    let embeds = |name: &String| spelling::all(name).iter().any(|name| embeds(&reported.receipt.provider_id, name));
+    names.iter().any(|name| is_told(name) || embeds(name))
+}
+
 /// Whether an id is that of a message from or to a person of this name: a phone number, or Meta's id of a user.
-pub fn embeds(id: &ProviderId, name: &str) -> bool {
+fn embeds(id: &ProviderId, name: &str) -> bool {
     let name = name.trim_start_matches('+').as_bytes();
     let Some(coded) = id.as_str().strip_prefix("wamid.").filter(|_| !name.is_empty()) else { return false };
     BASE64.decode(coded).is_ok_and(|bytes| bytes.windows(name.len()).any(|part| part == name))

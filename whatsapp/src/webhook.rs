@@ -1,16 +1,18 @@
 //! Reads Meta's webhooks: every item by itself, so that a bad one never spoils the rest.
 
 mod compose;
+mod contacts;
 mod inbound;
 mod preference;
 mod said;
+mod system;
 mod template;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use domain::consent::Preference;
-use domain::receipt::{Receipt, ReceiptKind};
+use domain::receipt::{Receipt, ReceiptKind, Reported};
 use domain::{PhoneNumberId, ProviderId, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::classify::Origin;
 use crate::envelope;
+use contacts::Contacts;
 
 pub use compose::{StatusUpdate, compose};
 pub use inbound::InboundItem;
@@ -41,7 +44,7 @@ pub struct Change {
     /// The sender; `None` for fields that concern none, and for what could not be read.
     pub phone_number_id: Option<PhoneNumberId>,
     /// What became of messages that were sent.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Vec<Reported>,
     /// What recipients wrote.
     pub inbound: Vec<InboundItem>,
     /// What users chose about marketing messages.
@@ -110,6 +113,8 @@ struct ChangeValue<'a> {
     #[serde(borrow)]
     metadata: Option<Metadata<'a>>,
     #[serde(borrow)]
+    contacts: Option<&'a RawValue>,
+    #[serde(borrow)]
     statuses: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     messages: Option<Vec<&'a RawValue>>,
@@ -143,6 +148,14 @@ struct Status<'a> {
     errors: Option<&'a RawValue>,
     #[serde(borrow)]
     pricing: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recipient_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recipient_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recipient_user_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recipient_parent_user_id: Option<&'a RawValue>,
 }
 
 /// Reads a webhook's body, whose signature was verified before. `now` stands in for a status without a time.
@@ -177,14 +190,18 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
     // Others, such as `calls`, have items of the same names with another meaning.
     match field.as_ref() {
         "messages" => {
+            let contacts = value.contacts.map(Contacts::read).unwrap_or_default();
             for status in value.statuses.into_iter().flatten() {
-                match object(status.get()).and_then(|status| receipt(&status, now)) {
-                    Some(receipt) => change.receipts.push(receipt),
+                let reported = object(status.get()).and_then(|status| {
+                    Some(Reported { receipt: receipt(&status, now)?, names: contacts.complete(recipient(&status)) })
+                });
+                match reported {
+                    Some(reported) => change.receipts.push(reported),
                     None => change.skipped += 1,
                 }
             }
             for message in value.messages.into_iter().flatten() {
-                match inbound::read(message, now) {
+                match inbound::read(message, &contacts, now) {
                     Some(item) => change.inbound.push(item),
                     None => change.skipped += 1,
                 }
@@ -231,6 +248,12 @@ fn receipt(status: &Status<'_>, now: Timestamp) -> Option<Receipt> {
         error: errors.and_then(|errors| envelope::read(errors.first()?, None, Origin::Receipt)),
         pricing: status.pricing.map(|pricing| pricing.get().as_bytes().into()),
     })
+}
+
+/// What a status calls the recipient; none, where that is a group.
+fn recipient(status: &Status<'_>) -> Vec<String> {
+    let digits = status.recipient_id.filter(|_| status.recipient_type.is_none_or(|kind| plain(kind) != "group"));
+    contacts::names(digits, [status.recipient_user_id, status.recipient_parent_user_id])
 }
 
 /// Reads an object. Serde would also take an array for a struct, field by field.

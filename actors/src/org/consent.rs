@@ -1,7 +1,6 @@
 //! Consent: what recipients say goes into the commit of what brought it, and nothing goes to whom it may not. The
 //! question is asked where steps are put in order: once a revocation is answered, no attempt begins.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use domain::audit::{By, Fact, Subject};
@@ -10,7 +9,8 @@ use domain::intake::NewMessage;
 use domain::lifecycle::{Decision, Event, Move, OptOut, decide};
 use domain::message::{Category, Recipient};
 use domain::org::ConsentPolicy;
-use domain::{AttemptNo, AttemptRef, Dossier, Inbound, Message, Seq, State as MessageState, spelling};
+use domain::people::Told;
+use domain::{AttemptNo, AttemptRef, Dossier, Inbound, Message, State as MessageState, spelling};
 use ractor::ActorProcessingErr;
 use serde_json::json;
 use store::group_commit::Slot;
@@ -29,30 +29,6 @@ pub(crate) struct ConsentRequest {
     pub(crate) source: Source,
     pub(crate) by: By,
     pub(crate) reply: oneshot::Sender<Result<Consent, Unavailable>>,
-}
-
-/// Consents in commits on their way: the store does not know them yet.
-#[derive(Default)]
-pub(super) struct Fresh {
-    known: HashMap<String, (Seq, Consent)>,
-    /// With the audit entries that came with them: what is durable is durable up to an entry.
-    order: VecDeque<(Seq, String)>,
-}
-
-impl Fresh {
-    pub(super) fn note(&mut self, seq: Seq, name: &str, consent: Consent) {
-        self.order.push_back((seq, name.to_owned()));
-        self.known.insert(name.to_owned(), (seq, consent));
-    }
-
-    /// Everything up to this entry is durable.
-    pub(super) fn landed(&mut self, seq: Seq) {
-        while let Some((noted, name)) = self.order.pop_front_if(|(noted, _)| *noted <= seq) {
-            if self.known.get(&name).is_some_and(|(latest, _)| *latest == noted) {
-                self.known.remove(&name);
-            }
-        }
-    }
 }
 
 impl State {
@@ -79,13 +55,22 @@ impl State {
 
     /// What is known of a recipient, durable or not.
     pub(super) fn known(&self, canonical: &str) -> Result<Option<Consent>, StoreError> {
-        match self.fresh.known.get(canonical) {
-            Some((_, consent)) => Ok(Some(consent.clone())),
+        match self.fresh.get(canonical) {
+            Some(consent) => Ok(Some(consent.clone())),
             None => self.ctx.store.consent(self.record.no, canonical),
         }
     }
 
-    /// Adds a statement to a draft; what is then known. `None` if it tells nothing new, and then nothing is added.
+    /// The same, also of one of whom nothing is. One that was erased has a name again from here on.
+    pub(super) fn known_as(&self, draft: &Draft, canonical: &str) -> Result<Consent, StoreError> {
+        let unknown = || Consent::unknown(self.ctx.clock.new_message_id(draft.at), String::new());
+        let mut known = self.known(canonical)?.unwrap_or_else(unknown);
+        canonical.clone_into(&mut known.recipient);
+        Ok(known)
+    }
+
+    /// Adds a statement of whoever has this name to a draft, under all names of theirs; what is then known under this one.
+    /// `None` if it tells nothing new, and then nothing is added.
     fn say(
         &mut self,
         draft: &mut Draft,
@@ -93,17 +78,56 @@ impl State {
         statement: &Statement,
         dossier: Option<&Dossier>,
     ) -> Result<Option<Consent>, StoreError> {
-        let name = spelling::canonical(name);
-        let unknown = || Consent::unknown(self.ctx.clock.new_message_id(draft.at), name.clone().into_owned());
-        let mut known = self.known(&name)?.unwrap_or_else(unknown);
-        // One that was erased has a name again from here on.
-        known.recipient = name.clone().into_owned();
+        let names = self.called(name)?.names;
+        let Some((name, others)) = names.split_first() else { return Ok(None) };
+        let known = self.known_as(draft, name)?;
         let Some(next) = known.after(statement, self.ledger.head.last_seq + 1) else { return Ok(None) };
+        self.record_statement(draft, name, next.clone(), statement, dossier)?;
+        for other in others {
+            let other_next = self.known_as(draft, other)?.like(&next, self.ledger.head.last_seq + 1);
+            self.record_statement(draft, other, other_next, statement, None)?;
+        }
+        Ok(Some(next))
+    }
+
+    /// The same, of somebody who shows several names; what is then known under the first.
+    fn say_as(
+        &mut self,
+        draft: &mut Draft,
+        shown: &[&str],
+        statement: &Statement,
+        dossier: Option<&Dossier>,
+    ) -> Result<Option<Consent>, StoreError> {
+        let (mut said, mut first) = (Vec::new(), None);
+        for name in shown {
+            // Nearly always they are linked by now, and the first has said it for all.
+            if said.iter().any(|known| *known == spelling::canonical(name)) {
+                continue;
+            }
+            let is_first = said.is_empty();
+            said.extend(self.called(name)?.names);
+            let known = self.say(draft, name, statement, dossier.filter(|_| is_first))?;
+            if is_first {
+                first = known;
+            }
+        }
+        Ok(first)
+    }
+
+    /// Adds a statement under one name, and what is known there after it: its id is the next entry's number.
+    pub(super) fn record_statement(
+        &mut self,
+        draft: &mut Draft,
+        canonical: &str,
+        next: Consent,
+        statement: &Statement,
+        dossier: Option<&Dossier>,
+    ) -> Result<(), StoreError> {
         let fact = Fact::Consent { choice: statement.choice, covers: statement.covers };
         let seq = self.ledger.entry(draft, Subject::Consent(next.id), fact, dossier)?;
         draft.commit.statement(&next, seq, statement)?;
-        self.fresh.note(seq, &name, next.clone());
-        Ok(Some(next))
+        self.fresh.note(seq, canonical.to_owned(), next);
+        Ok(())
     }
 
     /// Follows an inbound message that is just a stop or a start word.
@@ -128,12 +152,8 @@ impl State {
             by: draft.by.clone(),
             source: Source::Word { inbound: inbound.id },
         };
-        let mut names = inbound.names();
-        let Some(first) = names.next() else { return Ok(()) };
-        for name in names {
-            self.say(draft, name, &statement, None)?;
-        }
-        match self.say(draft, first, &statement, dossier)? {
+        let names: Vec<_> = inbound.names().collect();
+        match self.say_as(draft, &names, &statement, dossier)? {
             Some(known) => self.confirm(draft, known, choice, inbound, dossier),
             None => Ok(()),
         }
@@ -159,7 +179,7 @@ impl State {
         let parsed = body.as_object().map(|body| NewMessage::parse(body, Some(&key), draft.at));
         let Some(Ok(request)) = parsed else { return Ok(()) };
         draft.commit.consent(&known)?;
-        self.fresh.note(self.ledger.head.last_seq, &known.recipient.clone(), known);
+        self.fresh.note(self.ledger.head.last_seq, known.recipient.clone(), known);
         let fingerprint = request.fingerprint;
         let id = self.ctx.clock.new_message_id(draft.at);
         let message = Message {
@@ -186,9 +206,11 @@ impl State {
             by: draft.by.clone(),
             source: Source::Preference { told_at: at, detail },
         };
-        for name in names {
-            self.say(draft, &name, &statement, None)?;
+        if let Some(told) = Told::new(&names, &[], at) {
+            self.link(draft, &told)?;
         }
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        self.say_as(draft, &names, &statement, None)?;
         Ok(())
     }
 
@@ -209,6 +231,9 @@ impl State {
             },
             None => step,
         };
+        if let Some((_, answer)) = &response {
+            self.meet(draft, message, &whatsapp::answer::user_ids(answer), draft.at)?;
+        }
         let opt_out = step.opt_out;
         let after = self.ledger.apply(draft, message, before, step, response)?;
         if let Some(OptOut { attempt, at }) = opt_out {

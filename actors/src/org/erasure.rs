@@ -10,10 +10,11 @@ use std::time::Duration;
 use domain::audit::{By, Fact, Subject};
 use domain::erasure::{Erased, Erasure};
 use domain::lifecycle::{Decision, Event, decide};
+use domain::people::Former;
 use domain::state::Phase;
-use domain::{Message, MessageId, OrgNo, spelling};
+use domain::{Message, MessageId, OrgNo, Seq, Timestamp};
 use ractor::ActorProcessingErr;
-use store::{Store, StoreError, Unavailable};
+use store::{Called, Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
@@ -32,8 +33,8 @@ pub(super) type Reply = oneshot::Sender<Result<Erased, Unavailable>>;
 
 /// A person's data is to be erased.
 pub(crate) struct EraseRequest {
-    /// All that the person is known by.
-    pub(crate) names: Vec<String>,
+    /// A name of the person, in any spelling.
+    pub(crate) name: String,
     pub(crate) by: By,
     pub(crate) reply: Reply,
 }
@@ -58,8 +59,7 @@ impl Erasures {
 
     /// Whether a message is to be erased.
     pub(super) fn cover(&self, message: &Message) -> bool {
-        let is_theirs = |erasure: &Erasure| erasure.names.iter().any(|name| name == message.to.as_str());
-        self.queue.iter().any(|(erasure, _)| message.id < erasure.id && is_theirs(erasure))
+        self.queue.iter().any(|(erasure, _)| erasure.covers(message.to.as_str(), message.id))
     }
 }
 
@@ -74,8 +74,10 @@ struct Step {
 
 impl State {
     pub(super) fn erase(&mut self, request: EraseRequest) -> Result<(), ActorProcessingErr> {
-        let EraseRequest { names, by, reply } = request;
-        if let Some((_, replies)) = self.erasures.queue.iter_mut().find(|(erasure, _)| erasure.names == names) {
+        let EraseRequest { name, by, reply } = request;
+        let called = self.called(&name)?;
+        let same = self.same_erasure(&called)?;
+        if let Some((_, replies)) = self.erasures.queue.iter_mut().find(|(erasure, _)| Some(erasure.id) == same) {
             replies.retain(|reply| !reply.is_closed());
             replies.push(reply);
             return Ok(());
@@ -96,17 +98,47 @@ impl State {
         let id = self.ctx.clock.new_message_id(now);
         let mut draft = self.ledger.draft(now, by.clone());
         let seq = self.ledger.fact(&mut draft, Subject::Erasure(id), Fact::ErasureBegun)?;
+        let Called { names, former } = called;
         for name in &names {
-            if let Some(known) = self.known(&spelling::canonical(name))? {
-                let left = known.erased();
-                draft.commit.erase_consent(name, &left)?;
-                self.fresh.note(seq, &spelling::canonical(name), left);
-            }
+            self.untie(&mut draft, seq, name)?;
+            self.forget_consent(&mut draft, seq, name, now)?;
         }
-        let erasure = Erasure { id, names, by, begun_at: now, told_to: 0, erased: Erased::default() };
+        for Former { name, until } in &former {
+            self.forget_consent(&mut draft, seq, name, *until)?;
+        }
+        let erased = Erased::default();
+        let erasure = Erasure { id, names, former, by, begun_at: now, before: seq, told_to: 0, erased };
         draft.commit.erasure(&erasure)?;
         self.ledger.close(&mut draft)?;
         self.submit(slot, draft, After::ErasureBegun(Box::new((erasure, reply))), |_| ());
+        Ok(())
+    }
+
+    /// The erasure under way that does all that one of somebody who is called so would: nothing came of them since, and no
+    /// link, as it cuts all there were.
+    fn same_erasure(&self, Called { names, former }: &Called) -> Result<Option<MessageId>, StoreError> {
+        let (store, org) = (&self.ctx.store, self.record.no);
+        let ([name], []) = (names.as_slice(), former.as_slice()) else { return Ok(None) };
+        let last = self.erasures.queue.iter().rev().find(|(erasure, _)| erasure.names.contains(name));
+        let Some((erasure, _)) = last else { return Ok(None) };
+        let mut is_newer = !store.statements_after(org, name, erasure.before, 1)?.is_empty();
+        for both in [Store::messages_to, Store::inbound_of] {
+            both(store, org, name, Some(erasure.id), &mut |_| {
+                is_newer = true;
+                ControlFlow::Break(())
+            })?;
+        }
+        Ok(Some(erasure.id).filter(|_| !is_newer))
+    }
+
+    /// Takes grants and the name out of what is known of consent, if it was last changed before `until`.
+    fn forget_consent(&mut self, draft: &mut Draft, seq: Seq, name: &str, until: Timestamp) -> Result<(), StoreError> {
+        let Some(known) = self.known(name)? else { return Ok(()) };
+        if [known.transactional, known.marketing].into_iter().flatten().all(|said| said.at <= until) {
+            let left = known.erased();
+            draft.commit.erase_consent(name, &left)?;
+            self.fresh.note(seq, name.to_owned(), left);
+        }
         Ok(())
     }
 
@@ -170,12 +202,15 @@ impl State {
 
     fn erase_some(&mut self, draft: &mut Draft, erasure: &mut Erasure) -> Result<Step, StoreError> {
         let mut step = Step::default();
-        for name in erasure.names.clone() {
+        for name in erasure.all_names() {
             self.erase_messages(draft, erasure, &name, &mut step)?;
         }
-        // By then no receipt of theirs can come that finds its message, and none is joined.
-        let names = &erasure.names;
-        for parked in self.lot.take_where(|id| names.iter().any(|name| whatsapp::wamid::embeds(id, name))) {
+        // By then no receipt of theirs can come that finds its message, and none is joined. One that came later may be of a
+        // message that is not part of this.
+        let theirs = |parked: &Parked| {
+            parked.at <= erasure.begun_at && whatsapp::wamid::concerns(&parked.reported, &erasure.names)
+        };
+        for parked in self.lot.take_where(theirs) {
             draft.commit.unpark(&parked);
             erasure.erased.receipts += 1;
             step.done += 1;
@@ -196,7 +231,7 @@ impl State {
         let (desk, room) = (&self.ledger.desk, STEP_MAX.saturating_sub(step.done));
         let mut held = 0;
         self.ctx.store.messages_to(self.record.no, name, None, &mut |id| {
-            if id > erasure.id || ids.len() >= room {
+            if !erasure.covers(name, id) || ids.len() >= room {
                 return ControlFlow::Break(());
             }
             if desk.is_written(id) && desk.card(id).is_none_or(|card| !is_sending(card.state.phase)) {
@@ -241,9 +276,9 @@ impl State {
         let room = STEP_MAX.saturating_sub(step.done);
         // One that is known by several names is found by each.
         let mut ids = BTreeSet::new();
-        for name in &erasure.names {
-            store.inbound_of(org, name, None, &mut |id| {
-                if id > erasure.id || ids.len() >= room {
+        for name in erasure.all_names() {
+            store.inbound_of(org, &name, None, &mut |id| {
+                if !erasure.covers(&name, id) || ids.len() >= room {
                     return ControlFlow::Break(());
                 }
                 ids.insert(id);
@@ -259,23 +294,22 @@ impl State {
         Ok(())
     }
 
-    /// Under the canonical spelling stand those of every other.
     fn erase_statements(
         &mut self,
         draft: &mut Draft,
         erasure: &mut Erasure,
         step: &mut Step,
     ) -> Result<(), StoreError> {
-        let is_canonical = |name: &&String| spelling::canonical(name) == name.as_str();
         let room = STEP_MAX.saturating_sub(step.done).max(1);
         let mut found = Vec::new();
-        for name in erasure.names.iter().filter(is_canonical) {
-            let statements = self.ctx.store.statements_after(self.record.no, name, erasure.told_to, room)?;
-            found.extend(statements.into_iter().map(|(seq, statement)| (seq, name, statement)));
+        for name in erasure.all_names() {
+            let statements = self.ctx.store.statements_after(self.record.no, &name, erasure.told_to, room)?;
+            let theirs = statements.into_iter().filter(|(seq, said)| erasure.covers_statement(&name, *seq, said));
+            found.extend(theirs.map(|(seq, statement)| (seq, name.clone(), statement)));
         }
         found.sort_by_key(|(seq, ..)| *seq);
         for (seq, name, statement) in found.into_iter().take(room) {
-            draft.commit.erase_statement(name, seq, &statement.erased())?;
+            draft.commit.erase_statement(&name, seq, &statement.erased())?;
             erasure.told_to = seq;
             erasure.erased.statements += 1;
             step.done += 1;

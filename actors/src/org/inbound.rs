@@ -55,8 +55,10 @@ impl State {
     fn dossier_of_last_message_to(&self, inbound: &Inbound) -> Result<Option<Dossier>, StoreError> {
         let (store, org) = (&self.ctx.store, self.record.no);
         let mut latest = None;
-        for name in inbound.names() {
-            latest = latest.max(store.latest_message_to(org, name)?);
+        for shown in inbound.names() {
+            for name in self.called(shown)?.names {
+                latest = latest.max(store.latest_message_to(org, &name)?);
+            }
         }
         let Some(id) = latest else { return Ok(None) };
         Ok(store.message(org, id)?.and_then(|message| message.dossier))

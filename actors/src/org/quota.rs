@@ -80,7 +80,14 @@ impl State {
             return Ok(None);
         }
         self.let_rested_go(draft)?;
-        let counted = self.counts(message, draft.at)?.then(|| Counted::new(message.to.as_str(), draft.at));
+        let counted = match self.counts(message, draft.at)? {
+            // One person counts once, under whatever name.
+            true => Some(match self.holder(message.to.as_str())? {
+                Some(person) => Counted { at: draft.at, place: *person.id.as_bytes() },
+                None => Counted::new(message.to.as_str(), draft.at),
+            }),
+            false => None,
+        };
         let since = counted.map(|counted| self.counted_since(&counted.place)).transpose()?.flatten();
         let is_new_recipient = counted.is_some() && since.is_none();
         let need = Need { is_first: before.attempts.is_empty(), is_new_recipient };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use domain::audit::By;
 use domain::consent::Preference;
 use domain::lifecycle::{Decision, Event, decide};
-use domain::receipt::Receipt;
+use domain::people::Told;
+use domain::receipt::{Receipt, Reported};
 use domain::{AttemptRef, Inbound, ProviderId, Timestamp};
 use ractor::ActorProcessingErr;
 use store::{Parked, Store, StoreError, Unavailable};
@@ -22,8 +23,10 @@ const LOT_EVERY: Duration = Duration::from_secs(60);
 /// What one webhook tells one organisation.
 #[derive(Debug, Default)]
 pub struct News {
+    /// What people turned out to be called.
+    pub people: Vec<Told>,
     /// What became of messages.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Vec<Reported>,
     /// What recipients wrote.
     pub inbound: Vec<Inbound>,
     /// What recipients chose about marketing messages.
@@ -60,12 +63,13 @@ impl Lot {
     }
 
     fn keep(&mut self, parked: Parked) {
-        let id = parked.receipt.provider_id.clone();
+        let receipt = &parked.reported.receipt;
+        let id = receipt.provider_id.clone();
         let waiting = self.parked.entry(id.clone()).or_default();
         if waiting.is_empty() {
             self.order.insert((parked.at, id));
         }
-        if waiting.iter().all(|known| known.receipt.kind != parked.receipt.kind) {
+        if waiting.iter().all(|known| known.reported.receipt.kind != receipt.kind) {
             waiting.push(parked);
             self.count += 1;
         }
@@ -80,9 +84,11 @@ impl Lot {
         taken
     }
 
-    /// Those whose id `is_meant`.
-    pub(super) fn take_where(&mut self, is_meant: impl Fn(&ProviderId) -> bool) -> Vec<Parked> {
-        let meant: Vec<_> = self.parked.keys().filter(|id| is_meant(id)).cloned().collect();
+    /// Those of every id of which one `is_meant`.
+    pub(super) fn take_where(&mut self, is_meant: impl Fn(&Parked) -> bool) -> Vec<Parked> {
+        let is_one_meant = |waiting: &Vec<Parked>| waiting.iter().any(&is_meant);
+        let meant: Vec<_> =
+            self.parked.iter().filter(|(_, waiting)| is_one_meant(waiting)).map(|(id, _)| id.clone()).collect();
         meant.iter().flat_map(|id| self.take(id)).collect()
     }
 
@@ -104,7 +110,7 @@ impl Lot {
 
 impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
-        let Webhook { news: News { receipts, inbound, preferences }, reply } = webhook;
+        let Webhook { news: News { people, receipts, inbound, preferences }, reply } = webhook;
         let committer = self.ctx.committer.clone();
         let slot = match committer.reserve() {
             Ok(slot) => slot,
@@ -114,10 +120,13 @@ impl State {
             }
         };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
-        for receipt in receipts {
-            match self.find(&receipt)? {
-                Some(attempt) => self.receive(&mut draft, attempt, &receipt)?,
-                None => self.park(&mut draft, receipt)?,
+        for told in &people {
+            self.link(&mut draft, told)?;
+        }
+        for reported in receipts {
+            match self.find(&reported.receipt)? {
+                Some(attempt) => self.receive(&mut draft, attempt, &reported)?,
+                None => self.park(&mut draft, reported)?,
             }
         }
         for inbound in &inbound {
@@ -150,12 +159,14 @@ impl State {
     }
 
     /// Decides one receipt. If that panics, this one is lost and the rest of its batch is not.
-    fn receive(&mut self, draft: &mut Draft, attempt: AttemptRef, receipt: &Receipt) -> Result<(), StoreError> {
+    fn receive(&mut self, draft: &mut Draft, attempt: AttemptRef, reported: &Reported) -> Result<(), StoreError> {
+        let Reported { receipt, names } = reported;
         let Some((message, before)) = self.ledger.latest(attempt.message)? else { return Ok(()) };
         if message.erased.is_some() {
             // It would bring the recipient's number back.
             return Ok(());
         }
+        self.meet(draft, &message, names, receipt.at)?;
         let event = Event::Receipt { attempt: attempt.attempt, receipt: Box::new(receipt.clone()) };
         let (policy, roll) = (&self.ctx.settings().policy, self.ctx.clock.roll());
         let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));
@@ -176,20 +187,20 @@ impl State {
             for parked in self.lot.take(&provider_id) {
                 draft.commit.unpark(&parked);
                 if let Some(attempt) = self.ledger.named(&provider_id)? {
-                    self.receive(draft, attempt, &parked.receipt)?;
+                    self.receive(draft, attempt, &parked.reported)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn park(&mut self, draft: &mut Draft, receipt: Receipt) -> Result<(), StoreError> {
+    fn park(&mut self, draft: &mut Draft, reported: Reported) -> Result<(), StoreError> {
         while self.lot.len() > 0 && self.lot.len() >= self.ctx.settings().limits.max_parked {
             for parked in self.lot.take_oldest() {
                 draft.commit.unpark(&parked);
             }
         }
-        let parked = Parked { receipt, at: draft.at };
+        let parked = Parked { reported, at: draft.at };
         draft.commit.park(&parked)?;
         self.lot.keep(parked);
         self.watch_lot();

@@ -80,7 +80,7 @@ impl World {
         page.items.into_iter().map(|(_, entry)| (entry.subject, refusal(entry.fact))).collect()
     }
 
-    async fn acme_with(&self, more: Value) -> OrgId {
+    pub(crate) async fn acme_with(&self, more: Value) -> OrgId {
         let mut body = json!({"senders": [sender("1001")]});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let put = PutOrg::parse(body.as_object().unwrap()).unwrap();

@@ -77,7 +77,7 @@ const SORTS: &[(Kind, &[&str])] = &[
 const ACME: &str = "/root/org:acme";
 
 fn news(receipt: &Receipt) -> News {
-    News { receipts: vec![receipt.clone()], ..News::default() }
+    News { receipts: vec![receipt.clone().into()], ..News::default() }
 }
 
 fn senders() -> Value {

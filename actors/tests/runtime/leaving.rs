@@ -127,7 +127,7 @@ async fn nothing_that_comes_while_it_leaves_is_lost() {
         pass(SECOND + Duration::from_millis(950) + Duration::from_millis(4) * step).await;
         let post = world.try_post(&acme, json!({}));
         let receipts = vec![receipt(Read, wamid(attempt(id, 1)), None)];
-        let news = News { receipts, ..News::default() };
+        let news = News { receipts: receipts.into_iter().map(Into::into).collect(), ..News::default() };
         let (posted, received) = tokio::join!(post, world.outbox.webhook(&acme, news));
         received.unwrap();
         assert_eq!(world.status(&acme, id), Status::Read, "step {step}");

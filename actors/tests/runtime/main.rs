@@ -21,6 +21,7 @@ mod leaving;
 mod limits;
 mod manual;
 mod orgs;
+mod people;
 mod provider;
 mod quotas;
 mod receipts;

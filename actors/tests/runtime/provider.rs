@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::outcome::{Outcome, ProviderError};
 use domain::{AttemptRef, Failure, OrgNo, ProviderId, State};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::Store;
 use tokio::time::Instant;
 use whatsapp::classify::{Origin, Signal, classify};
@@ -20,6 +20,8 @@ use crate::crash_point::Life;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Say {
     Accept,
+    /// Accepts, and tells this id of the recipient.
+    AcceptAs(&'static str),
     Refuse(i64),
     NotSent,
     Unknown,
@@ -162,7 +164,7 @@ impl Provider for Script {
         Box::pin(async move {
             tokio::time::sleep(after).await;
             let outcome = match say {
-                Say::Accept => Outcome::Accepted(wamid(attempt)),
+                Say::Accept | Say::AcceptAs(_) => Outcome::Accepted(wamid(attempt)),
                 Say::Refuse(code) => Outcome::Refused(error(code, Origin::Answer)),
                 Say::NotSent => Outcome::NotSent(Failure::new("CONNECT", "by script")),
                 Say::Unknown | Say::Taken => Outcome::Unknown(Failure::new("TIMEOUT", "by script")),
@@ -170,7 +172,9 @@ impl Provider for Script {
                 Say::Panic | Say::PanicAtOnce => panic!("a panic by script"),
             };
             under_way.fetch_sub(1, Ordering::SeqCst);
-            Answer { outcome, response: Some(b"{}".to_vec()), retry_after: None }
+            let told = if let Say::AcceptAs(user_id) = say { json!([{"user_id": user_id}]) } else { json!([]) };
+            let response = json!({ "contacts": told }).to_string();
+            Answer { outcome, response: Some(response.into_bytes()), retry_after: None }
         })
     }
 }

@@ -199,6 +199,7 @@ impl World {
     }
 
     pub(crate) async fn receive(&self, org: &OrgId, receipts: Vec<Receipt>) {
+        let receipts = receipts.into_iter().map(Into::into).collect();
         self.outbox.webhook(org, News { receipts, ..News::default() }).await.unwrap();
     }
 }

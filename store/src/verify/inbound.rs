@@ -1,5 +1,6 @@
 //! What recipients wrote, and receipts that wait for their message.
 
+use domain::receipt::Reported;
 use domain::{Epoch, MessageId};
 
 use super::{Broken, Of, Walk, name};
@@ -27,7 +28,7 @@ impl Walk<'_> {
             }
         }
         self.each(b'k', |walk, key, bytes| match decode::<Parked>("parked receipt", bytes) {
-            Ok(Parked { receipt, .. }) => {
+            Ok(Parked { reported: Reported { receipt, .. }, .. }) => {
                 if keys::parked(walk.org, &receipt.provider_id, receipt.kind as u8) != key {
                     walk.wrong("parked receipt", Of::Organisation, Broken::Differs);
                 }

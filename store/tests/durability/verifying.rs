@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::audit::{Block, By, Entry, Fact, Kept, Subject};
 use domain::consent::{Choice, Consent, Covers, Source, Statement};
+use domain::people::{Former, Person, Ties};
 use domain::quota::{Need, Usage};
 use domain::{Epoch, Inbound, MessageId, OrgNo, ProviderId, SenderNo, Seq, Timestamp};
 use rand::rngs::StdRng;
@@ -44,6 +45,9 @@ fn whole() -> Content {
         say(&mut commit, n, head.last_seq);
     }
     commit.head(&head).unwrap();
+    for n in 1..=3 {
+        link(&mut commit, n);
+    }
     let mut usage = Usage::default();
     for n in 1..=5 {
         let at = Timestamp::from_secs(n);
@@ -67,6 +71,18 @@ fn say(commit: &mut Commit, n: u8, seq: Seq) {
         Entry { at, subject: Subject::Consent(known.id), by: By::WhatsApp, fact: Fact::Consent { choice, covers } };
     commit.entry(seq, &Kept::new(entry, [9; 16]), None).unwrap();
     commit.statement(&known, seq, &statement).unwrap();
+}
+
+/// Somebody has two names, and once had another.
+fn link(commit: &mut Commit, n: u8) {
+    let id = MessageId::from_bytes([n; 16]);
+    let former = Former { name: format!("+49151123457{n}"), until: Timestamp::from_secs(1) };
+    let person = Person { id, names: vec![format!("+49151123458{n}"), format!("DE.{n}")], former: vec![former] };
+    for name in &person.names {
+        commit.ties(name, &Ties { now: Some(id), before: Vec::new() }).unwrap();
+    }
+    commit.ties(&person.former[0].name, &Ties { now: None, before: vec![id] }).unwrap();
+    commit.person(&person).unwrap();
 }
 
 fn inbound(n: u8) -> Inbound {
@@ -101,7 +117,7 @@ fn kinds(content: &Content) -> Vec<u8> {
 /// Does `harm` to a few keys of every kind, one at a time; each must be found.
 fn each_is_found(but: &[u8], harm: impl Fn(&mut Content, &[u8], &mut StdRng)) {
     let whole = whole();
-    assert_eq!(kinds(&whole), b"abcdefghijmnopqrstuvwxy");
+    assert_eq!(kinds(&whole), b"APabcdefghijmnopqrstuvwxy");
     let mut rng = StdRng::seed_from_u64(5);
     for kind in kinds(&whole).into_iter().filter(|kind| !but.contains(kind)) {
         for _ in 0..2 {
@@ -156,6 +172,22 @@ fn a_value_that_was_cut_short_is_found() {
             content.remove(key);
         }
     });
+}
+
+#[test]
+fn names_of_one_person_that_do_not_say_the_same_of_consent_are_found() {
+    let backend = MemoryBackend::new();
+    backend.apply(whole().into_iter().map(|(key, value)| Write::Put(key, value)).collect()).unwrap();
+    let mut commit = Commit::new(OrgNo(7), Epoch(1));
+    let names = ["+4915112345671", "+4915112345672"].map(str::to_owned);
+    let person = Person { id: MessageId::from_bytes([50; 16]), names: names.to_vec(), former: Vec::new() };
+    for name in &names {
+        commit.ties(name, &Ties { now: Some(person.id), before: Vec::new() }).unwrap();
+    }
+    commit.person(&person).unwrap();
+    apply(&Store::new(Arc::new(backend.clone())), commit);
+    let kinds: Vec<_> = report(content(&backend)).findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, ["consent"], "they agreed at different times");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use domain::consent::{Choice, Preference};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::inbound::{number, user_id};
+use super::contacts::names;
 use super::{object, plain, whole};
 
 const DETAIL_MAX: usize = 200;
@@ -16,6 +16,8 @@ struct Item<'a> {
     wa_id: Option<&'a RawValue>,
     #[serde(borrow)]
     user_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parent_user_id: Option<&'a RawValue>,
     #[serde(borrow)]
     category: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -37,8 +39,7 @@ pub(super) fn read(raw: &RawValue, now: Timestamp) -> Option<Preference> {
         "resume" => Choice::Granted,
         _ => return None,
     };
-    let number = item.wa_id.and_then(number).map(|number| number.as_str().to_owned());
-    let names: Vec<String> = number.into_iter().chain(item.user_id.and_then(user_id)).collect();
+    let names = names(item.wa_id, [item.user_id, item.parent_user_id]);
     let detail: Option<String> = item.detail.and_then(whole);
     (!names.is_empty()).then_some(Preference {
         names,

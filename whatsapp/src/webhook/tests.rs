@@ -1,6 +1,7 @@
 //! Webhooks as they come, good and bad.
 
 mod inbound;
+mod people;
 mod preference;
 mod template;
 
@@ -42,6 +43,10 @@ fn read_one(webhook: &Value) -> Change {
     changes.remove(0)
 }
 
+fn receipts(change: &Change) -> Vec<&Receipt> {
+    change.receipts.iter().map(|reported| &reported.receipt).collect()
+}
+
 #[test]
 fn what_is_composed_is_read_back() {
     let attempt = AttemptRef { message: MessageId::from_bytes([7; 16]), attempt: AttemptNo(2) };
@@ -56,8 +61,9 @@ fn what_is_composed_is_read_back() {
     let numbers: Vec<_> = changes.iter().map(|change| change.phone_number_id.clone().unwrap().to_string()).collect();
     assert_eq!(numbers, ["1066", "2077"]);
     assert!(changes.iter().all(|change| change.skipped == 0 && change.inbound.is_empty()));
-    let [sent, read, failed] = changes[0].receipts.as_slice() else { panic!("{:?}", changes[0]) };
-    let delivered = &changes[1].receipts[0];
+    let first = receipts(&changes[0]);
+    let [sent, read, failed] = first.as_slice() else { panic!("{:?}", changes[0]) };
+    let delivered = &&changes[1].receipts[0].receipt;
     assert_eq!((sent.kind, sent.attempt, sent.at), (ReceiptKind::Sent, Some(attempt), AT));
     assert_eq!((delivered.kind, delivered.attempt), (ReceiptKind::Delivered, None));
     assert_eq!((read.kind, read.provider_id.as_str()), (ReceiptKind::Read, "wamid.B"));
@@ -116,7 +122,7 @@ fn a_status_is_read_however_oddly_its_lesser_fields_are_written() {
         status.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
         let change = read_one(&with_statuses(&json!([status])));
         assert_eq!(change.skipped, 0, "{odd}");
-        let receipt = &change.receipts[0];
+        let receipt = &change.receipts[0].receipt;
         assert_eq!((receipt.at, receipt.attempt, receipt.error.is_none()), (at, None, true), "{odd}");
     }
 }
@@ -129,7 +135,7 @@ fn played_counts_as_read_and_errors_count_for_failed_only() {
         {"id": "wamid.A", "status": "sent", "errors": errors},
         {"id": "wamid.A", "status": "failed", "errors": errors},
     ])));
-    let seen: Vec<_> = change.receipts.iter().map(|receipt| (receipt.kind, receipt.error.is_some())).collect();
+    let seen: Vec<_> = receipts(&change).iter().map(|receipt| (receipt.kind, receipt.error.is_some())).collect();
     assert_eq!(seen, [(ReceiptKind::Read, false), (ReceiptKind::Sent, false), (ReceiptKind::Failed, true)]);
 }
 
@@ -139,7 +145,7 @@ fn an_escaped_id_is_the_same_id() {
         .unwrap()
         .replace("wamid.A/B", r"wam\u0069d.A\/B");
     let notification = parse(escaped.as_bytes(), NOW).unwrap();
-    assert_eq!(notification.changes[0].receipts[0].provider_id.as_str(), "wamid.A/B");
+    assert_eq!(notification.changes[0].receipts[0].receipt.provider_id.as_str(), "wamid.A/B");
 }
 
 #[test]
@@ -195,5 +201,5 @@ fn deep_nesting_neither_crashes_nor_spoils_the_rest() {
     .replace("\"DEEP\"", &deep);
     let change = parse(webhook.as_bytes(), NOW).unwrap().changes.remove(0);
     assert_eq!((change.receipts.len(), change.skipped), (2, 1));
-    assert!(change.receipts[0].error.is_none());
+    assert!(change.receipts[0].receipt.error.is_none());
 }

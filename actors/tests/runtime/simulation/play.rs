@@ -356,7 +356,7 @@ impl Play {
         let due: Vec<(Duration, usize)> = self.due.keys().copied().take_while(|(at, _)| *at <= now).collect();
         for org in self.orgs.clone() {
             let due: Vec<_> = due.iter().copied().filter(|(_, n)| self.told[*n].org == org).collect();
-            let receipts: Vec<_> = due.iter().map(|(_, n)| self.told[*n].receipt.clone()).collect();
+            let receipts: Vec<_> = due.iter().map(|(_, n)| self.told[*n].receipt.clone().into()).collect();
             if receipts.is_empty() {
                 continue;
             }

@@ -1,0 +1,188 @@
+//! People of several names: what links two of them goes into the commit of what told of it, and with it what either has
+//! said of consent. From then on consent is recorded under all of them, so that asking for it takes one look at one name.
+
+use domain::audit::{Fact, Subject};
+use domain::consent::{Consent, Source, Statement};
+use domain::people::{Person, Ties, Told, is_number};
+use domain::{Message, MessageId, Seq, Timestamp, spelling};
+use store::{Called, StoreError};
+
+use super::State;
+use super::fresh::Fresh;
+use super::ledger::Draft;
+
+/// Links in commits on their way.
+#[derive(Default)]
+pub(super) struct People {
+    ties: Fresh<String, Ties>,
+    /// `None`: gone.
+    persons: Fresh<MessageId, Option<Person>>,
+}
+
+impl People {
+    pub(super) fn landed(&mut self, seq: Seq) {
+        self.ties.landed(seq);
+        self.persons.landed(seq);
+    }
+}
+
+impl State {
+    fn ties(&self, canonical: &str) -> Result<Ties, StoreError> {
+        match self.people.ties.get(canonical) {
+            Some(ties) => Ok(ties.clone()),
+            None => self.ctx.store.ties(self.record.no, canonical),
+        }
+    }
+
+    fn person(&self, id: MessageId) -> Result<Option<Person>, StoreError> {
+        match self.people.persons.get(&id) {
+            Some(person) => Ok(person.clone()),
+            None => self.ctx.store.person(self.record.no, id),
+        }
+    }
+
+    /// Who has a name now, if they have several.
+    pub(super) fn holder(&self, name: &str) -> Result<Option<Person>, StoreError> {
+        let now = self.ties(&spelling::canonical(name))?.now;
+        Ok(now.map(|id| self.person(id)).transpose()?.flatten())
+    }
+
+    /// All that whoever has a name is known by, durable or not.
+    pub(super) fn called(&self, name: &str) -> Result<Called, StoreError> {
+        Ok(Called::new(name, self.holder(name)?))
+    }
+
+    /// Follows what something told of one person's names.
+    pub(super) fn link(&mut self, draft: &mut Draft, told: &Told) -> Result<(), StoreError> {
+        let mut known: Vec<Person> = Vec::new();
+        for name in told.all() {
+            let holder = self.holder(name)?;
+            known.extend(holder.filter(|holder| known.iter().all(|person| person.id != holder.id)));
+        }
+        let id = self.ctx.clock.new_message_id(draft.at);
+        let Some(after) = Person::after(&known, told, id, draft.at) else { return Ok(()) };
+        if known.as_slice() == std::slice::from_ref(&after) {
+            return Ok(());
+        }
+        let counted = |names: usize| u8::try_from(names).unwrap_or(u8::MAX);
+        let fact = Fact::Linked { names: counted(after.names.len()), former: counted(after.former.len()) };
+        let seq = self.ledger.fact(draft, Subject::Person(after.id), fact)?;
+        let mut names: Vec<_> = told.all().collect();
+        names.extend(known.iter().flat_map(|person| &person.names));
+        names.sort_unstable();
+        names.dedup();
+        self.agree(draft, &names)?;
+        for name in names.into_iter().filter(|name| !after.names.contains(name)) {
+            self.leave_behind(draft, name)?;
+        }
+        self.tie(draft, seq, &known, Some(&after))
+    }
+
+    /// Links what something tells of a message's recipient. The number that it went to is theirs only where no other is told:
+    /// they may have changed it meanwhile.
+    pub(super) fn meet(
+        &mut self,
+        draft: &mut Draft,
+        message: &Message,
+        others: &[String],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (is_to_id, has_number) = (message.to.is_user_id(), others.iter().any(|name| is_number(name)));
+        let tells_ids = others.iter().any(|name| !is_number(name));
+        if !(is_to_id || tells_ids) || message.erased.is_some() || self.erasures.cover(message) {
+            return Ok(());
+        }
+        let mut names: Vec<&str> = others.iter().map(String::as_str).collect();
+        if is_to_id || !has_number {
+            names.push(message.to.as_str());
+        }
+        match Told::new(&names, &[], at) {
+            Some(told) => self.link(draft, &told),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets all names say the same of consent.
+    fn agree(&mut self, draft: &mut Draft, names: &[&String]) -> Result<(), StoreError> {
+        let mut known = names.iter().map(|name| self.known_as(draft, name)).collect::<Result<Vec<_>, _>>()?;
+        for lack in Consent::agree(&known) {
+            let (Some(own), Some(name)) = (known.get_mut(lack.name), names.get(lack.name)) else { continue };
+            let statement = Statement {
+                choice: lack.last.choice,
+                covers: lack.covers,
+                at: lack.last.at,
+                recorded_at: draft.at,
+                by: draft.by.clone(),
+                source: Source::Linked { consent: lack.consent, record: lack.last.record },
+            };
+            *own = own.with(&lack, self.ledger.head.last_seq + 1);
+            self.record_statement(draft, name, own.clone(), &statement, None)?;
+        }
+        Ok(())
+    }
+
+    /// A name that its holder gave up keeps their revocations only.
+    fn leave_behind(&mut self, draft: &mut Draft, name: &str) -> Result<(), StoreError> {
+        let Some(known) = self.known(name)? else { return Ok(()) };
+        let left = known.left_behind();
+        if left != known {
+            draft.commit.erase_consent(name, &left)?;
+            self.fresh.note(self.ledger.head.last_seq, name.to_owned(), left);
+        }
+        Ok(())
+    }
+
+    /// Unlinks all names of whoever has a name; from those who gave it up, it goes. `seq` is an entry of the same commit.
+    pub(super) fn untie(&mut self, draft: &mut Draft, seq: Seq, name: &str) -> Result<(), StoreError> {
+        let Ties { now, before } = self.ties(name)?;
+        if let Some(person) = now.map(|id| self.person(id)).transpose()?.flatten() {
+            self.tie(draft, seq, &[person], None)?;
+        }
+        for id in before {
+            let Some(person) = self.person(id)? else { continue };
+            let left = person.without_former(name);
+            self.tie(draft, seq, &[person], left.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Puts `after` in the place of the persons `before`.
+    fn tie(
+        &mut self,
+        draft: &mut Draft,
+        seq: Seq,
+        before: &[Person],
+        after: Option<&Person>,
+    ) -> Result<(), StoreError> {
+        let mut names: Vec<&String> = before.iter().chain(after).flat_map(Person::all_names).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let old = self.ties(name)?;
+            let mut ties = old.clone();
+            for person in before {
+                ties.cut(person.id);
+            }
+            if let Some(after) = after {
+                if after.names.contains(name) {
+                    ties.now = Some(after.id);
+                } else if after.former.iter().any(|former| former.name == *name) {
+                    ties.before.push(after.id);
+                }
+            }
+            if ties != old {
+                draft.commit.ties(name, &ties)?;
+                self.people.ties.note(seq, name.clone(), ties);
+            }
+        }
+        for gone in before.iter().filter(|person| after.is_none_or(|after| after.id != person.id)) {
+            draft.commit.forget_person(gone.id);
+            self.people.persons.note(seq, gone.id, None);
+        }
+        if let Some(after) = after {
+            draft.commit.person(after)?;
+            self.people.persons.note(seq, after.id, Some(after.clone()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! One person, several names: phone numbers and Meta's ids of a user. What tells of two of them at once links them.
+//!
+//! A number can change hands. So a name that a person gave up is kept apart from the others, with the time until which it
+//! was theirs: what came before is still about them, what comes after may be about somebody else.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::MessageId;
+use crate::spelling;
+use crate::time::Timestamp;
+
+/// Names that one person has at once; one more takes the place of the one known longest.
+pub const NAMES_MAX: usize = 8;
+/// Names that they gave up and that are remembered.
+pub const FORMER_MAX: usize = 8;
+
+/// So far Meta's clock may be ahead of ours; what it tells of a later time is taken to be of then.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+/// Whether a name is a phone number.
+pub fn is_number(name: &str) -> bool {
+    name.starts_with('+')
+}
+
+/// Somebody who is known by more than one name. Names are canonical spellings of phone numbers, and Meta's ids of users.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Stands for the person where no name may.
+    pub id: MessageId,
+    /// What they are known by now, the one known longest first.
+    pub names: Vec<String>,
+    /// What they were known by before.
+    pub former: Vec<Former>,
+}
+
+/// A name that somebody gave up.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The name.
+    pub name: String,
+    /// Until when it was theirs.
+    pub until: Timestamp,
+}
+
+/// Who is behind a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ties {
+    /// The person who has it now; `None`: nobody, or somebody who is known by this name only.
+    pub now: Option<MessageId>,
+    /// Those who gave it up.
+    pub before: Vec<MessageId>,
+}
+
+impl Ties {
+    /// Whether nobody is behind the name.
+    pub const fn is_empty(&self) -> bool {
+        self.now.is_none() && self.before.is_empty()
+    }
+
+    /// Notes that a person is there no more.
+    pub fn cut(&mut self, person: MessageId) {
+        self.now = self.now.filter(|id| *id != person);
+        self.before.retain(|id| *id != person);
+    }
+}
+
+/// What something that came tells of the names of one person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Names that they have.
+    pub names: Vec<String>,
+    /// Names that they had until now, where they changed their number: then no number but one in `names` is theirs.
+    pub before: Vec<String>,
+    /// When that was so, by Meta's clock.
+    pub at: Timestamp,
+}
+
+impl Told {
+    /// What `names` and `before`, in any spelling, tell; `None` if it is not about two names.
+    pub fn new<T: AsRef<str>>(names: &[T], before: &[T], at: Timestamp) -> Option<Self> {
+        let mut known = Vec::new();
+        let mut unheard = |name: &T| {
+            let name = spelling::canonical(name.as_ref()).into_owned();
+            (!known.contains(&name)).then(|| {
+                known.push(name.clone());
+                name
+            })
+        };
+        let names: Vec<_> = names.iter().filter_map(&mut unheard).collect();
+        let before: Vec<_> = before.iter().filter_map(&mut unheard).collect();
+        (known.len() > 1).then_some(Self { names, before, at })
+    }
+
+    /// All names in it.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        self.before.iter().chain(&self.names)
+    }
+}
+
+impl fmt::Debug for Person {
+    /// Without the names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Person({}: {} names, {} former)", self.id, self.names.len(), self.former.len())
+    }
+}
+
+impl fmt::Debug for Former {
+    /// Without the name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Former(until {})", self.until)
+    }
+}
+
+impl fmt::Debug for Told {
+    /// Without the names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Told({} names, {} before, at {})", self.names.len(), self.before.len(), self.at)
+    }
+}
+
+impl Person {
+    /// The one person that all of `known` are, after what was told of them; `None` if that is older than a change of theirs.
+    /// `id` is for one who was not known.
+    pub fn after(known: &[Self], told: &Told, id: MessageId, now: Timestamp) -> Option<Self> {
+        let at = told.at.min(now.after(AHEAD_MAX));
+        let is_over = |former: &Former| former.until >= at && told.all().any(|name| *name == former.name);
+        if known.iter().flat_map(|person| &person.former).any(is_over) {
+            return None;
+        }
+        let mut next = Self { id: known.first().map_or(id, |person| person.id), names: Vec::new(), former: Vec::new() };
+        for name in known.iter().flat_map(|person| &person.names).chain(told.all()) {
+            if !next.names.contains(name) {
+                next.names.push(name.clone());
+            }
+        }
+        for former in known.iter().flat_map(|person| &person.former) {
+            if !next.names.contains(&former.name) {
+                next.gave_up(former.name.clone(), former.until);
+            }
+        }
+        let has_moved = !told.before.is_empty();
+        let keeps = |name: &String| !has_moved || !is_number(name) || told.names.contains(name);
+        let (names, left): (Vec<_>, Vec<_>) = std::mem::take(&mut next.names).into_iter().partition(keeps);
+        let crowd = names.len().saturating_sub(NAMES_MAX);
+        let (pushed_out, names) = names.split_at(crowd);
+        next.names = names.to_vec();
+        for name in left {
+            next.gave_up(name, at);
+        }
+        for name in pushed_out {
+            next.gave_up(name.clone(), now);
+        }
+        Some(next)
+    }
+
+    /// What they are and were known by.
+    pub fn all_names(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().chain(self.former.iter().map(|former| &former.name))
+    }
+
+    /// The same without a name that they once had; `None` if that leaves nothing to tell of them.
+    pub fn without_former(&self, name: &str) -> Option<Self> {
+        let mut next = self.clone();
+        next.former.retain(|former| former.name != name);
+        (next.names.len() > 1 || !next.former.is_empty()).then_some(next)
+    }
+
+    fn gave_up(&mut self, name: String, until: Timestamp) {
+        self.former.retain(|former| former.name != name);
+        self.former.push(Former { name, until });
+        self.former.sort_by_key(|former| former.until);
+        let crowd = self.former.len().saturating_sub(FORMER_MAX);
+        self.former.drain(..crowd);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: MessageId = MessageId::from_bytes([9; 16]);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn told(names: &[&str], before: &[&str], secs: u64) -> Told {
+        Told::new(names, before, at(secs)).unwrap()
+    }
+
+    fn person(id: u8, names: &[&str]) -> Person {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Person { id: MessageId::from_bytes([id; 16]), names, former: Vec::new() }
+    }
+
+    #[test]
+    fn two_spellings_of_one_number_are_one_name() {
+        assert_eq!(Told::new(&["+525512345678", "+5215512345678"], &[], at(1)), None);
+        let both = told(&["+5215512345678", "MX.1"], &["+525512345678"], 1);
+        assert_eq!(
+            (both.names.as_slice(), both.before.is_empty()),
+            (["+525512345678", "MX.1"].map(Into::into).as_slice(), true)
+        );
+    }
+
+    #[test]
+    fn what_is_told_of_two_names_links_all_that_each_was_linked_to() {
+        let known = [person(1, &["+4915112345678", "DE.1"]), person(2, &["DE.2", "DE.ENT.2"])];
+        let after = Person::after(&known, &told(&["+4915112345678", "DE.2"], &[], 5), ID, at(5)).unwrap();
+        assert_eq!(after, person(1, &["+4915112345678", "DE.1", "DE.2", "DE.ENT.2"]));
+        assert_eq!(Person::after(&[], &told(&["+4915112345678", "DE.2"], &[], 5), ID, at(5)).unwrap().id, ID);
+    }
+
+    #[test]
+    fn who_changes_their_number_leaves_the_old_one_and_older_news_do_not_bring_it_back() {
+        let known = [person(1, &["+4915112345678", "DE.1"])];
+        let moved = told(&["+4915187654321", "DE.2"], &["+4915112345678", "DE.1"], 5);
+        let after = Person::after(&known, &moved, ID, at(9)).unwrap();
+        assert_eq!(after.names, ["DE.1", "+4915187654321", "DE.2"]);
+        assert_eq!(after.former, [Former { name: "+4915112345678".into(), until: at(5) }]);
+        let again = [after];
+        for old in [moved, told(&["+4915112345678", "DE.1"], &[], 4)] {
+            assert_eq!(Person::after(&again, &old, ID, at(99)), None);
+        }
+        let back = Person::after(&again, &told(&["+4915112345678", "DE.2"], &[], 6), ID, at(99)).unwrap();
+        assert!(back.former.is_empty() && back.names.len() == 4);
+    }
+
+    #[test]
+    fn a_new_id_without_a_number_leaves_every_number() {
+        let known = [person(1, &["+4915112345678", "DE.1"])];
+        let after = Person::after(&known, &told(&["DE.2"], &["DE.1"], 5), ID, at(5)).unwrap();
+        assert_eq!((after.names.as_slice(), after.former.len()), (["DE.1", "DE.2"].map(Into::into).as_slice(), 1));
+    }
+
+    #[test]
+    fn names_are_bounded_and_the_oldest_go_first() {
+        let mut known = vec![person(1, &["+4915112345678"])];
+        for n in 0..40 {
+            let news = told(&[known[0].names.last().unwrap().as_str(), &format!("DE.{n}")], &[], n);
+            known = vec![Person::after(&known, &news, ID, at(n)).unwrap()];
+        }
+        assert_eq!((known[0].names.len(), known[0].former.len()), (NAMES_MAX, FORMER_MAX));
+        assert_eq!(known[0].names.last().unwrap(), "DE.39");
+        assert_eq!(known[0].former[FORMER_MAX - 1].name, "DE.31");
+    }
+}

@@ -1,0 +1,97 @@
+//! What webhooks tell of the names of one person.
+
+use domain::people::Told;
+
+use super::*;
+
+const NUMBER: &str = "+4915112345678";
+
+/// A webhook of one change with these contacts and items.
+fn with(contacts: &Value, field: &str, items: &Value) -> Value {
+    let mut webhook = with_statuses(&json!(null));
+    let value = &mut webhook["entry"][0]["changes"][0]["value"];
+    value["contacts"] = contacts.clone();
+    value[field] = items.clone();
+    webhook
+}
+
+fn told(names: &[&str], before: &[&str]) -> Option<Told> {
+    Told::new(names, before, AT)
+}
+
+#[test]
+fn an_inbound_message_and_its_contact_tell_all_names_of_its_author() {
+    let contact =
+        json!([{"wa_id": "1"}, {"wa_id": "4915112345678", "user_id": "DE.1", "parent_user_id": "DE.ENT.1"}, 7]);
+    for (contacts, message, names) in [
+        (&json!(null), json!({"from": "4915112345678", "from_user_id": "DE.1"}), &[NUMBER, "DE.1"][..]),
+        (&contact, json!({"from": "4915112345678"}), &[NUMBER, "DE.1", "DE.ENT.1"]),
+        (&contact, json!({"from_user_id": "DE.1"}), &["DE.1", NUMBER, "DE.ENT.1"]),
+        (&contact, json!({"from_user_id": "DE.2", "from_parent_user_id": "DE.ENT.2"}), &["DE.2", "DE.ENT.2"]),
+        (&contact, json!({"from": "4915187654321"}), &[]),
+        (&json!({"wa_id": "4915112345678"}), json!({"from": "4915112345678"}), &[]),
+    ] {
+        let mut item = json!({"id": "wamid.I", "timestamp": "1767225600", "type": "text"});
+        item.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
+        let change = read_one(&with(contacts, "messages", &json!([item])));
+        assert_eq!((&change.inbound[0].told, change.skipped), (&told(names, &[]), 0), "{item}");
+    }
+}
+
+#[test]
+fn a_status_and_its_contact_tell_all_names_of_its_recipient_and_none_of_a_group() {
+    let contacts = json!([{"wa_id": "4915112345678", "user_id": "DE.1"}]);
+    for (status, names) in [
+        (json!({"recipient_id": "4915112345678"}), &[NUMBER, "DE.1"][..]),
+        (json!({"recipient_user_id": "DE.2", "recipient_parent_user_id": "DE.ENT.2"}), &["DE.2", "DE.ENT.2"]),
+        (json!({"recipient_id": "4915187654321", "recipient_user_id": []}), &["+4915187654321"]),
+        (json!({"recipient_id": "4915112345678", "recipient_type": "group"}), &[]),
+        (json!({}), &[]),
+    ] {
+        let mut item = json!({"id": "wamid.A", "status": "sent"});
+        item.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+        let change = read_one(&with(&contacts, "statuses", &json!([item])));
+        assert_eq!(change.receipts[0].names, names, "{item}");
+    }
+}
+
+#[test]
+fn news_of_a_user_are_theirs_whom_they_call_by_a_new_name() {
+    for (from, system, names, before) in [
+        (
+            json!("4915112345678"),
+            json!({"type": "user_changed_number", "wa_id": "4915187654321", "body": "x"}),
+            &["+4915187654321"][..],
+            &[NUMBER][..],
+        ),
+        (
+            json!("4915112345678"),
+            json!({"type": "user_changed_number", "wa_id": "4915187654321", "user_id": "DE.2", "previous_user_id": "DE.1",
+                "previous_parent_user_id": "DE.ENT.1"}),
+            &["+4915187654321", "DE.2"],
+            &[NUMBER, "DE.1", "DE.ENT.1"],
+        ),
+        (
+            json!(null),
+            json!({"type": "user_changed_user_id", "user_id": "DE.2", "previous_user_id": "DE.1"}),
+            &["DE.2"],
+            &["DE.1"],
+        ),
+        (
+            json!("4915112345678"),
+            json!({"type": "customer_identity_changed", "wa_id": "4915187654321"}),
+            &[NUMBER],
+            &[],
+        ),
+        (json!("4915112345678"), json!({"type": "user_changed_number"}), &[NUMBER], &[]),
+        (json!("4915112345678"), json!(["user_changed_number"]), &[NUMBER], &[]),
+    ] {
+        let item =
+            json!({"id": "wamid.I", "timestamp": "1767225600", "type": "system", "from": from, "system": system});
+        let change = read_one(&with(&json!(null), "messages", &json!([item])));
+        let inbound = &change.inbound[0];
+        assert_eq!(inbound.told, told(names, before), "{item}");
+        let author = inbound.from.as_ref().map_or(inbound.user_id.as_deref(), |from| Some(from.as_str()));
+        assert_eq!((author, inbound.opens_window), (Some(names[0]), false), "{item}");
+    }
+}
