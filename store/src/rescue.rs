@@ -1,18 +1,24 @@
-//! A copy of the log's end while sled opens it.
+//! A copy of what sled replays of its log, while sled opens it.
 //!
-//! When sled opens a log that was written to since its last snapshot, it writes a new snapshot and wipes segments that this
-//! one no longer needs, but it does not sync the folder in between. After a power cut at that moment the wiped segments may
-//! be on the disk, and the new snapshot's name not: sled then reads the log from the old snapshot, takes the first
-//! wiped segment for its end, and all behind it is lost. So the end is copied before, and put back if the copy is still
-//! there at the next start.
+//! When sled opens a log that was written to since its last snapshot, it writes a new snapshot and wipes the segments that this
+//! one does not need, wherever they are, but it does not sync the folder in between. After a power cut at that moment the
+//! wiped segments may be on the disk, and the new snapshot's name not: sled then replays the log from the old snapshot
+//! without them, and takes the first for the log's end, or does not know any more which page is where. So all that is
+//! replayed is copied before, and put back if the copy is still there at the next start.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crc32fast::Hasher;
+
 use crate::folder::sync_folder;
 use crate::sled_log::{self, SEGMENT};
+
+/// Where a segment begins in the log, and how much of it there is.
+const HEADER: usize = 16;
+const CHECKSUM: usize = 4;
 
 fn place(folder: &Path) -> PathBuf {
     folder.join("log.rescue")
@@ -20,72 +26,67 @@ fn place(folder: &Path) -> PathBuf {
 
 /// Copies the segments that begin at `starts`.
 pub(crate) fn save(folder: &Path, log: &File, starts: &[u64]) -> io::Result<()> {
-    let mut copy = Vec::with_capacity(starts.len() * (SEGMENT + 16) + 4);
+    let mut copy = BufWriter::new(File::create(place(folder))?);
+    let (mut hasher, mut bytes) = (Hasher::new(), vec![0; SEGMENT]);
     for start in starts {
-        let mut bytes = vec![0; SEGMENT];
         let len = sled_log::read_up_to(log, &mut bytes, *start)?;
-        bytes.truncate(len);
-        copy.extend(start.to_be_bytes());
-        copy.extend(u64::try_from(len).unwrap_or(0).to_be_bytes());
-        copy.extend(bytes);
+        let header = [start.to_be_bytes(), u64::try_from(len).unwrap_or(0).to_be_bytes()].concat();
+        for part in [header.as_slice(), bytes.get(..len).unwrap_or_default()] {
+            hasher.update(part);
+            copy.write_all(part)?;
+        }
     }
-    let checksum = crc32fast::hash(&copy);
-    copy.extend(checksum.to_be_bytes());
-    let mut file = File::create(place(folder))?;
-    file.write_all(&copy)?;
-    file.sync_all()?;
+    copy.write_all(&hasher.finalize().to_be_bytes())?;
+    copy.into_inner()?.sync_all()?;
     sync_folder(folder)
 }
 
 /// Puts the copy back, if there is one. One that is not whole was being made when the power went: sled had not begun.
 pub(crate) fn restore(folder: &Path, log: &Path) -> io::Result<()> {
-    let copy = match fs::read(place(folder)) {
+    let copy = match File::open(place(folder)) {
         Ok(copy) => copy,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    if let Some((copy, checksum)) = copy.split_last_chunk()
-        && crc32fast::hash(copy).to_be_bytes() == *checksum
-    {
-        let log = File::options().read(true).write(true).open(log)?;
-        let segments = segments(copy);
-        if is_of(&segments, &log)? {
-            for (start, bytes) in segments {
-                log.write_all_at(bytes, start)?;
-            }
-            log.sync_all()?;
-        }
+    let log = File::options().read(true).write(true).open(log)?;
+    let mut is_of_this_log = true;
+    let is_whole = visit(&copy, |start, bytes| {
+        // sled, as it starts, only wipes; another log was put there from a backup.
+        let mut now = vec![0; bytes.len()];
+        sled_log::read_up_to(&log, &mut now, start)?;
+        is_of_this_log &= now.iter().zip(bytes).all(|(now, then)| *now == 0 || now == then);
+        Ok(())
+    })?;
+    if is_whole && is_of_this_log {
+        visit(&copy, |start, bytes| log.write_all_at(bytes, start))?;
+        log.sync_all()?;
     }
     clear(folder)
 }
 
-/// Whether the copy was made of this log: sled, as it starts, only wipes. Another log was put there from a backup.
-fn is_of(segments: &[(u64, &[u8])], log: &File) -> io::Result<bool> {
-    for (start, bytes) in segments {
-        let mut now = vec![0; bytes.len()];
-        sled_log::read_up_to(log, &mut now, *start)?;
-        if now.iter().zip(*bytes).any(|(now, then)| *now != 0 && now != then) {
-            return Ok(false);
+/// Hands over each segment in a copy with its place in the log; whether the copy is whole.
+fn visit(copy: &File, mut act: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<bool> {
+    let size = copy.metadata()?.len();
+    let (mut hasher, mut at) = (Hasher::new(), 0);
+    loop {
+        let mut bytes = vec![0; HEADER + SEGMENT];
+        let read = sled_log::read_up_to(copy, &mut bytes, at)?;
+        bytes.truncate(read);
+        if let Ok(checksum) = <[u8; CHECKSUM]>::try_from(bytes.as_slice()) {
+            return Ok(hasher.finalize().to_be_bytes() == checksum && at + 4 == size);
         }
+        let Some((start, len)) = header(&bytes) else { return Ok(false) };
+        let Some(segment) = bytes.get(HEADER..).and_then(|rest| rest.get(..len)) else { return Ok(false) };
+        hasher.update(bytes.get(..HEADER + len).unwrap_or_default());
+        act(start, segment)?;
+        at += u64::try_from(HEADER + len).unwrap_or(u64::MAX);
     }
-    Ok(true)
 }
 
-/// The segments in a copy, each with its place in the log.
-fn segments(mut copy: &[u8]) -> Vec<(u64, &[u8])> {
-    let mut segments = Vec::new();
-    while let Some((start, len, rest)) = header(copy) {
-        let Some((bytes, rest)) = rest.split_at_checked(len) else { break };
-        segments.push((start, bytes));
-        copy = rest;
-    }
-    segments
-}
-
-fn header(bytes: &[u8]) -> Option<(u64, usize, &[u8])> {
+fn header(bytes: &[u8]) -> Option<(u64, usize)> {
     let (start, rest) = bytes.split_first_chunk()?;
-    let (len, rest) = rest.split_first_chunk()?;
-    Some((u64::from_be_bytes(*start), usize::try_from(u64::from_be_bytes(*len)).ok()?, rest))
+    let (len, _) = rest.split_first_chunk()?;
+    Some((u64::from_be_bytes(*start), usize::try_from(u64::from_be_bytes(*len)).ok()?))
 }
 
 /// Removes the copy, for good: put back later it would undo what was written since.

@@ -191,7 +191,7 @@ fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
     sync_files(path)?;
     let log = File::open(path.join("db"))?;
     let survey = sled_log::survey(&log, sled_log::replayed_from(path)?)?;
-    rescue::save(folder, &log, &survey.end)?;
+    rescue::save(folder, &log, &survey.replayed)?;
     Ok(survey.broken)
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct Survey {
     pub(crate) messages: u64,
     /// Where the log is broken, in bytes from its beginning. Its unfinished end is not counted.
     pub(crate) broken: Vec<u64>,
-    /// Where the segments of its end begin: of all that sled does not take for stable.
-    pub(crate) end: Vec<u64>,
+    /// Where the segments begin that were looked through: those that sled replays.
+    pub(crate) replayed: Vec<u64>,
 }
 
 /// What lies in one segment's place.
@@ -79,9 +79,8 @@ pub(crate) fn survey(log: &File, from: i64) -> io::Result<Survey> {
     // Behind the last position known to be stable, sled looks for the end itself, and stops at the first tear.
     let stable = stable_max - stable_max % i64::try_from(SEGMENT).unwrap_or(i64::MAX);
     for (lsn, start, place) in segments {
-        if lsn >= stable {
-            survey.end.push(start);
-        } else if let Some(place) = place {
+        survey.replayed.push(start);
+        if let Some(place) = place.filter(|_| lsn < stable) {
             survey.broken.push(start + u64::try_from(place).unwrap_or(0));
         }
     }
