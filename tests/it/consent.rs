@@ -298,6 +298,23 @@ async fn the_switch_in_whatsapp_stops_and_resumes_marketing_and_a_repeat_undoes_
 }
 
 #[tokio::test]
+async fn a_repeat_undoes_nothing_that_was_said_in_its_own_second() {
+    let app = TestApp::start().await;
+    let at = now();
+    let (resume, stop) = (switched(1, "resume", at), switched(1, "stop", at));
+    for said in [&resume, &stop, &resume, &stop, &resume] {
+        app.webhook(said).await.ok(200);
+    }
+    assert_eq!(known(app.acme(), 1).await, [Value::Null, json!("REVOKED")]);
+    assert_eq!(app.acme().get(&path(1)).await.ok(200)["history"].as_array().unwrap().len(), 2);
+    // A change of mind within a second is one all the same.
+    app.webhook(&wrote(1, "wamid.stop", "STOP")).await.ok(200);
+    app.webhook(&wrote(1, "wamid.start", "START")).await.ok(200);
+    app.webhook(&wrote(1, "wamid.stop", "STOP")).await.ok(200);
+    assert_eq!(known(app.acme(), 1).await, ["GRANTED", "GRANTED"]);
+}
+
+#[tokio::test]
 async fn another_spelling_of_a_number_is_no_way_around() {
     let app = TestApp::start().await;
     app.acme().put("consents/+5215512345678", &json!({"status": "REVOKED"})).await.ok(200);

@@ -125,6 +125,15 @@ fn a_preference_that_comes_again_tells_nothing_even_within_its_second() {
 }
 
 #[test]
+fn within_one_second_a_repeat_of_a_resume_does_not_undo_the_stop_after_it() {
+    let said_at_once = |choice| said(choice, Covers::Marketing, 0, preference(0));
+    let (resume, stop) = (said_at_once(Granted), said_at_once(Revoked));
+    let known = after(&[resume.clone(), stop.clone()]);
+    assert_eq!(standings(&known), [None, Some(Revoked)]);
+    assert_eq!([known.after(&resume, 3), known.after(&stop, 3)], [None, None]);
+}
+
+#[test]
 fn each_choice_is_confirmed_once_a_day() {
     let mut known = unknown();
     let at = |hours: u64| NOW.after(std::time::Duration::from_secs(hours * 3600));
@@ -142,8 +151,51 @@ prop_compose! {
     }
 }
 
+/// Between two statements that come to us.
+const BETWEEN: u64 = 350;
+
+/// What comes to us as the `n`th: of a client, or told by Meta, whose clock may be fast or the news late; with an id of its
+/// own where it has one.
+fn nth(n: usize, (revoked, told, source): (bool, u64, usize)) -> Statement {
+    let now = n as u64 * BETWEEN;
+    let choice = if revoked { Revoked } else { Granted };
+    let message = MessageId::from_bytes((n as u128).to_be_bytes());
+    let attempt = AttemptRef { message, attempt: AttemptNo(1) };
+    match source {
+        0 => said(choice, Covers::Both, now.min(told * 1000), Source::Word { inbound: message }),
+        1 | 2 => said(choice, Covers::Marketing, now.min(told * 1000), preference(told * 1000)),
+        3 => said(Revoked, Covers::Marketing, now.min(told * 1000), Source::OptOut { attempt }),
+        _ => said(choice, [Covers::Both, Covers::Transactional, Covers::Marketing][n % 3], now, api()),
+    }
+}
+
+/// The same statement when Meta tells it again: what lay ahead may do so no more.
+fn again(statement: &Statement, millis: u64) -> Statement {
+    let now = Timestamp::from_millis(NOW.as_millis() + millis);
+    let at = match statement.source {
+        Source::Preference { told_at, .. } => told_at.min(now),
+        Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } => statement.at,
+    };
+    Statement { at, recorded_at: now, ..statement.clone() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_meta_told_before_changes_nothing_when_it_comes_again(
+        told in prop::collection::vec((any::<bool>(), 0..6u64, 0..5usize), 1..14), later in 0..3000u64,
+    ) {
+        let statements: Vec<_> = told.into_iter().enumerate().map(|(n, told)| nth(n, told)).collect();
+        let mut known = unknown();
+        for (n, statement) in statements.iter().enumerate() {
+            let later = n as u64 * BETWEEN + later;
+            known = known.after(statement, n as u64 + 1).unwrap_or(known);
+            for before in statements[..=n].iter().filter(|statement| !matches!(statement.source, Source::Api { .. })) {
+                prop_assert_eq!(known.after(&again(before, later), 100), None, "{:?}", before);
+            }
+        }
+    }
 
     #[test]
     fn what_meta_tells_in_any_order_never_goes_back_in_time(statements in prop::collection::vec(from_meta(), 0..20)) {
