@@ -216,6 +216,8 @@ async fn a_stop_word_is_heard_as_a_text_or_a_tapped_button_and_a_start_word_take
         json!({"type": "button", "button": {"payload": "btn-7", "text": "Stop"}}),
         json!({"type": "interactive", "interactive": {"type": "button_reply",
             "button_reply": {"id": "stop", "title": "Bye"}}}),
+        json!({"type": "interactive", "interactive": {"type": "list_reply",
+            "list_reply": {"id": "row-3", "title": "Ｓtop!", "description": "no more news"}}}),
     ]
     .iter()
     .enumerate()

@@ -248,9 +248,32 @@ mod words {
             ("Baja", Some(Revoked)),
             ("СТОП", Some(Revoked)),
             ("توقف", Some(Revoked)),
+            ("Stop.", Some(Revoked)),
+            ("STOP!!! ", Some(Revoked)),
+            ("¡Baja!", Some(Revoked)),
+            ("«стоп»", Some(Revoked)),
+            ("stop?", Some(Revoked)),
+            ("STOP \u{1f6d1}", Some(Revoked)),
+            ("stop \u{2764}\u{fe0f}", Some(Revoked)),
+            ("\u{ff33}\u{ff34}\u{ff2f}\u{ff30}", Some(Revoked)),
+            ("\u{1d412}\u{1d413}\u{1d40e}\u{1d40f}", Some(Revoked)),
+            ("s\u{200b}t\u{200d}o\u{ad}p\u{feff}", Some(Revoked)),
+            ("arre\u{302}t", Some(Revoked)),
+            ("stop\u{a0}  all", Some(Revoked)),
+            ("opt\nout", Some(Revoked)),
+            ("रोकें।", Some(Revoked)),
+            ("توقف؟", Some(Revoked)),
+            ("start?", None),
+            ("ابدأ؟", None),
+            ("start.", Some(Granted)),
             ("START", Some(Granted)),
             ("старт", Some(Granted)),
             ("stop it", None),
+            ("stop. now", None),
+            ("non-stop", None),
+            ("\u{1f6d1}", None),
+            ("...", None),
+            ("\u{200b}", None),
             ("please stop", None),
             ("don't stop", None),
             ("cancel", None),
@@ -260,6 +283,22 @@ mod words {
         for (written, expected) in table {
             assert_eq!(Words::default().choice(written), *expected, "{written:?}");
         }
+    }
+
+    #[test]
+    fn a_word_of_an_organisation_may_be_a_picture_and_two_spellings_of_it_are_one() {
+        let own = words(&json!({"stopWords": ["\u{1f6d1}", "Straße", "İptal"], "startWords": ["\u{2705}\u{fe0f}"]}));
+        for (written, choice) in [
+            ("\u{1f6d1}", Some(Revoked)),
+            ("STRASSE", Some(Revoked)),
+            ("İPTAL", Some(Revoked)),
+            ("\u{2705}", Some(Granted)),
+            ("\u{274c}", None),
+        ] {
+            assert_eq!(own.choice(written), choice, "{written:?}");
+        }
+        let both = put(&json!({"startWords": ["\u{ff33}top!"]})).0;
+        assert_eq!(Words::default().apply(&both).unwrap_err().field, "startWords");
     }
 
     #[test]
