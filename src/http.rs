@@ -53,6 +53,7 @@ struct App {
     admin_keys: Arc<AdminKeys>,
     key_log: Arc<KeyLog>,
     tries: Arc<Tries>,
+    webhook_tries: Arc<Tries>,
 }
 
 /// What the door is made of.
@@ -61,7 +62,10 @@ pub(crate) struct Door {
     pub(crate) engine: Arc<Engine>,
     pub(crate) admin_keys: Arc<AdminKeys>,
     pub(crate) key_log: Arc<KeyLog>,
+    /// Keys that are tried.
     pub(crate) tries: Arc<Tries>,
+    /// Webhook signatures and verify tokens that are tried: apart, so that none of them makes a client with a key wait.
+    pub(crate) webhook_tries: Arc<Tries>,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -134,6 +138,7 @@ impl Door {
             admin_keys: Arc::clone(&self.admin_keys),
             key_log: Arc::clone(&self.key_log),
             tries: Arc::clone(&self.tries),
+            webhook_tries: Arc::clone(&self.webhook_tries),
         };
         route(&app, request).await
     }

@@ -107,11 +107,13 @@ impl Service {
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let engine = Engine::start(config, folder).await?;
+        let tries = |what| Arc::new(Tries::new(what, config.http.proxies().unwrap_or_default()));
         let door = http::Door {
             engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
             key_log: Arc::clone(&key_log),
-            tries: Arc::new(Tries::new(config.http.proxies().unwrap_or_default())),
+            tries: tries("API keys"),
+            webhook_tries: tries("webhook signatures and verify tokens"),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
             places: Semaphore::new(http::PLACES),

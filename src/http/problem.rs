@@ -91,7 +91,7 @@ impl Problem {
 
     /// The same whether the key is right or wrong: it was not looked at.
     pub(crate) fn too_many_tries(wait: Duration) -> Self {
-        let detail = "too many keys that are not known were tried from this address";
+        let detail = "too many keys, signatures or tokens that are wrong came from this address";
         Self::later(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_TRIES", detail, (wait.as_secs() + 1).to_string())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! An address that is made to wait is refused before its key is looked at, so that waiting really slows guessing. A key
 //! that opened from that address before goes on opening: many clients may share an address behind a proxy or a NAT, and
-//! one that guesses must not shut the others out.
+//! one that guesses must not shut the others out. What proves itself whatever came before it from there, such as a signed
+//! webhook, is looked at first, and only what fails is counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -26,6 +27,8 @@ const KEYS_MAX: usize = 16;
 const COMPLAIN_EVERY: Duration = Duration::from_secs(600);
 
 pub(crate) struct Tries {
+    /// What is tried, for the log.
+    what: &'static str,
     proxies: Vec<IpNet>,
     addresses: Mutex<HashMap<IpAddr, Tally>>,
 }
@@ -40,8 +43,8 @@ struct Tally {
 }
 
 impl Tries {
-    pub(crate) fn new(proxies: Vec<IpNet>) -> Self {
-        Self { proxies, addresses: Mutex::default() }
+    pub(crate) fn new(what: &'static str, proxies: Vec<IpNet>) -> Self {
+        Self { what, proxies, addresses: Mutex::default() }
     }
 
     /// The client's address: the peer's own, or, as told by proxies that are trusted, the last one before them.
@@ -68,6 +71,13 @@ impl Tries {
         if wait.is_zero() || tally.opened.contains(key) { Ok(()) } else { Err(wait) }
     }
 
+    /// Something that was looked at first is wrong: it counts, unless this address is waiting already; then, how long.
+    pub(crate) fn refused(&self, address: IpAddr) -> Result<(), Duration> {
+        self.admit(address, &Hash::default())?;
+        self.failed(address);
+        Ok(())
+    }
+
     /// A key that was tried is nobody's.
     pub(crate) fn failed(&self, address: IpAddr) {
         let now = Instant::now();
@@ -77,7 +87,7 @@ impl Tries {
         let is_over = tally.paid_until + EVERY > now + EVERY * BURST;
         if is_over && tally.complained_at.is_none_or(|at| at + COMPLAIN_EVERY < now) {
             tally.complained_at = Some(now);
-            tracing::warn!(%address, "keys are being tried that do not exist; this address is made to wait");
+            tracing::warn!(%address, what = self.what, "one wrong after the other is being tried; this address is made to wait");
         }
     }
 
@@ -129,7 +139,7 @@ mod tests {
     const KEY: Hash = [1; 32];
 
     fn tries(proxies: &[&str]) -> Tries {
-        Tries::new(proxies.iter().map(|network| network.parse().unwrap()).collect())
+        Tries::new("keys", proxies.iter().map(|network| network.parse().unwrap()).collect())
     }
 
     /// Fails until it has to wait; how often, and how long.
