@@ -190,6 +190,7 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
+        ("GET", ["api", "v1", "admin", "tries"]) => admin().and_then(|()| orgs::tries(app, request)),
         ("POST", ["api", "v1", "admin", "key", "rotate"]) => {
             admin()?;
             keys::rotate_admin(app, request).await
@@ -242,7 +243,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             | ["outbound", "stats"]
             | ["inbound", "messages"]
             | ["activities" | "audit" | "consents"]
-            | ["admin", "actors" | "orgs"] => Some("GET"),
+            | ["admin", "actors" | "orgs" | "tries"] => Some("GET"),
             ["consents", _] => Some("GET, PUT"),
             ["recipients", _] => Some("DELETE"),
             ["recipients", _, "export"] => Some("GET"),

@@ -101,6 +101,13 @@ pub(super) fn actors(app: &App, request: &Request) -> Answer {
     views::json(StatusCode::OK, &json!({"generatedAt": app.outbox.clock().now().to_string(), "root": root}))
 }
 
+/// Who tried what does not open.
+pub(super) fn tries(app: &App, request: &Request) -> Answer {
+    request.only(&[])?;
+    let now = app.outbox.clock().now();
+    views::json(StatusCode::OK, &json!({"keys": app.tries.view(now), "webhooks": app.webhook_tries.view(now)}))
+}
+
 pub(super) fn no_content() -> Response<Vec<u8>> {
     let mut response = Response::new(Vec::new());
     *response.status_mut() = StatusCode::NO_CONTENT;

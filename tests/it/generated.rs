@@ -175,6 +175,7 @@ fn bad() -> impl Strategy<Value = Bad> {
         ("GET", "/api/v1/recipients/ID/export?Q", false),
         ("DELETE", "/api/v1/recipients/ID", false),
         ("GET", "/api/v1/admin/actors?Q", true),
+        ("GET", "/api/v1/admin/tries?Q", true),
         ("PUT", "/api/v1/admin/orgs/ID", true),
         ("PUT", "/api/v1/admin/orgs/beta", true),
         ("POST", "/api/v1/admin/orgs/acme/keys", true),

@@ -48,6 +48,7 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/api/v1/recipients/RECIPIENT/export", Key("manage"), 200),
     ("DELETE", "/api/v1/recipients/RECIPIENT", Key("manage"), 200),
     ("GET", "/api/v1/admin/actors", Admin, 200),
+    ("GET", "/api/v1/admin/tries", Admin, 200),
     ("POST", "/api/v1/admin/key/rotate", Admin, 409),
     ("GET", "/api/v1/admin/orgs", Admin, 200),
     ("GET", "/api/v1/admin/orgs/ORG", Admin, 200),
@@ -271,6 +272,37 @@ async fn refusals_of_a_known_key_are_on_the_trail_once_a_minute() {
         (&denied[0]["entityType"], &denied[0]["actor"], &denied[0]["details"]),
         (&json!("API_KEY"), &json!("api-key:reader"), &json!({"reason": "SCOPE"}))
     );
+}
+
+#[tokio::test]
+async fn a_revoked_key_that_is_still_used_is_on_the_trail_and_an_unknown_one_in_the_operators_view() {
+    let mut app = TestApp::start().await;
+    let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "old"})).await.ok(201);
+    let old = app.api(made["key"].as_str());
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(app.admin().delete(&format!("admin/orgs/acme/keys/{id}")).await.status, 204);
+    app.kill_and_start_again().await;
+    for _ in 0..5 {
+        old.get("outbound/stats").await.problem(401, "UNAUTHORIZED");
+        assert_eq!(from(&app, "tt_guess", "198.51.100.7").await.status, 401);
+    }
+    let denied = eventually("an entry", async || {
+        let page = app.acme().get(&format!("audit?action=DENIED&entityId={id}")).await.ok(200);
+        let items = page["items"].as_array().unwrap().clone();
+        if items.is_empty() { Err(page) } else { Ok(items) }
+    })
+    .await;
+    assert_eq!((denied.len(), &denied[0]["details"]), (1, &json!({"reason": "REVOKED"})), "{denied:?}");
+    let tries = app.admin().get("admin/tries").await.ok(200);
+    assert_eq!((&tries["keys"]["failed"], &tries["webhooks"]["failed"]), (&json!(10), &json!(0)), "{tries}");
+    let of = |address: &str| {
+        let addresses = tries["keys"]["addresses"].as_array().unwrap();
+        addresses.iter().find(|seen| seen["address"] == address).unwrap()["failed"].clone()
+    };
+    assert_eq!((of("127.0.0.1"), of("198.51.100.7")), (json!(5), json!(5)));
+    assert_eq!(app.log().matches("wrong ones were tried").count(), 1, "however often");
+    let listed = app.admin().get("admin/orgs/acme").await.ok(200);
+    assert!(listed["keys"].as_array().unwrap().iter().all(|key| key["id"] != id), "{listed}");
 }
 
 #[tokio::test]
