@@ -34,7 +34,7 @@ pub(super) fn get(app: &App, id: &str) -> Answer {
 
 pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {
     let id: OrgId =
-        id.parse().map_err(|error: domain::ids::InvalidId| Problem::invalid_field("orgId", error.to_string()))?;
+        id.parse().map_err(|error: domain::ids::InvalidId| Problem::malformed_field("orgId", error.to_string()))?;
     let put = PutOrg::parse(&request.json()?).map_err(Problem::invalid)?;
     let is_new = app.outbox.directory().org(&id).is_none();
     let org = app.outbox.put_org(id, OrgChange::Put(put), By::Admin).await?;

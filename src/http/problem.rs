@@ -35,6 +35,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "MALFORMED", detail)
     }
 
+    /// A part of the path that cannot be what it should be.
+    pub(crate) fn malformed_field(field: &str, message: String) -> Self {
+        let errors = vec![FieldError { field: field.to_owned(), message }];
+        Self { errors, ..Self::malformed("the address is not valid; nothing was changed") }
+    }
+
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = "these fields are not valid; nothing was changed";
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID", detail) }
