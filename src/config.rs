@@ -13,7 +13,6 @@ use actors::{Limits as Bounds, Settings};
 use bytesize::ByteSize;
 use domain::OnUnknown;
 use domain::lifecycle::Policy;
-use domain::org::Secret;
 use domain::pair::PairLimit;
 use domain::retry::RetryPolicy;
 use figment::Figment;
@@ -25,6 +24,7 @@ use store::MasterKey;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use whatsapp::cloud_api::{self, BuildError};
 
+use crate::admin_key;
 use crate::http::{Limits, Patience};
 
 pub use declared::DeclaredOrg;
@@ -288,8 +288,13 @@ impl Config {
             return Err((key, "must be at most one year".into()));
         }
         if !self.admin.key.is_empty() {
-            let key = self.admin.key.resolve().and_then(|text| text.parse::<Secret>().map_err(str::to_owned));
+            let key = self.admin.key.resolve().and_then(|text| admin_key::parse(&text));
             key.map_err(|reason| ("admin.key", reason))?;
+        }
+        if self.admin.master_key.is_literal() {
+            let reason = "must say where the key is, env:NAME or file:PATH: written out it would be in every copy of the \
+                          configuration. Move it to a file of mode 0600";
+            return Err(("admin.master_key", reason.into()));
         }
         if !self.admin.master_key.is_empty() {
             let key = self.admin.master_key.resolve();

@@ -64,11 +64,11 @@ impl Rekey {
 
 /// A key on the command line could be seen by every user of the machine.
 fn reference(name: &str, given: Option<String>) -> Result<Option<SecretRef>, Failure> {
-    let is_elsewhere = |given: &String| given.starts_with("env:") || given.starts_with("file:");
-    if given.as_ref().is_some_and(|given| !is_elsewhere(given)) {
+    let given = given.map(SecretRef::from);
+    if given.as_ref().is_some_and(|given| given.is_literal() || given.is_empty()) {
         return Err(Failure::Usage(format!("{name} must say where the key is: env:NAME or file:PATH")));
     }
-    Ok(given.map(SecretRef::from))
+    Ok(given)
 }
 
 fn old_key(given: Option<&SecretRef>, config: &Config) -> Result<MasterKey, Failure> {

@@ -17,6 +17,7 @@ use crate::config::{Config, Http};
 use crate::engine::Engine;
 use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
 use crate::master_key::MasterKeyError;
+use crate::private_file;
 
 /// When keys were last used; in the data folder.
 const KEY_LOG_FILE: &str = "keys.used";
@@ -101,6 +102,9 @@ impl Service {
         let folder = DataFolder::open(&config.store.path)?;
         let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
         let admin_keys = Arc::new(admin_keys);
+        for (what, path) in private_file::open_to_others(config) {
+            tracing::warn!(what, path = %path.display(), "other users of this machine can read this secret: chmod go= it");
+        }
         let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
         // Bound before the store is opened, so that a taken port is found out at once.
         let addr = config.http.listen;

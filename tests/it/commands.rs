@@ -97,7 +97,7 @@ async fn a_wrong_configuration_ends_with_2_naming_key_and_line() {
 #[tokio::test]
 async fn check_config_prints_the_merged_configuration_with_secrets_masked() {
     let temp = tempfile::tempdir().unwrap();
-    let toml = "[admin]\nkey = \"hush-admin\"\n[outbound]\nmax_resident = 7\n[[orgs]]\nid = \"acme\"\n\
+    let toml = "[admin]\nkey = \"hush-admin-hush-admin-hush-admin-hush\"\n[outbound]\nmax_resident = 7\n[[orgs]]\nid = \"acme\"\n\
         api_keys = [\"hush-key\"]\n[[orgs.senders]]\nphone_number_id = \"1\"\naccess_token = \"env:TEST_TOKEN\"\n\
         app_secret = \"hush-secret\"\nverify_token = \"hush-verify\"\n";
     // Read where it is looked for without --config.

@@ -98,6 +98,9 @@ fn the_matrix_knows_every_route() {
     assert_eq!(known, routes);
 }
 
+/// As short as may be.
+const ADMIN_KEY: &str = "an-admin-key-from-configuration!";
+
 /// A recipient whose consent acme knows.
 const ASKED: &str = "+4915100000001";
 
@@ -133,8 +136,8 @@ impl Matrix {
 
 #[tokio::test]
 async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
-    let app = Setup::new().set("admin.key", "the-admin-key-of-this-test").start_empty().await;
-    let admin = app.api(Some("the-admin-key-of-this-test"));
+    let app = Setup::new().set("admin.key", ADMIN_KEY).start_empty().await;
+    let admin = app.api(Some(ADMIN_KEY));
     for (id, number) in [("acme", PHONE), ("beta", "2066"), ("gamma", "3066")] {
         admin.put(&format!("admin/orgs/{id}"), &org(number, "s")).await.ok(201);
     }
@@ -361,8 +364,8 @@ async fn an_exchanged_admin_key_ends_at_once_or_after_its_grace() {
 
 #[tokio::test]
 async fn an_admin_key_from_the_configuration_is_not_ours_to_exchange() {
-    let app = Setup::new().set("admin.key", "a-key-from-the-configuration").start_empty().await;
-    let admin = app.api(Some("a-key-from-the-configuration"));
+    let app = Setup::new().set("admin.key", ADMIN_KEY).start_empty().await;
+    let admin = app.api(Some(ADMIN_KEY));
     let answer = admin.post("admin/key/rotate", &json!({})).await;
     let problem = answer.problem(409, "ADMIN_KEY_CONFIGURED");
     assert!(problem["detail"].as_str().unwrap().contains("configuration"), "{problem}");

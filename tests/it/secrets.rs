@@ -159,6 +159,11 @@ async fn rekey_moves_the_secrets_to_a_new_master_key_and_goes_on_where_it_was_cu
     assert!(exit.code == Some(0) && exit.stdout.contains("admin.master_key"), "{exit:?}");
     refused(&app, &[]).await;
     app.set("admin.master_key", third.as_str());
+    let literal = twotick(&app, "serve", &[], &[]).await;
+    assert!(literal.code == Some(2) && literal.stderr.contains("env:NAME or file:PATH"), "{literal:?}");
+    let kept = app.folder().join("third.key");
+    fs::write(&kept, &third).unwrap();
+    app.set("admin.master_key", format!("file:{}", path(&kept)));
     app.start_again().await;
     app.one_more().await;
     let id = beta.accept(&text(1)).await;
