@@ -303,9 +303,9 @@ impl Config {
         }
         self.cloud_api().check().map_err(|error| {
             let key = match error {
-                BuildError::BaseUrl => "whatsapp.base_url",
+                BuildError::BaseUrl | BuildError::Client(_) => "whatsapp.base_url",
                 BuildError::ApiVersion => "whatsapp.api_version",
-                BuildError::RequestTimeout | BuildError::Client(_) => "whatsapp.request_timeout",
+                BuildError::RequestTimeout => "whatsapp.request_timeout",
             };
             (key, format!("is wrong: {error}"))
         })?;

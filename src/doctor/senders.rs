@@ -59,8 +59,8 @@ pub(super) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
 /// Looks at WhatsApp, and through it at each sender.
 pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Report) {
     let what = format!("WhatsApp at {}", config.whatsapp.base_url);
-    let certificates =
-        "let this machine reach it by HTTPS; CA certificates must be installed (Debian: ca-certificates)";
+    let certificates = "install this machine's CA certificates (Debian: ca-certificates), newer ones if it has some; or see who \
+                        stands between with a certificate of their own";
     let api = match CloudApi::new(config.cloud_api()) {
         Ok(api) => api,
         Err(error) => return report.wrong(&what, error.to_string(), certificates),
@@ -70,7 +70,13 @@ pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Rep
             report.ok(&what, "is reached");
             clock(&date, report);
         }
-        Err(error) => return report.wrong(&what, error.to_string(), certificates),
+        Err(error) => {
+            let error = error.to_string();
+            let network =
+                "see that this machine finds it (DNS) and may reach it (firewall), and that whatsapp.base_url is right";
+            let fix = if error.contains("certificate") { certificates } else { network };
+            return report.wrong(&what, error, fix);
+        }
     }
     for sender in senders {
         number(&api, sender, report).await;
