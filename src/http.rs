@@ -31,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::Filter;
+use whatsapp::cloud_api;
 
 use crate::admin_key::AdminKeys;
 use crate::engine::Engine;
@@ -54,6 +55,7 @@ struct App {
     key_log: Arc<KeyLog>,
     tries: Arc<Tries>,
     webhook_tries: Arc<Tries>,
+    graph: cloud_api::Settings,
 }
 
 /// What the door is made of.
@@ -66,6 +68,8 @@ pub(crate) struct Door {
     pub(crate) tries: Arc<Tries>,
     /// Webhook signatures and verify tokens that are tried: apart, so that none of them makes a client with a key wait.
     pub(crate) webhook_tries: Arc<Tries>,
+    /// Where WhatsApp is, to look at senders.
+    pub(crate) graph: cloud_api::Settings,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -139,6 +143,7 @@ impl Door {
             key_log: Arc::clone(&self.key_log),
             tries: Arc::clone(&self.tries),
             webhook_tries: Arc::clone(&self.webhook_tries),
+            graph: self.graph.clone(),
         };
         route(&app, request).await
     }
@@ -213,6 +218,10 @@ async fn route(app: &App, request: &Request) -> Answer {
             admin()?;
             orgs::resume(app, request, id).await
         }
+        ("POST", ["api", "v1", "admin", "orgs", id, "check"]) => {
+            admin()?;
+            orgs::check(app, request, id).await
+        }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
             keys::add(app, request, id).await
@@ -237,7 +246,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
             | ["admin", "key", "rotate"]
-            | ["admin", "orgs", _, "keys" | "pause" | "resume"] => Some("POST"),
+            | ["admin", "orgs", _, "check" | "keys" | "pause" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]
             | ["outbound", "stats"]

@@ -118,6 +118,7 @@ impl Service {
             key_log: Arc::clone(&key_log),
             tries: tries("API keys"),
             webhook_tries: tries("webhook signatures and verify tokens"),
+            graph: config.cloud_api(),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
             places: Semaphore::new(http::PLACES),

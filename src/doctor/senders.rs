@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use actors::OrgChange;
 use domain::PhoneNumberId;
-use domain::org::{Org, Secret};
+use domain::org::{Org, Secret, Sender};
 use domain::outcome::Class;
 use whatsapp::CloudApi;
-use whatsapp::cloud_api::Trouble;
+use whatsapp::cloud_api::{self, BuildError, Trouble};
 
 use super::Report;
 use crate::config::Config;
@@ -45,15 +45,33 @@ pub(super) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
     for org in orgs {
         for sender in &org.senders {
             if senders.iter().all(|known| known.number != sender.phone_number_id) {
-                senders.push(Known {
-                    org: org.id.to_string(),
-                    number: sender.phone_number_id.clone(),
-                    waba_id: sender.waba_id.clone(),
-                    token: sender.access_token.clone(),
-                });
+                senders.push(Known::of(org, sender));
             }
         }
     }
+}
+
+impl Known {
+    fn of(org: &Org, sender: &Sender) -> Self {
+        Self {
+            org: org.id.to_string(),
+            number: sender.phone_number_id.clone(),
+            waba_id: sender.waba_id.clone(),
+            token: sender.access_token.clone(),
+        }
+    }
+
+    async fn examine(&self, api: &CloudApi, report: &mut Report) {
+        number(api, self, report).await;
+        subscription(api, self, report).await;
+    }
+}
+
+/// What WhatsApp says of one sender: for the running service, whose secrets do not leave it.
+pub(crate) async fn check(settings: cloud_api::Settings, org: &Org, sender: &Sender) -> Result<Report, BuildError> {
+    let mut report = Report::default();
+    Known::of(org, sender).examine(&CloudApi::new(settings)?, &mut report).await;
+    Ok(report)
 }
 
 /// Looks at WhatsApp, and through it at each sender.
@@ -79,8 +97,7 @@ pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Rep
         }
     }
     for sender in senders {
-        number(&api, sender, report).await;
-        subscription(&api, sender, report).await;
+        sender.examine(&api, report).await;
     }
 }
 

@@ -76,6 +76,16 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
 
+/// What WhatsApp says of one sender, named by `?sender=`; changes nothing.
+pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
+    let org = existing(app, id)?;
+    let [sender] = &*senders(request)? else { return Err(Problem::invalid_field("sender", "is required")) };
+    let sender = org.sender(sender).ok_or_else(|| Problem::not_found("sender"))?;
+    let report = crate::doctor::senders::check(app.graph.clone(), &org, sender).await;
+    let report = report.map_err(|error| Problem::unavailable(error.to_string()))?;
+    views::json(StatusCode::OK, &json!(report))
+}
+
 fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {
     request.only(&["sender"])?;
     request.filled("sender")?;

@@ -179,6 +179,7 @@ fn bad() -> impl Strategy<Value = Bad> {
         ("PUT", "/api/v1/admin/orgs/ID", true),
         ("PUT", "/api/v1/admin/orgs/beta", true),
         ("POST", "/api/v1/admin/orgs/acme/keys", true),
+        ("POST", "/api/v1/admin/orgs/acme/check?Q", true),
         ("POST", "/api/v1/admin/key/rotate", true),
         ("DELETE", "/api/v1/admin/orgs/ID", true),
         ("DELETE", "/api/v1/admin/orgs/acme/keys/ID", true),

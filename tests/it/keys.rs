@@ -53,6 +53,7 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/api/v1/admin/orgs", Admin, 200),
     ("GET", "/api/v1/admin/orgs/ORG", Admin, 200),
     ("PUT", "/api/v1/admin/orgs/ORG", Admin, 422),
+    ("POST", "/api/v1/admin/orgs/ORG/check", Admin, 422),
     ("POST", "/api/v1/admin/orgs/ORG/pause", Admin, 200),
     ("POST", "/api/v1/admin/orgs/ORG/resume", Admin, 200),
     ("POST", "/api/v1/admin/orgs/ORG/keys", Admin, 422),
