@@ -15,9 +15,9 @@ use domain::OnUnknown;
 use domain::lifecycle::Policy;
 use domain::pair::PairLimit;
 use domain::retry::RetryPolicy;
-use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
+use figment::{Figment, Metadata};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use store::MasterKey;
@@ -196,7 +196,12 @@ impl Config {
             figment = figment.merge(Toml::string(&text));
         }
         let place = |key: &str| file.and_then(|path| line_of(path, key)).map(|place| format!(" ({place})"));
-        let at = |key: &str, reason: &str| ConfigError(format!("{key}{reason}{}", place(key).unwrap_or_default()));
+        let at = |key: &str, reason: &str, source: Option<&Metadata>| {
+            let is_of_environment = source.is_some_and(|source| source.name.contains("environment"));
+            let variable = || format!(" (environment variable {ENV_PREFIX}{})", key.to_uppercase().replace('.', "__"));
+            let place = if is_of_environment { Some(variable()) } else { place(key) };
+            ConfigError(format!("{key}{reason}{}", place.unwrap_or_default()))
+        };
         let figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
         let config: Self = figment.extract().map_err(|error| {
             let mut key = error.path.join(".");
@@ -209,13 +214,9 @@ impl Config {
             } else {
                 format!(": {}", error.kind)
             };
-            if error.metadata.as_ref().is_some_and(|source| source.name.contains("environment")) {
-                let name = key.to_uppercase().replace('.', "__");
-                return ConfigError(format!("{key}{reason} (environment variable {ENV_PREFIX}{name})"));
-            }
-            at(&key, &reason)
+            at(&key, &reason, error.metadata.as_ref())
         })?;
-        config.check().map_err(|(key, reason)| at(key, &format!(" {reason}")))?;
+        config.check().map_err(|(key, reason)| at(key, &format!(" {reason}"), figment.find_metadata(key)))?;
         Ok(config)
     }
 
