@@ -70,7 +70,8 @@ impl Block {
         most: usize,
         batch: &mut Batch,
     ) -> Result<(Option<&'a [u8]>, usize), StoreError> {
-        let mut changes = changes.range::<[u8], _>((after, to)).take(most).map(|(k, v)| (k.as_slice(), v.as_deref())).peekable();
+        let mut changes =
+            changes.range::<[u8], _>((after, to)).take(most).map(|(k, v)| (k.as_slice(), v.as_deref())).peekable();
         let mut records = self.records.iter().peekable();
         let (mut merged, mut last, mut taken) = (Vec::new(), None, 0);
         loop {

@@ -81,7 +81,11 @@ impl Table {
     }
 
     /// Applies a batch; `sync` makes durable what sled was given. Readers see it after that.
-    pub(crate) fn apply(&self, writes: Vec<Write>, sync: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    pub(crate) fn apply(
+        &self,
+        writes: Vec<Write>,
+        sync: impl Fn() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut writer = self.writer();
         // All of the full memtable is moved before half as much again has come.
         let grown: usize = writes.iter().map(Memtable::cost).sum();
@@ -188,7 +192,8 @@ impl Table {
             let mut records: BTreeMap<&[u8], Option<&[u8]>> =
                 block.records().filter(|(key, _)| *step.start <= **key && **key < *step.end).collect();
             let older_first = changes.iter().rev().flatten();
-            records.extend(older_first.filter(|(key, _)| step.contains(key)).map(|(k, v)| (k.as_slice(), v.as_deref())));
+            records
+                .extend(older_first.filter(|(key, _)| step.contains(key)).map(|(k, v)| (k.as_slice(), v.as_deref())));
             let mut meet = |(key, value): (&&[u8], &Option<&[u8]>)| match value {
                 Some(value) => visit(key, value),
                 None => ControlFlow::Continue(()),

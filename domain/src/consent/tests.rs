@@ -327,7 +327,7 @@ mod words {
     #[test]
     fn every_bad_field_is_named() {
         let long = "x".repeat(51);
-        let given = json!({"stopWords": ["ok", "", 7, long], "startWords": "x", "stopReply": 1,
+        let given = json!({"stopWords": ["ok", "\u{200b}", 7, long], "startWords": "x", "stopReply": 1,
             "startReply": "x".repeat(1001)});
         let mut fields = put(&given).1;
         fields.sort();

@@ -156,11 +156,16 @@ fn read_list(fields: &mut Fields<'_>, name: &'static str) -> Option<WordList> {
     };
     let mut words = Vec::new();
     for (i, item) in items.iter().enumerate() {
-        let word = item.as_str().map(str::trim).filter(|word| (1..=WORD_CHARS_MAX).contains(&word.chars().count()));
+        let word = item.as_str().map(str::trim).filter(|word| word.chars().count() <= WORD_CHARS_MAX);
+        // One of which nothing can be seen would be written by nobody.
+        let word = word.filter(|word| !fold(word).is_empty());
         match word {
             Some(word) => words.push(word.to_owned()),
             None => {
-                fields.refuse(&format!("{name}[{i}]"), format!("must be a text of 1 to {WORD_CHARS_MAX} characters"));
+                fields.refuse(
+                    &format!("{name}[{i}]"),
+                    format!("must be a text of 1 to {WORD_CHARS_MAX} visible characters"),
+                );
             }
         }
     }
