@@ -18,6 +18,8 @@ use crate::private_file;
 
 pub(crate) const ADMIN_KEY_FILE: &str = "admin.key";
 const PREFIX: &str = "ttadmin";
+/// Of 16 random bytes in hexadecimal digits. The ones made here are twice as long.
+const LENGTH_MIN: usize = 32;
 
 /// The keys that open the admin API: one, or two during the grace of an exchange.
 pub(crate) struct AdminKeys {
@@ -49,12 +51,13 @@ impl AdminKeys {
     /// The configured key, else the one in the data folder, else a new one, kept there.
     pub(crate) fn load(configured: &SecretRef, folder: &Path) -> Result<Self, String> {
         if !configured.is_empty() {
-            let key = configured.resolve()?.parse().map_err(|error| format!("admin.key {error}"))?;
+            let key =
+                configured.resolve().and_then(|text| parse(&text)).map_err(|error| format!("admin.key {error}"))?;
             return Ok(Self::new(None, key));
         }
         let path = folder.join(ADMIN_KEY_FILE);
         let key = match private_file::read_secret(&path)? {
-            Some(key) => key,
+            Some(key) => parse(key.expose()).map_err(|error| format!("the one in {} {error}", path.display()))?,
             None => {
                 let key = make(&path).map_err(|error| format!("{}: {error}", path.display()))?;
                 tracing::info!(path = %path.display(), "an admin key was made");
@@ -97,6 +100,16 @@ impl AdminKeys {
         tracing::info!(grace_seconds = grace.as_secs(), "the admin key was exchanged");
         Ok((key, until))
     }
+}
+
+/// A key as somebody chose it: it opens everything, so it must not be one that can be guessed.
+pub(crate) fn parse(text: &str) -> Result<Secret, String> {
+    if text.chars().count() < LENGTH_MIN {
+        return Err(format!(
+            "must have at least {LENGTH_MIN} characters, such as `openssl rand -hex 32` makes; or leave it out, and one is made"
+        ));
+    }
+    text.parse().map_err(str::to_owned)
 }
 
 fn make(path: &Path) -> io::Result<Secret> {

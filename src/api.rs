@@ -5,6 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use reqwest::{Certificate, Client, Method, StatusCode};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 /// One caller with its key.
@@ -23,13 +26,16 @@ impl Api {
         let _refused = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder().no_proxy();
         if let Some(ca) = ca {
-            let pem = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
-            builder = builder.tls_certs_only(Certificate::from_pem_bundle(&pem)?);
+            builder = builder.tls_certs_only(trusted(ca).with_context(|| format!("--ca {}", ca.display()))?);
         } else if !url.starts_with("https:") {
             // Without TLS no certificates are needed; a machine without any can still do this.
             builder = builder.tls_certs_only([]);
         }
-        Ok(Self { client: builder.build()?, base: format!("{}/api/v1", url.trim_end_matches('/')), key: key.into() })
+        let client = builder.build().map_err(|error| {
+            let advice = "HTTPS needs certificates to trust: install the machine's (Debian: ca-certificates), or name a PEM file by --ca";
+            anyhow!("{}; {advice}", root(&error))
+        })?;
+        Ok(Self { client, base: format!("{}/api/v1", url.trim_end_matches('/')), key: key.into() })
     }
 
     /// The same with another key.
@@ -72,12 +78,28 @@ impl Api {
         }
         let unreachable = |error: reqwest::Error| {
             let url = self.base.trim_end_matches("/api/v1");
-            anyhow!("cannot speak with {url}: {}; is `twotick serve` running there? --url names another", root(&error))
+            let reason = root(&error);
+            let advice = if reason.contains("certificate") {
+                "name the PEM file of who signed its certificate by --ca, and by --url a host that it is made for"
+            } else {
+                "is `twotick serve` running there? --url names another"
+            };
+            anyhow!("cannot speak with {url}: {reason}; {advice}")
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         Ok((status, response.text().await.map_err(unreachable)?))
     }
+}
+
+fn trusted(ca: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let found: Vec<_> = CertificateDer::pem_file_iter(ca)?.collect::<Result<_, _>>()?;
+    let mut roots = RootCertStore::empty();
+    let (good, bad) = roots.add_parsable_certificates(found.iter().cloned());
+    if good == 0 || bad > 0 {
+        bail!("holds no certificate, or something that is none; it must be a PEM file of certificates");
+    }
+    Ok(found.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?)
 }
 
 fn root(error: &dyn Error) -> String {

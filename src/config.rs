@@ -13,18 +13,18 @@ use actors::{Limits as Bounds, Settings};
 use bytesize::ByteSize;
 use domain::OnUnknown;
 use domain::lifecycle::Policy;
-use domain::org::Secret;
 use domain::pair::PairLimit;
 use domain::retry::RetryPolicy;
-use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
+use figment::{Figment, Metadata};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use store::MasterKey;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use whatsapp::cloud_api::{self, BuildError};
 
+use crate::admin_key;
 use crate::http::{Limits, Patience};
 
 pub use declared::DeclaredOrg;
@@ -196,7 +196,12 @@ impl Config {
             figment = figment.merge(Toml::string(&text));
         }
         let place = |key: &str| file.and_then(|path| line_of(path, key)).map(|place| format!(" ({place})"));
-        let at = |key: &str, reason: &str| ConfigError(format!("{key}{reason}{}", place(key).unwrap_or_default()));
+        let at = |key: &str, reason: &str, source: Option<&Metadata>| {
+            let is_of_environment = source.is_some_and(|source| source.name.contains("environment"));
+            let variable = || format!(" (environment variable {ENV_PREFIX}{})", key.to_uppercase().replace('.', "__"));
+            let place = if is_of_environment { Some(variable()) } else { place(key) };
+            ConfigError(format!("{key}{reason}{}", place.unwrap_or_default()))
+        };
         let figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
         let config: Self = figment.extract().map_err(|error| {
             let mut key = error.path.join(".");
@@ -209,13 +214,9 @@ impl Config {
             } else {
                 format!(": {}", error.kind)
             };
-            if error.metadata.as_ref().is_some_and(|source| source.name.contains("environment")) {
-                let name = key.to_uppercase().replace('.', "__");
-                return ConfigError(format!("{key}{reason} (environment variable {ENV_PREFIX}{name})"));
-            }
-            at(&key, &reason)
+            at(&key, &reason, error.metadata.as_ref())
         })?;
-        config.check().map_err(|(key, reason)| at(key, &format!(" {reason}")))?;
+        config.check().map_err(|(key, reason)| at(key, &format!(" {reason}"), figment.find_metadata(key)))?;
         Ok(config)
     }
 
@@ -288,8 +289,13 @@ impl Config {
             return Err((key, "must be at most one year".into()));
         }
         if !self.admin.key.is_empty() {
-            let key = self.admin.key.resolve().and_then(|text| text.parse::<Secret>().map_err(str::to_owned));
+            let key = self.admin.key.resolve().and_then(|text| admin_key::parse(&text));
             key.map_err(|reason| ("admin.key", reason))?;
+        }
+        if self.admin.master_key.is_literal() {
+            let reason = "must say where the key is, env:NAME or file:PATH: written out it would be in every copy of the \
+                          configuration. Move it to a file of mode 0600";
+            return Err(("admin.master_key", reason.into()));
         }
         if !self.admin.master_key.is_empty() {
             let key = self.admin.master_key.resolve();
@@ -298,9 +304,9 @@ impl Config {
         }
         self.cloud_api().check().map_err(|error| {
             let key = match error {
-                BuildError::BaseUrl => "whatsapp.base_url",
+                BuildError::BaseUrl | BuildError::Client(_) => "whatsapp.base_url",
                 BuildError::ApiVersion => "whatsapp.api_version",
-                BuildError::RequestTimeout | BuildError::Client(_) => "whatsapp.request_timeout",
+                BuildError::RequestTimeout => "whatsapp.request_timeout",
             };
             (key, format!("is wrong: {error}"))
         })?;

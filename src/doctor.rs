@@ -4,13 +4,13 @@
 //! others it tells what the service itself knows. Of a stopped one, the data folder tells all.
 
 mod machine;
-mod senders;
+pub(crate) mod senders;
 mod service;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::{Failure, load, say};
 
@@ -32,7 +32,7 @@ pub(crate) struct Doctor {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Ok,
@@ -43,7 +43,7 @@ enum Verdict {
 }
 
 /// One thing that was looked at.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 struct Finding {
     verdict: Verdict,
     what: String,
@@ -54,8 +54,8 @@ struct Finding {
 }
 
 /// What was found, in order.
-#[derive(Default, Serialize)]
-struct Report {
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct Report {
     findings: Vec<Finding>,
 }
 
@@ -121,6 +121,7 @@ impl Doctor {
         }
         report.ok("configuration", "it can be used");
         machine::listening(&config.http, report);
+        machine::secrets(&config, report);
         let folder = machine::folder(&config, report);
         let mut senders = senders::declared(&config);
         match folder {

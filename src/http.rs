@@ -31,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::Filter;
+use whatsapp::cloud_api;
 
 use crate::admin_key::AdminKeys;
 use crate::engine::Engine;
@@ -53,6 +54,8 @@ struct App {
     admin_keys: Arc<AdminKeys>,
     key_log: Arc<KeyLog>,
     tries: Arc<Tries>,
+    webhook_tries: Arc<Tries>,
+    graph: cloud_api::Settings,
 }
 
 /// What the door is made of.
@@ -61,7 +64,12 @@ pub(crate) struct Door {
     pub(crate) engine: Arc<Engine>,
     pub(crate) admin_keys: Arc<AdminKeys>,
     pub(crate) key_log: Arc<KeyLog>,
+    /// Keys that are tried.
     pub(crate) tries: Arc<Tries>,
+    /// Webhook signatures and verify tokens that are tried: apart, so that none of them makes a client with a key wait.
+    pub(crate) webhook_tries: Arc<Tries>,
+    /// Where WhatsApp is, to look at senders.
+    pub(crate) graph: cloud_api::Settings,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -134,6 +142,8 @@ impl Door {
             admin_keys: Arc::clone(&self.admin_keys),
             key_log: Arc::clone(&self.key_log),
             tries: Arc::clone(&self.tries),
+            webhook_tries: Arc::clone(&self.webhook_tries),
+            graph: self.graph.clone(),
         };
         route(&app, request).await
     }
@@ -185,6 +195,7 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
+        ("GET", ["api", "v1", "admin", "tries"]) => admin().and_then(|()| orgs::tries(app, request)),
         ("POST", ["api", "v1", "admin", "key", "rotate"]) => {
             admin()?;
             keys::rotate_admin(app, request).await
@@ -206,6 +217,10 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("POST", ["api", "v1", "admin", "orgs", id, "resume"]) => {
             admin()?;
             orgs::resume(app, request, id).await
+        }
+        ("POST", ["api", "v1", "admin", "orgs", id, "check"]) => {
+            admin()?;
+            orgs::check(app, request, id).await
         }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
@@ -231,13 +246,13 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
             | ["admin", "key", "rotate"]
-            | ["admin", "orgs", _, "keys" | "pause" | "resume"] => Some("POST"),
+            | ["admin", "orgs", _, "check" | "keys" | "pause" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]
             | ["outbound", "stats"]
             | ["inbound", "messages"]
             | ["activities" | "audit" | "consents"]
-            | ["admin", "actors" | "orgs"] => Some("GET"),
+            | ["admin", "actors" | "orgs" | "tries"] => Some("GET"),
             ["consents", _] => Some("GET, PUT"),
             ["recipients", _] => Some("DELETE"),
             ["recipients", _, "export"] => Some("GET"),

@@ -2,10 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use domain::org::Secret;
 use tempfile::NamedTempFile;
+
+use crate::admin_key::ADMIN_KEY_FILE;
+use crate::config::Config;
+use crate::master_key::MASTER_KEY_FILE;
 
 /// Replaces the file at `path`, with mode 0600; what was there stays until the new one is on the disk.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
@@ -22,6 +27,26 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     File::open(folder_of(to))?.sync_all()
+}
+
+/// The files with secrets that other users of this machine may read or write, with what each is.
+pub(crate) fn open_to_others(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    let Config { admin, store, http, .. } = config;
+    let kept = |name: &str| Some(store.path.join(name));
+    let files = [
+        ("admin key", kept(ADMIN_KEY_FILE)),
+        ("master key", kept(MASTER_KEY_FILE)),
+        ("admin key", admin.key.file().map(Path::to_owned)),
+        ("master key", admin.master_key.file().map(Path::to_owned)),
+        ("TLS key", Some(http.tls_key.clone())),
+    ];
+    let files = files.into_iter().filter_map(|(what, path)| Some((what, path?)));
+    files.filter(|(_, path)| is_open_to_others(path)).collect()
+}
+
+/// Whether other users of this machine may do anything with what is at `path`.
+pub(crate) fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }
 
 fn folder_of(path: &Path) -> &Path {

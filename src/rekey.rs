@@ -45,7 +45,10 @@ impl Rekey {
         }
         let folder = DataFolder::open_existing(&path)?;
         let old = old_key(old.as_ref(), &config)?;
-        let next = path.join(NEXT_KEY_FILE);
+        let (kept, next) = (path.join(MASTER_KEY_FILE), path.join(NEXT_KEY_FILE));
+        if new.is_none() {
+            check_place(&kept, &old)?;
+        }
         let key = match (&new, master_key::read(&next)?) {
             (Some(new), _) => master_key::named(new, "--new")?,
             // One that was cut off goes on.
@@ -55,20 +58,35 @@ impl Rekey {
         let store = store::open(folder, config.store.cache.as_u64())?.with_key(key.clone());
         let sealed = store.reseal(Some(&old))?;
         if new.is_none() {
-            private_file::rename(&next, &path.join(MASTER_KEY_FILE))?;
+            private_file::rename(&next, &kept)?;
         }
         say(&told(&path, &key, sealed.old + sealed.plain, new.is_some()));
         Ok(())
     }
 }
 
+/// A new key takes the place of the old one, and of no other: that may be all that opens another store or a backup.
+fn check_place(kept: &Path, old: &MasterKey) -> Result<(), Failure> {
+    match master_key::read(kept)? {
+        Some(other) if other.id() != old.id() => Err(anyhow::anyhow!(
+            "{place} has another master key ({other}) than --old gives ({old}), and would be overwritten: leave --old out if it \
+             is the key in force; else move it away, or say by --new where the new key is. Nothing was changed",
+            place = kept.display(),
+            other = other.id(),
+            old = old.id()
+        )
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// A key on the command line could be seen by every user of the machine.
 fn reference(name: &str, given: Option<String>) -> Result<Option<SecretRef>, Failure> {
-    let is_elsewhere = |given: &String| given.starts_with("env:") || given.starts_with("file:");
-    if given.as_ref().is_some_and(|given| !is_elsewhere(given)) {
+    let given = given.map(SecretRef::from);
+    if given.as_ref().is_some_and(|given| given.is_literal() || given.is_empty()) {
         return Err(Failure::Usage(format!("{name} must say where the key is: env:NAME or file:PATH")));
     }
-    Ok(given.map(SecretRef::from))
+    Ok(given)
 }
 
 fn old_key(given: Option<&SecretRef>, config: &Config) -> Result<MasterKey, Failure> {

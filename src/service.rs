@@ -17,6 +17,7 @@ use crate::config::{Config, Http};
 use crate::engine::Engine;
 use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
 use crate::master_key::MasterKeyError;
+use crate::private_file;
 
 /// When keys were last used; in the data folder.
 const KEY_LOG_FILE: &str = "keys.used";
@@ -101,17 +102,23 @@ impl Service {
         let folder = DataFolder::open(&config.store.path)?;
         let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
         let admin_keys = Arc::new(admin_keys);
+        for (what, path) in private_file::open_to_others(config) {
+            tracing::warn!(what, path = %path.display(), "other users of this machine can read this secret: chmod go= it");
+        }
         let key_log = Arc::new(KeyLog::load(folder.path().join(KEY_LOG_FILE)));
         // Bound before the store is opened, so that a taken port is found out at once.
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let engine = Engine::start(config, folder).await?;
+        let tries = |what| Arc::new(Tries::new(what, config.http.proxies().unwrap_or_default()));
         let door = http::Door {
             engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
             key_log: Arc::clone(&key_log),
-            tries: Arc::new(Tries::new(config.http.proxies().unwrap_or_default())),
+            tries: tries("API keys"),
+            webhook_tries: tries("webhook signatures and verify tokens"),
+            graph: config.cloud_api(),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
             places: Semaphore::new(http::PLACES),

@@ -23,6 +23,7 @@ pub struct Directory {
 struct Inner {
     orgs: BTreeMap<OrgId, Listing>,
     keys: HashMap<Hash, OrgId>,
+    revoked: HashMap<Hash, OrgId>,
     senders: HashMap<PhoneNumberId, OrgId>,
 }
 
@@ -68,6 +69,8 @@ pub enum Stranger {
     Unknown,
     /// Past its expiry.
     Expired(Box<Identity>),
+    /// Revoked.
+    Revoked(Box<Identity>),
 }
 
 impl Directory {
@@ -85,18 +88,24 @@ impl Directory {
     pub fn authenticate(&self, hash: &Hash, now: Timestamp) -> Result<Identity, Stranger> {
         let org = {
             let inner = self.read();
-            let listing = inner.keys.get(hash).and_then(|id| inner.orgs.get(id)).ok_or(Stranger::Unknown)?;
+            let owner = inner.keys.get(hash).or_else(|| inner.revoked.get(hash));
+            let listing = owner.and_then(|id| inner.orgs.get(id)).ok_or(Stranger::Unknown)?;
             Arc::clone(&listing.record)
         };
-        let key = org.keys.iter().find(|key| bool::from(key.hash.ct_eq(hash))).cloned().ok_or(Stranger::Unknown)?;
-        let is_live = key.expires_at.is_none_or(|at| at > now);
-        let identity = Identity { org, key };
-        if is_live { Ok(identity) } else { Err(Stranger::Expired(Box::new(identity))) }
+        let is_it = |key: &&ApiKey| bool::from(key.hash.ct_eq(hash));
+        let (live, revoked) = (org.keys.iter().find(is_it).cloned(), org.revoked.iter().find(is_it).cloned());
+        match (live, revoked) {
+            (Some(key), _) if key.expires_at.is_none_or(|at| at > now) => Ok(Identity { org, key }),
+            (Some(key), _) => Err(Stranger::Expired(Box::new(Identity { org, key }))),
+            (None, Some(key)) => Err(Stranger::Revoked(Box::new(Identity { org, key }))),
+            (None, None) => Err(Stranger::Unknown),
+        }
     }
 
-    /// The hashes of all keys.
+    /// The hashes of all keys, and of those that were revoked.
     pub fn key_hashes(&self) -> HashSet<Hash> {
-        self.read().keys.keys().copied().collect()
+        let inner = self.read();
+        inner.keys.keys().chain(inner.revoked.keys()).copied().collect()
     }
 
     /// One organisation.
@@ -142,6 +151,7 @@ impl Directory {
         let fresh = || (Arc::new(Semaphore::new(self.max_accepting)), presence);
         let (permits, presence) = inner.forget(&record.id).map_or_else(fresh, |old| (old.permits, old.presence));
         inner.keys.extend(record.keys.iter().map(|key| (key.hash, record.id.clone())));
+        inner.revoked.extend(record.revoked.iter().map(|key| (key.hash, record.id.clone())));
         inner.senders.extend(record.senders.iter().map(|sender| (sender.phone_number_id.clone(), record.id.clone())));
         inner.orgs.insert(record.id.clone(), Listing { record, presence, permits });
     }
@@ -177,9 +187,11 @@ impl Inner {
     fn forget(&mut self, id: &OrgId) -> Option<Listing> {
         let old = self.orgs.remove(id)?;
         // Only what is still its own: another may have taken it over.
-        for key in &old.record.keys {
-            if self.keys.get(&key.hash) == Some(id) {
-                self.keys.remove(&key.hash);
+        for (keys, listed) in [(&old.record.keys, &mut self.keys), (&old.record.revoked, &mut self.revoked)] {
+            for key in keys {
+                if listed.get(&key.hash) == Some(id) {
+                    listed.remove(&key.hash);
+                }
             }
         }
         for number in old.record.senders.iter().map(|sender| &sender.phone_number_id) {

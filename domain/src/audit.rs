@@ -188,6 +188,8 @@ pub enum Denial {
     OtherOrg,
     /// It takes the admin key.
     NotAdmin,
+    /// It was revoked.
+    Revoked,
 }
 
 impl Denial {
@@ -198,6 +200,7 @@ impl Denial {
             Self::Scope => "SCOPE",
             Self::OtherOrg => "OTHER_ORGANISATION",
             Self::NotAdmin => "NOT_ADMIN",
+            Self::Revoked => "REVOKED",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Consent: what a recipient has agreed to, how a statement changes it, and which messages it lets through.
 
+mod fold;
+mod heard;
 mod words;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use crate::message::Category;
 use crate::org::ConsentPolicy;
 use crate::time::Timestamp;
 
+use heard::{Heard, Said};
 pub use words::{PutWords, WordList, Words};
 
 /// What a recipient said.
@@ -190,8 +193,8 @@ pub struct Consent {
     pub transactional: Option<Standing>,
     /// What holds for marketing.
     pub marketing: Option<Standing>,
-    /// The last word of WhatsApp's own switch, by Meta's time: it has no id to tell a repeat by.
-    preference: Option<(Timestamp, Choice)>,
+    /// By it a repeat is known.
+    heard: Heard,
     /// The days since the epoch on which a stop and a start were last confirmed.
     confirmed: [Option<u64>; 2],
 }
@@ -207,25 +210,19 @@ const DAY_MILLIS: u64 = 24 * 3600 * 1000;
 
 impl Consent {
     /// A recipient of whom nothing is known.
-    pub const fn unknown(id: MessageId, recipient: String) -> Self {
-        Self { id, recipient, transactional: None, marketing: None, preference: None, confirmed: [None; 2] }
+    pub fn unknown(id: MessageId, recipient: String) -> Self {
+        Self { id, recipient, transactional: None, marketing: None, heard: Heard::default(), confirmed: [None; 2] }
     }
 
     /// What is known after `statement`, whose id is `record`; `None` if it tells nothing new: it is a repeat, or older
     /// than all that it is about.
     pub fn after(&self, statement: &Statement, record: Seq) -> Option<Self> {
         let Statement { choice, covers, at, .. } = *statement;
-        let mut next = self.clone();
-        match statement.source {
-            Source::Preference { told_at, .. } => {
-                let is_old = |(last, said): (Timestamp, Choice)| told_at < last || (told_at, choice) == (last, said);
-                if self.preference.is_some_and(is_old) {
-                    return None;
-                }
-                next.preference = Some((told_at, choice));
-            }
-            Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } | Source::Linked { .. } => {}
+        let said = Said::of(statement);
+        if said.as_ref().is_some_and(|said| self.heard.knows(said)) {
+            return None;
         }
+        let mut next = self.clone();
         let concerned = match covers {
             Covers::Transactional => vec![&mut next.transactional],
             Covers::Marketing => vec![&mut next.marketing],
@@ -234,9 +231,23 @@ impl Consent {
         let mut is_news = false;
         for standing in concerned {
             if standing.is_none_or(|known| statement.supersedes(&known)) {
+                // Never back: what was too old before, is.
+                let at = standing.map_or(at, |known| known.at.max(at));
                 *standing = Some(Standing { choice, at, record });
                 is_news = true;
             }
+        }
+        let [transactional, marketing] = [next.transactional, next.marketing];
+        let would_count = |said: &Said| {
+            let is_new = |standing: Option<Standing>| standing.is_none_or(|known| is_no_older(said.at, &known));
+            match said.covers {
+                Covers::Transactional => is_new(transactional),
+                Covers::Marketing => is_new(marketing),
+                Covers::Both => is_new(transactional) || is_new(marketing),
+            }
+        };
+        if let Some(said) = said {
+            next.heard.note(said, would_count);
         }
         is_news.then_some(next)
     }
@@ -252,7 +263,7 @@ impl Consent {
         Self {
             transactional: follow(self.transactional, lead.transactional),
             marketing: follow(self.marketing, lead.marketing),
-            preference: lead.preference,
+            heard: lead.heard.clone(),
             ..self.clone()
         }
     }
@@ -328,10 +339,15 @@ impl Statement {
         match self.source {
             Source::Api { .. } => true,
             Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } | Source::Linked { .. } => {
-                self.at.as_millis() / 1000 >= known.at.as_millis() / 1000
+                is_no_older(self.at, known)
             }
         }
     }
+}
+
+/// By the second.
+const fn is_no_older(at: Timestamp, known: &Standing) -> bool {
+    at.as_millis() / 1000 >= known.at.as_millis() / 1000
 }
 
 /// Why a message may not go.

@@ -18,8 +18,13 @@ fn is_token(text: &str, extra: &[u8]) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
 }
 
+/// Ids of organisations stand in addresses: `.` and `..` go elsewhere there, and webhooks of all come to `…/inbound`.
+fn is_org_id(text: &str) -> bool {
+    is_token(text, b"-_.") && text.bytes().any(|b| b != b'.') && !text.eq_ignore_ascii_case("inbound")
+}
+
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $extra:expr, $rule:literal) => {
+    ($(#[$doc:meta])* $name:ident, $is_valid:expr, $rule:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(Arc<str>);
@@ -41,7 +46,7 @@ macro_rules! text_id {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                if is_token(text, $extra) { Ok(Self(text.into())) } else { Err(InvalidId($rule)) }
+                if $is_valid(text) { Ok(Self(text.into())) } else { Err(InvalidId($rule)) }
             }
         }
     };
@@ -49,11 +54,11 @@ macro_rules! text_id {
 
 text_id!(
     /// An organisation's id, as its operator chose it.
-    OrgId, b"-_.", "must be 1 to 64 letters, digits, '-', '_' or '.'"
+    OrgId, is_org_id, "must be 1 to 64 letters, digits, '-', '_' or '.', not dots alone and not \"inbound\": it stands in addresses"
 );
 text_id!(
     /// Meta's id of a business phone number (not the number itself). Names a sender.
-    PhoneNumberId, b"-_", "must be 1 to 64 letters, digits, '-' or '_'"
+    PhoneNumberId, |text| is_token(text, b"-_"), "must be 1 to 64 letters, digits, '-' or '_'"
 );
 
 /// The id that the provider gave to a message (`wamid…`). Opaque; it embeds the recipient's digits, so it is not logged.
@@ -210,8 +215,10 @@ mod tests {
 
     #[test]
     fn an_org_id_is_a_short_plain_token() {
-        assert!("org-123".parse::<OrgId>().is_ok());
-        for text in ["", "a b", "../x", "ä", &"x".repeat(65)] {
+        for text in ["org-123", "a.b", ".a", "inbound-2", "7"] {
+            assert!(text.parse::<OrgId>().is_ok(), "{text}");
+        }
+        for text in ["", "a b", "../x", "ä", &"x".repeat(65), ".", "..", "...", "inbound", "Inbound"] {
             assert!(text.parse::<OrgId>().is_err(), "{text}");
         }
     }

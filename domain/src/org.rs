@@ -1,11 +1,11 @@
 //! An organisation: its senders, its API keys, its settings.
 
+mod keys;
 mod secret;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::audit::Hash;
 use crate::consent::{PutWords, Words};
 use crate::fields::{FieldError, Fields};
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
@@ -13,6 +13,7 @@ use crate::quota::Quotas;
 use crate::retention::Retention;
 use crate::time::Timestamp;
 
+pub use keys::{ApiKey, KeyScope};
 pub use secret::{Secret, SecretField};
 
 const NAME_MAX: usize = 200;
@@ -44,6 +45,8 @@ pub struct Org {
     pub next_sender: u16,
     /// Its API keys.
     pub keys: Vec<ApiKey>,
+    /// Keys that it had, the last one last: who still comes with one of them is on its trail.
+    pub revoked: Vec<ApiKey>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -69,6 +72,7 @@ impl Org {
             retired: Vec::new(),
             next_sender: 1,
             keys: Vec::new(),
+            revoked: Vec::new(),
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -256,52 +260,6 @@ pub enum PausedBy {
     Operator,
     /// An error of Meta's that holds for the whole sender: a new token or a probe that succeeds ends it, too.
     Meta,
-}
-
-/// A key that opens an organisation's API. Only the SHA-256 of the key is kept: it is 256 random bits, so a slow hash
-/// would add nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApiKey {
-    /// Names the key; not secret.
-    pub id: String,
-    /// For people.
-    pub name: String,
-    /// SHA-256 of the key.
-    pub hash: Hash,
-    /// What it opens.
-    pub scopes: Vec<KeyScope>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it stops working.
-    pub expires_at: Option<Timestamp>,
-}
-
-/// What an API key opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum KeyScope {
-    /// Posting, retrying and cancelling messages.
-    Send,
-    /// Reading.
-    Read,
-    /// Consents and other settings of the organisation.
-    Manage,
-}
-
-impl KeyScope {
-    /// The words for it in the API.
-    pub const WORDS: [(&'static str, Self); 3] = [("send", Self::Send), ("read", Self::Read), ("manage", Self::Manage)];
-
-    /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Send, Self::Read, Self::Manage];
-
-    /// The scope as clients write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::Read => "read",
-            Self::Manage => "manage",
-        }
-    }
 }
 
 /// A request to create or change an organisation.

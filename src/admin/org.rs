@@ -1,5 +1,7 @@
 //! `twotick org`: organisations and their senders.
 
+mod settings;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,8 @@ use clap::{Args, Subcommand};
 use domain::{OrgId, PhoneNumberId};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+
+use settings::Settings;
 
 use super::{Connection, key, list, row, table, text};
 use crate::api::Api;
@@ -27,7 +31,7 @@ enum Command {
     List,
     /// Show one with its senders and keys.
     Show { org: OrgId },
-    /// Make or change one: its name, its consent policy, one of its senders. What is not named stays as it is.
+    /// Make or change one: its settings, one of its senders. What is not named stays as it is.
     Put(Box<Put>),
     /// Delete one, with its messages and all that is kept of it.
     Delete {
@@ -59,14 +63,10 @@ enum Command {
 struct Put {
     org: OrgId,
     /// A JSON file as `PUT /admin/orgs/{orgId}` takes it, `-` for standard input; senders that it does not name go.
-    #[arg(long, conflicts_with_all = ["name", "consent", "sender", "remove_sender"])]
+    #[arg(long, conflicts_with_all = ["Settings", "sender", "remove_sender"])]
     file: Option<PathBuf>,
-    /// For people.
-    #[arg(long)]
-    name: Option<String>,
-    /// How strictly it asks for consent: default, required or off.
-    #[arg(long)]
-    consent: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
     /// The phone number id of the sender to add or change.
     #[arg(long)]
     sender: Option<PhoneNumberId>,
@@ -145,8 +145,7 @@ impl Put {
         }
         let current = api.find(&format!("admin/orgs/{}", self.org)).await?.unwrap_or_default();
         let mut body = Map::new();
-        body.extend(self.name.clone().map(|name| ("name".to_owned(), name.into())));
-        body.extend(self.consent.clone().map(|consent| ("consent".to_owned(), consent.into())));
+        self.settings.fill(&current, &mut body);
         // Secrets left out are kept by the service, and so is the account; a rate is not.
         let kept = |sender: &Value| {
             let rate = sender.get("messagesPerSecond").cloned().unwrap_or_default();
@@ -221,6 +220,14 @@ fn all(orgs: &Value) -> String {
     table(&rows)
 }
 
+/// The parts of a setting that are set, by name.
+fn parts(org: &Value, name: &str) -> String {
+    let parts = org.get(name).and_then(Value::as_object).into_iter().flatten();
+    let set = parts.filter(|(_, value)| !value.is_null());
+    let shown: Vec<_> = set.map(|(part, value)| format!("{part} {}", value.to_string().trim_matches('"'))).collect();
+    if shown.is_empty() { "-".to_owned() } else { shown.join(", ") }
+}
+
 fn one(org: &Value) -> String {
     let pause = org.get("paused").filter(|pause| !pause.is_null());
     let held = pause.map(|pause| format!(" since {}: {}", text(pause, "since"), text(pause, "reason")));
@@ -229,6 +236,8 @@ fn one(org: &Value) -> String {
         row([&text(org, "id"), &text(org, "name")]),
         row(["state", &state]),
         row(["consent", &text(org, "consent")]),
+        row(["quotas", &parts(org, "quotas")]),
+        row(["kept", &parts(org, "retention")]),
         row(["created", &text(org, "createdAt")]),
         row(["changed", &text(org, "updatedAt")]),
     ];

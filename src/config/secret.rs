@@ -1,6 +1,7 @@
 //! A secret in the configuration: written out, or `env:NAME`, or `file:PATH`. Shows as `***`.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -13,6 +14,16 @@ impl SecretRef {
     /// Whether none was given.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether it is written out, for all to see who see the configuration.
+    pub fn is_literal(&self) -> bool {
+        !self.is_empty() && !self.0.starts_with("env:") && !self.0.starts_with("file:")
+    }
+
+    /// The file that it is in, if so.
+    pub fn file(&self) -> Option<&Path> {
+        self.0.strip_prefix("file:").map(Path::new)
     }
 
     /// The secret itself, or why it is not to be had.
@@ -43,8 +54,7 @@ impl fmt::Debug for SecretRef {
 impl Serialize for SecretRef {
     /// Where it comes from may be seen, what it is may not.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_elsewhere = self.is_empty() || self.0.starts_with("env:") || self.0.starts_with("file:");
-        serializer.serialize_str(if is_elsewhere { &self.0 } else { "***" })
+        serializer.serialize_str(if self.is_literal() { "***" } else { &self.0 })
     }
 }
 

@@ -1,7 +1,6 @@
 //! The machine: the address, the data folder, the disk, the store.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bytesize::ByteSize;
@@ -12,10 +11,10 @@ use store::{DataFolder, StoreError};
 use tempfile::NamedTempFile;
 
 use super::Report;
-use crate::admin_key::ADMIN_KEY_FILE;
 use crate::config::{Config, Http, SecretRef};
 use crate::http::Tls;
-use crate::master_key::{self, MASTER_KEY_FILE, MasterKeyError};
+use crate::master_key::{self, MasterKeyError};
+use crate::private_file;
 
 /// With less room than this a disk is as good as full.
 const FREE_MIN: u64 = 100 << 20;
@@ -45,7 +44,6 @@ pub(super) fn listening(http: &Http, report: &mut Report) {
         report.wrong(what, error, "name the PEM files of a certificate chain and of its private key");
     } else {
         report.ok(what, format!("{}, TLS", http.listen));
-        is_private(&http.tls_key, "TLS key", report);
     }
 }
 
@@ -70,19 +68,23 @@ pub(super) fn folder(config: &Config, report: &mut Report) -> Store {
             report.wrong(&what, format!("cannot be written to: {error}"), "give the service's user the folder");
         }
     }
-    is_private(path, &what, report);
-    is_private(&path.join(ADMIN_KEY_FILE), "admin key", report);
-    is_private(&path.join(MASTER_KEY_FILE), "master key", report);
+    if private_file::is_open_to_others(path) {
+        look_in(&what, path, report);
+    }
     room(path, report);
     if is_empty { Store::Unknown } else { store(path, &config.admin.master_key, report) }
 }
 
-fn is_private(path: &Path, what: &str, report: &mut Report) {
-    let Ok(found) = fs::metadata(path) else { return };
-    if found.permissions().mode() & 0o077 != 0 {
-        let fix = format!("chmod go= {}", path.display());
-        report.note(what, "other users of this machine can look in; it holds secrets", &fix);
+/// The files with secrets that others can read.
+pub(super) fn secrets(config: &Config, report: &mut Report) {
+    for (what, path) in private_file::open_to_others(config) {
+        look_in(what, &path, report);
     }
+}
+
+fn look_in(what: &str, path: &Path, report: &mut Report) {
+    let fix = format!("chmod go= {}", path.display());
+    report.note(what, "other users of this machine can look in; it holds secrets", &fix);
 }
 
 fn room(path: &Path, report: &mut Report) {

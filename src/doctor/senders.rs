@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use actors::OrgChange;
 use domain::PhoneNumberId;
-use domain::org::{Org, Secret};
+use domain::org::{Org, Secret, Sender};
 use domain::outcome::Class;
 use whatsapp::CloudApi;
-use whatsapp::cloud_api::Trouble;
+use whatsapp::cloud_api::{self, BuildError, Trouble};
 
 use super::Report;
 use crate::config::Config;
@@ -45,22 +45,40 @@ pub(super) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
     for org in orgs {
         for sender in &org.senders {
             if senders.iter().all(|known| known.number != sender.phone_number_id) {
-                senders.push(Known {
-                    org: org.id.to_string(),
-                    number: sender.phone_number_id.clone(),
-                    waba_id: sender.waba_id.clone(),
-                    token: sender.access_token.clone(),
-                });
+                senders.push(Known::of(org, sender));
             }
         }
     }
 }
 
+impl Known {
+    fn of(org: &Org, sender: &Sender) -> Self {
+        Self {
+            org: org.id.to_string(),
+            number: sender.phone_number_id.clone(),
+            waba_id: sender.waba_id.clone(),
+            token: sender.access_token.clone(),
+        }
+    }
+
+    async fn examine(&self, api: &CloudApi, report: &mut Report) {
+        number(api, self, report).await;
+        subscription(api, self, report).await;
+    }
+}
+
+/// What WhatsApp says of one sender: for the running service, whose secrets do not leave it.
+pub(crate) async fn check(settings: cloud_api::Settings, org: &Org, sender: &Sender) -> Result<Report, BuildError> {
+    let mut report = Report::default();
+    Known::of(org, sender).examine(&CloudApi::new(settings)?, &mut report).await;
+    Ok(report)
+}
+
 /// Looks at WhatsApp, and through it at each sender.
 pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Report) {
     let what = format!("WhatsApp at {}", config.whatsapp.base_url);
-    let certificates =
-        "let this machine reach it by HTTPS; CA certificates must be installed (Debian: ca-certificates)";
+    let certificates = "install this machine's CA certificates (Debian: ca-certificates), newer ones if it has some; or see who \
+                        stands between with a certificate of their own";
     let api = match CloudApi::new(config.cloud_api()) {
         Ok(api) => api,
         Err(error) => return report.wrong(&what, error.to_string(), certificates),
@@ -70,11 +88,16 @@ pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Rep
             report.ok(&what, "is reached");
             clock(&date, report);
         }
-        Err(error) => return report.wrong(&what, error.to_string(), certificates),
+        Err(error) => {
+            let error = error.to_string();
+            let network =
+                "see that this machine finds it (DNS) and may reach it (firewall), and that whatsapp.base_url is right";
+            let fix = if error.contains("certificate") { certificates } else { network };
+            return report.wrong(&what, error, fix);
+        }
     }
     for sender in senders {
-        number(&api, sender, report).await;
-        subscription(&api, sender, report).await;
+        sender.examine(&api, report).await;
     }
 }
 

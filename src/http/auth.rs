@@ -51,8 +51,10 @@ fn holder(app: &App, request: &Request) -> Result<Holder, Problem> {
         }
         Err(stranger) => {
             app.tries.failed(address);
-            if let Stranger::Expired(identity) = stranger {
-                deny(app, *identity, Denial::Expired);
+            match stranger {
+                Stranger::Expired(identity) => deny(app, *identity, Denial::Expired),
+                Stranger::Revoked(identity) => deny(app, *identity, Denial::Revoked),
+                Stranger::Unknown => {}
             }
             return Err(Problem::unauthorized("this key is not known, or has expired"));
         }

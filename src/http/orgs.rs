@@ -34,7 +34,7 @@ pub(super) fn get(app: &App, id: &str) -> Answer {
 
 pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {
     let id: OrgId =
-        id.parse().map_err(|error: domain::ids::InvalidId| Problem::invalid_field("orgId", error.to_string()))?;
+        id.parse().map_err(|error: domain::ids::InvalidId| Problem::malformed_field("orgId", error.to_string()))?;
     let put = PutOrg::parse(&request.json()?).map_err(Problem::invalid)?;
     let is_new = app.outbox.directory().org(&id).is_none();
     let org = app.outbox.put_org(id, OrgChange::Put(put), By::Admin).await?;
@@ -76,6 +76,16 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
 
+/// What WhatsApp says of one sender, named by `?sender=`; changes nothing.
+pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
+    let org = existing(app, id)?;
+    let [sender] = &*senders(request)? else { return Err(Problem::invalid_field("sender", "is required")) };
+    let sender = org.sender(sender).ok_or_else(|| Problem::not_found("sender"))?;
+    let report = crate::doctor::senders::check(app.graph.clone(), &org, sender).await;
+    let report = report.map_err(|error| Problem::unavailable(error.to_string()))?;
+    views::json(StatusCode::OK, &json!(report))
+}
+
 fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {
     request.only(&["sender"])?;
     request.filled("sender")?;
@@ -99,6 +109,13 @@ pub(super) fn actors(app: &App, request: &Request) -> Answer {
         return Ok(response);
     }
     views::json(StatusCode::OK, &json!({"generatedAt": app.outbox.clock().now().to_string(), "root": root}))
+}
+
+/// Who tried what does not open.
+pub(super) fn tries(app: &App, request: &Request) -> Answer {
+    request.only(&[])?;
+    let now = app.outbox.clock().now();
+    views::json(StatusCode::OK, &json!({"keys": app.tries.view(now), "webhooks": app.webhook_tries.view(now)}))
 }
 
 pub(super) fn no_content() -> Response<Vec<u8>> {

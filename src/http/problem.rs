@@ -35,6 +35,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "MALFORMED", detail)
     }
 
+    /// A part of the path that cannot be what it should be.
+    pub(crate) fn malformed_field(field: &str, message: String) -> Self {
+        let errors = vec![FieldError { field: field.to_owned(), message }];
+        Self { errors, ..Self::malformed("the address is not valid; nothing was changed") }
+    }
+
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = "these fields are not valid; nothing was changed";
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID", detail) }
@@ -91,7 +97,7 @@ impl Problem {
 
     /// The same whether the key is right or wrong: it was not looked at.
     pub(crate) fn too_many_tries(wait: Duration) -> Self {
-        let detail = "too many keys that are not known were tried from this address";
+        let detail = "too many keys, signatures or tokens that are wrong came from this address";
         Self::later(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_TRIES", detail, (wait.as_secs() + 1).to_string())
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
@@ -73,13 +73,24 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     if chain.is_empty() {
         return Err(of_cert(&"has no certificate; it must be the PEM file of the chain, the server's own first"));
     }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("http.tls_key", key, &error))?;
+    let of_key = |error: &dyn std::fmt::Display| wrong("http.tls_key", key, error);
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+        let is_missing = matches!(error, pem::Error::NoItemsFound);
+        let missing = "has no private key; it must be the PEM file of the certificate's, not encrypted";
+        if is_missing { of_key(&missing) } else { of_key(&error) }
+    })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| of_cert(&error))?.with_no_client_auth();
-    let mut config = builder
-        .with_single_cert(chain, secret)
-        .map_err(|error| wrong("http.tls_key", key, &format!("does not go with the certificate: {error}")))?;
+    let signing = rustls::crypto::ring::sign::any_supported_type(&secret);
+    signing.map_err(|_| of_key(&"holds no private key of RSA, ECDSA or EdDSA that can be read"))?;
+    let mut config = builder.with_single_cert(chain, secret).map_err(|error| {
+        if matches!(error, rustls::Error::InvalidCertificate(_)) {
+            of_cert(&format!("holds something that is no certificate: {error}"))
+        } else {
+            of_key(&format!("does not go with the certificate in {}: {error}", cert.display()))
+        }
+    })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

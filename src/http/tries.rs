@@ -2,16 +2,20 @@
 //!
 //! An address that is made to wait is refused before its key is looked at, so that waiting really slows guessing. A key
 //! that opened from that address before goes on opening: many clients may share an address behind a proxy or a NAT, and
-//! one that guesses must not shut the others out.
+//! one that guesses must not shut the others out. What proves itself whatever came before it from there, such as a signed
+//! webhook, is looked at first, and only what fails is counted.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::Timestamp;
 use domain::audit::Hash;
 use http::HeaderMap;
 use ipnet::IpNet;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// Failed tries that one address may make at once …
@@ -22,12 +26,30 @@ const EVERY: Duration = Duration::from_secs(6);
 const ADDRESSES_MAX: usize = 10_000;
 /// Keys that are remembered per address; beyond it, the first is forgotten.
 const KEYS_MAX: usize = 16;
-/// Between two lines in the log about one address.
+/// Between two lines in the log about one address that is made to wait …
 const COMPLAIN_EVERY: Duration = Duration::from_secs(600);
+/// … and between two about all failed tries.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Addresses that are shown.
+const SHOWN_MAX: usize = 100;
 
 pub(crate) struct Tries {
+    /// What is tried, for the log.
+    what: &'static str,
     proxies: Vec<IpNet>,
-    addresses: Mutex<HashMap<IpAddr, Tally>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    addresses: HashMap<IpAddr, Tally>,
+    /// Failed tries since the start.
+    failed: u64,
+    /// Tries that were refused unseen, or told to wait.
+    refused: u64,
+    told_at: Option<Instant>,
+    /// What `failed` was then.
+    told: u64,
 }
 
 struct Tally {
@@ -35,13 +57,15 @@ struct Tally {
     paid_until: Instant,
     heard_at: Instant,
     complained_at: Option<Instant>,
+    failed: u64,
+    failed_at: Instant,
     /// The hashes of keys that opened from here.
     opened: VecDeque<Hash>,
 }
 
 impl Tries {
-    pub(crate) fn new(proxies: Vec<IpNet>) -> Self {
-        Self { proxies, addresses: Mutex::default() }
+    pub(crate) fn new(what: &'static str, proxies: Vec<IpNet>) -> Self {
+        Self { what, proxies, seen: Mutex::default() }
     }
 
     /// The client's address: the peer's own, or, as told by proxies that are trusted, the last one before them.
@@ -61,31 +85,48 @@ impl Tries {
     /// Whether a key may be tried from here now; if not, how long until one may.
     pub(crate) fn admit(&self, address: IpAddr, key: &Hash) -> Result<(), Duration> {
         let now = Instant::now();
-        let addresses = self.addresses();
-        let Some(tally) = addresses.get(&address) else { return Ok(()) };
-        let ahead = tally.paid_until.saturating_duration_since(now);
-        let wait = (ahead + EVERY).saturating_sub(EVERY * BURST);
-        if wait.is_zero() || tally.opened.contains(key) { Ok(()) } else { Err(wait) }
+        let mut seen = self.seen();
+        let Some(tally) = seen.addresses.get(&address) else { return Ok(()) };
+        let wait = tally.wait(now);
+        if wait.is_zero() || tally.opened.contains(key) {
+            return Ok(());
+        }
+        seen.refused += 1;
+        Err(wait)
+    }
+
+    /// Something that was looked at first is wrong: it counts, unless this address is waiting already; then, how long.
+    pub(crate) fn refused(&self, address: IpAddr) -> Result<(), Duration> {
+        self.admit(address, &Hash::default())?;
+        self.failed(address);
+        Ok(())
     }
 
     /// A key that was tried is nobody's.
     pub(crate) fn failed(&self, address: IpAddr) {
         let now = Instant::now();
-        let mut addresses = self.addresses();
-        let tally = tally(&mut addresses, address, now);
+        let mut seen = self.seen();
+        seen.failed += 1;
+        if seen.told_at.is_none_or(|at| at + TELL_EVERY < now) {
+            let tries = seen.failed - seen.told;
+            tracing::info!(what = self.what, tries, %address, "wrong ones were tried, the last one from this address");
+            (seen.told_at, seen.told) = (Some(now), seen.failed);
+        }
+        let tally = tally(&mut seen.addresses, address, now);
+        (tally.failed, tally.failed_at) = (tally.failed + 1, now);
         tally.paid_until = tally.paid_until.max(now) + EVERY;
         let is_over = tally.paid_until + EVERY > now + EVERY * BURST;
         if is_over && tally.complained_at.is_none_or(|at| at + COMPLAIN_EVERY < now) {
             tally.complained_at = Some(now);
-            tracing::warn!(%address, "keys are being tried that do not exist; this address is made to wait");
+            tracing::warn!(%address, what = self.what, "one wrong after the other is being tried; this address is made to wait");
         }
     }
 
     /// A key opened.
     pub(crate) fn opened(&self, address: IpAddr, key: &Hash) {
         let now = Instant::now();
-        let mut addresses = self.addresses();
-        let tally = tally(&mut addresses, address, now);
+        let mut seen = self.seen();
+        let tally = tally(&mut seen.addresses, address, now);
         if !tally.opened.contains(key) {
             if tally.opened.len() >= KEYS_MAX {
                 tally.opened.pop_front();
@@ -94,8 +135,30 @@ impl Tries {
         }
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Tally>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For the operator: how much was tried, and from where most.
+    pub(crate) fn view(&self, at: Timestamp) -> Value {
+        let (seen, now) = (self.seen(), Instant::now());
+        let mut guessers: Vec<_> = seen.addresses.iter().filter(|(_, tally)| tally.failed > 0).collect();
+        guessers.sort_by_key(|(address, tally)| (Reverse(tally.failed), **address));
+        let view = |(address, tally): &(&IpAddr, &Tally)| {
+            let failed_at = at.before(now.duration_since(tally.failed_at)).to_string();
+            json!({"address": address.to_string(), "failed": tally.failed, "lastFailedAt": failed_at,
+                "waitSeconds": tally.wait(now).as_secs()})
+        };
+        let shown: Vec<_> = guessers.iter().take(SHOWN_MAX).map(view).collect();
+        let omitted = guessers.len().saturating_sub(SHOWN_MAX);
+        json!({"failed": seen.failed, "refused": seen.refused, "addresses": shown, "addressesOmitted": omitted})
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally {
+    /// How long it is until something may be tried again.
+    fn wait(&self, now: Instant) -> Duration {
+        (self.paid_until.saturating_duration_since(now) + EVERY).saturating_sub(EVERY * BURST)
     }
 }
 
@@ -107,7 +170,14 @@ fn tally(addresses: &mut HashMap<IpAddr, Tally>, address: IpAddr, now: Instant) 
         let median = *median;
         addresses.retain(|_, tally| tally.heard_at > median);
     }
-    let new = || Tally { paid_until: now, heard_at: now, complained_at: None, opened: VecDeque::new() };
+    let new = || Tally {
+        paid_until: now,
+        heard_at: now,
+        complained_at: None,
+        failed: 0,
+        failed_at: now,
+        opened: VecDeque::new(),
+    };
     let tally = addresses.entry(address).or_insert_with(new);
     tally.heard_at = now;
     tally
@@ -129,7 +199,7 @@ mod tests {
     const KEY: Hash = [1; 32];
 
     fn tries(proxies: &[&str]) -> Tries {
-        Tries::new(proxies.iter().map(|network| network.parse().unwrap()).collect())
+        Tries::new("keys", proxies.iter().map(|network| network.parse().unwrap()).collect())
     }
 
     /// Fails until it has to wait; how often, and how long.
@@ -173,11 +243,13 @@ mod tests {
             tries.failed(std::net::Ipv4Addr::from_bits(n).into());
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert!(tries.addresses().len() <= ADDRESSES_MAX);
+        assert!(tries.seen().addresses.len() <= ADDRESSES_MAX);
+        let view = tries.view(Timestamp::from_secs(1000));
+        assert_eq!((&view["failed"], view["addresses"].as_array().unwrap().len()), (&json!(25_000), SHOWN_MAX));
         for n in 0..100 {
             tries.opened(HOME, &[n; 32]);
         }
-        assert_eq!(tries.addresses()[&HOME].opened.len(), KEYS_MAX);
+        assert_eq!(tries.seen().addresses[&HOME].opened.len(), KEYS_MAX);
     }
 
     #[test]

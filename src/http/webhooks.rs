@@ -59,15 +59,22 @@ pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer
             response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
             Ok(response)
         }
-        Some(_) | None => Err(Problem::forbidden("the verify token is not one of ours")),
+        Some(_) | None => Err(refused(app, request, Problem::forbidden("the verify token is not one of ours"))),
     }
+}
+
+/// What fails is counted by address, and answered `problem` until it was too often. What proves itself never waits, wherever it
+/// comes from: Meta may come through a proxy, by the same address as whoever guesses.
+fn refused(app: &App, request: &Request, problem: Problem) -> Problem {
+    let address = app.webhook_tries.address(request.arrival.peer, &request.headers);
+    app.webhook_tries.refused(address).map_or_else(Problem::too_many_tries, |()| problem)
 }
 
 /// 200 once everything in the body that concerns our senders is durable.
 pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) -> Answer {
     let meant = Meant::by(request, path);
-    let refused = || Problem::unauthorized("X-Hub-Signature-256 is missing or wrong");
-    let signature = request.header(signature::HEADER).ok_or_else(refused)?;
+    let wrong = || refused(app, request, Problem::unauthorized("X-Hub-Signature-256 is missing or wrong"));
+    let signature = request.header(signature::HEADER).ok_or_else(wrong)?;
     let now = app.outbox.clock().now();
     let parsed = webhook::parse(&request.body, now);
     let named = parsed.as_ref().map(|notification| named(app, &meant, notification)).unwrap_or_default();
@@ -81,7 +88,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
         false => !named.is_empty(),
     };
     if !is_proven {
-        return Err(refused());
+        return Err(wrong());
     }
     let notification = match parsed {
         Ok(notification) => notification,

@@ -63,11 +63,17 @@ impl Commit {
         self.put("audit entry", keys::audit(self.org, seq), erased)
     }
 
-    /// Removes an inbound message and all that leads to it.
-    pub fn forget_inbound(&mut self, inbound: &Inbound) -> Result<(), StoreError> {
+    /// Removes an inbound message and all that leads to it. A hash of its name stays `until` then, if that is given, so that
+    /// it is known when it comes again.
+    pub fn forget_inbound(&mut self, inbound: &Inbound, until: Option<Timestamp>) -> Result<(), StoreError> {
+        let name = keys::inbound_name(self.org, &inbound.sender, &inbound.provider_id);
+        let mark = until.and_then(|until| keys::gone(&name, until));
         let mut made = Self::new(self.org, self.epoch);
         made.received(inbound)?;
-        self.purge(made.into_keys());
+        self.purge(made.into_keys().into_iter().filter(|key| mark.is_none() || *key != name));
+        if let Some(mark) = mark {
+            self.mark(mark);
+        }
         Ok(())
     }
 

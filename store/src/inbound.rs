@@ -15,7 +15,7 @@ impl Store {
         self.parts("inbound message", keys::inbound(org, id))
     }
 
-    /// The message that came to `sender` under this id of Meta's, if it came before.
+    /// The message that came to `sender` under this id of Meta's, if it came before; it may be gone.
     pub fn inbound_id(
         &self,
         org: OrgNo,

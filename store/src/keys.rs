@@ -19,7 +19,8 @@
 //! | `e` | expires at, message id | (unfinished messages that expire) |
 //! | `n` | message id, part | an inbound message |
 //! | `f` | hash of its author, message id | (inbound messages of an author) |
-//! | `u` | hash of our phone number and its provider id | its message id |
+//! | `u` | hash of our phone number and its provider id | its message id, also for a while after that is gone |
+//! | `U` | until when, the same hash | (such ids of inbound messages that are gone) |
 //! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
 //! | `c` | hash of recipient's name | what is known of their consent |
 //! | `g` | hash of recipient's name, seq | a statement of theirs |
@@ -94,7 +95,7 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzlAP";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAP";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -227,6 +228,16 @@ pub(crate) fn author_inbound(org: OrgNo, author: &str, id: MessageId) -> Vec<u8>
 pub(crate) fn inbound_name(org: OrgNo, sender: &PhoneNumberId, id: &ProviderId) -> Vec<u8> {
     // No phone number id holds a line break.
     key(b'u', org, &[&short(&format!("{sender}\n{}", id.as_str()))])
+}
+
+/// Where it stands until when an inbound message that is gone is known by its name.
+pub(crate) fn gone(name: &[u8], until: Timestamp) -> Option<Vec<u8>> {
+    Some(key(b'U', org_of(name)?, &[&until.as_millis().to_be_bytes(), name.get(5..)?]))
+}
+
+/// Until when the name in a key of `U` is known, and that name's key.
+pub(crate) fn gone_in(key: &[u8]) -> Option<(Timestamp, Vec<u8>)> {
+    Some((time(key.get(5..13)?)?, self::key(b'u', org_of(key)?, &[key.get(13..)?])))
 }
 
 pub(crate) fn windows(org: OrgNo, sender: SenderNo, author: &str) -> Vec<u8> {

@@ -41,6 +41,21 @@ impl Commit {
         Ok(left)
     }
 
+    /// Forgets the names of inbound messages that are gone, up to `limit` of those that were to be known until `then`; how
+    /// many.
+    pub fn forget_names(&mut self, store: &Store, then: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut found = Vec::new();
+        store.scan(keys::of_kind(b'U', self.org), Order::Ascending, &mut |key, _| {
+            let over = keys::gone_in(key).filter(|(until, _)| *until <= then && found.len() < limit);
+            let Some((_, name)) = over else { return ControlFlow::Break(()) };
+            found.push([key.to_vec(), name]);
+            ControlFlow::Continue(())
+        })?;
+        let count = found.len();
+        self.purge(found.into_iter().flatten());
+        Ok(count)
+    }
+
     /// Cuts a sealed block off the trail's beginning. It stays itself, in place of the one before it, for its hash.
     pub fn cut_block(&mut self, block: &Block, entries: &[(Seq, Option<Message>)], before: Seq) {
         self.delete(keys::block(self.org, before));
@@ -145,6 +160,16 @@ impl Store {
         let cut = self.upkeep(org)?.cut;
         let entry = |seq: &Seq| self.entry(org, *seq)?.ok_or(StoreError::Damaged { what: "audit trail" });
         state.trail.iter().filter(|seq| **seq > cut).map(entry).collect()
+    }
+
+    /// Until when the first of those inbound messages is known that are gone.
+    pub fn first_name_until(&self, org: OrgNo) -> Result<Option<Timestamp>, StoreError> {
+        let mut first = None;
+        self.scan(keys::of_kind(b'U', org), Order::Ascending, &mut |key, _| {
+            first = keys::gone_in(key).map(|(until, _)| until);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
     }
 
     /// When the oldest messages, payloads, inbound messages and entries that are kept date from.

@@ -342,6 +342,7 @@ const fn name(letter: u8) -> &'static str {
         b'n' => "inbound message",
         b'f' => "author's inbound message",
         b'u' => "inbound id",
+        b'U' => "inbound id of one that is gone",
         b'w' => "window",
         b'c' => "consent",
         b'g' => "statement",

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{ACCESS_TOKEN, APP_SECRET, Exit, Setup, TestApp, VERIFY_TOKEN, path, run_with, text};
 
@@ -22,7 +22,7 @@ fn printed(exit: &Exit) -> &str {
 }
 
 #[track_caller]
-fn json(exit: &Exit) -> Value {
+fn parsed(exit: &Exit) -> Value {
     serde_json::from_str(printed(exit)).unwrap_or_else(|error| panic!("{error}: {exit:?}"))
 }
 
@@ -74,26 +74,67 @@ async fn an_organisation_is_made_used_and_deleted_without_curl() {
         "7",
         "--json",
     ];
-    let org = json(&twotick(&app, &more).await);
+    let org = parsed(&twotick(&app, &more).await);
     assert_eq!((&org["name"], &org["senders"][0]["wabaId"]), (&"Beta Ltd".into(), &"1022".into()), "{org}");
-    let changed = json(&twotick(&app, &["org", "put", "beta", "--consent", "off", "--json"]).await);
+    let changed = parsed(&twotick(&app, &["org", "put", "beta", "--consent", "off", "--json"]).await);
     assert_eq!(changed["senders"], org["senders"]);
     assert_eq!(changed["consent"], "off");
-    let gone = json(&twotick(&app, &["org", "put", "beta", "--remove-sender", "2067", "--json"]).await);
+    let gone = parsed(&twotick(&app, &["org", "put", "beta", "--remove-sender", "2067", "--json"]).await);
     assert_eq!(gone["senders"].as_array().unwrap().len(), 1, "{gone}");
 
     let paused = twotick(&app, &["org", "pause", "beta", "--sender", "2066", "--reason", "by hand"]).await;
     assert!(printed(&paused).contains("PAUSED") && printed(&paused).contains("by hand"), "{paused:?}");
     let listed = twotick(&app, &["org", "list"]).await;
     assert_eq!(printed(&listed).lines().count(), 2, "{listed:?}");
-    let resumed = json(&twotick(&app, &["org", "resume", "beta", "--sender", "2066", "--json"]).await);
+    let resumed = parsed(&twotick(&app, &["org", "resume", "beta", "--sender", "2066", "--json"]).await);
     assert_eq!(resumed["senders"][0]["state"], "ACTIVE");
 
     let unsure = twotick(&app, &["org", "delete", "beta"]).await;
     assert!(unsure.code == Some(2) && unsure.stderr.contains("--yes"), "{unsure:?}");
     assert_eq!(twotick(&app, &["org", "show", "beta"]).await.code, Some(0));
     printed(&twotick(&app, &["org", "delete", "beta", "--yes"]).await);
-    assert_eq!(json(&twotick(&app, &["org", "list", "--json"]).await), serde_json::json!([]));
+    assert_eq!(parsed(&twotick(&app, &["org", "list", "--json"]).await), json!([]));
+}
+
+#[tokio::test]
+async fn every_setting_of_an_organisation_has_an_argument_and_leaves_the_others() {
+    let app = TestApp::start().await;
+    let put = async |args: &[&str]| twotick(&app, &[&["org", "put", "acme"], args].concat()).await;
+    let first =
+        ["--messages-per-day", "500", "--recipients-per-day", "250", "--keep-messages", "180d", "--keep-audit", "3y"];
+    let shown = put(&first).await;
+    assert!(printed(&shown).contains("messagesPerDay 500, recipientsPerDay 250"), "{shown:?}");
+    let second =
+        ["--max-queued", "9", "--recipients-per-day", "none", "--keep-payloads", "30days", "--keep-audit", "none"];
+    let words =
+        ["--stop-words", "Schluss, no more", "--stop-reply", "Bye.", "--start-words", "", "--consent", "required"];
+    put(&second).await;
+    let org = parsed(&put(&[&words[..], &["--json"]].concat()).await);
+    assert_eq!(org["quotas"], json!({"messagesPerDay": 500, "maxQueued": 9, "recipientsPerDay": null}));
+    let kept = &org["retention"];
+    let set: Vec<_> = kept.as_object().unwrap().values().filter(|value| !value.is_null()).collect();
+    assert!(set.len() == 2 && kept["audit"].is_null() && kept["payloads"].is_string(), "{kept}");
+    assert_eq!((&org["stopWords"], &org["startWords"]), (&json!(["Schluss", "no more"]), &json!([])));
+    assert_eq!((&org["stopReply"], &org["consent"]), (&json!("Bye."), &json!("required")));
+    assert_eq!(org["senders"].as_array().unwrap().len(), 1);
+    let back = parsed(&put(&["--stop-words", "default", "--stop-reply", "", "--json"]).await);
+    assert!(back["stopWords"].as_array().unwrap().len() > 20 && back["stopReply"].is_null(), "{back}");
+    assert_eq!((&back["quotas"], &back["retention"]), (&org["quotas"], kept));
+    for (args, code, says) in [
+        (["--max-queued", "many"], 2, "a whole number, or none"),
+        (["--keep-inbound", "soon"], 2, "90d"),
+        (["--max-queued", "0"], 1, "quotas.maxQueued"),
+        (["--keep-payloads", "200d"], 1, "retention.payloads"),
+    ] {
+        let wrong = put(&args).await;
+        assert!(wrong.code == Some(code) && wrong.stderr.contains(says), "{args:?}: {wrong:?}");
+    }
+    let both = put(&["--file", "-", "--keep-audit", "1d"]).await;
+    assert!(both.code == Some(2) && both.stderr.contains("--file"), "{both:?}");
+    let help = printed(&twotick(&app, &["org", "put", "--help"]).await).to_owned();
+    for unit in ["per day of UTC", "180d", "with commas between"] {
+        assert!(help.contains(unit), "{unit} in {help}");
+    }
 }
 
 #[tokio::test]
@@ -101,7 +142,7 @@ async fn an_organisation_is_put_from_a_file_and_a_mistake_in_it_is_named() {
     let app = Setup::new().start_empty().await;
     let file = app.folder().join("org.json");
     fs::write(&file, crate::support::org("2066", APP_SECRET).to_string()).unwrap();
-    let org = json(&twotick(&app, &["org", "put", "beta", "--file", path(&file), "--json"]).await);
+    let org = parsed(&twotick(&app, &["org", "put", "beta", "--file", path(&file), "--json"]).await);
     assert_eq!(org["senders"][0]["phoneNumberId"], "2066");
     fs::write(&file, r#"{"senders": [{"phoneNumberId": "2067", "colour": 1}]}"#).unwrap();
     let wrong = twotick(&app, &["org", "put", "beta", "--file", path(&file)]).await;
@@ -115,7 +156,8 @@ async fn an_organisation_is_put_from_a_file_and_a_mistake_in_it_is_named() {
 #[tokio::test]
 async fn keys_are_listed_revoked_and_the_admin_key_is_exchanged() {
     let app = TestApp::start().await;
-    let made = json(&twotick(&app, &["key", "create", "acme", "--name", "reader", "--scope", "read", "--json"]).await);
+    let made =
+        parsed(&twotick(&app, &["key", "create", "acme", "--name", "reader", "--scope", "read", "--json"]).await);
     let (reader, id) = (app.api(made["key"].as_str()), made["id"].as_str().unwrap());
     assert_eq!(reader.get("outbound/stats").await.status, 200);
     let listed = twotick(&app, &["key", "list", "acme"]).await;
@@ -128,7 +170,7 @@ async fn keys_are_listed_revoked_and_the_admin_key_is_exchanged() {
     let shown = twotick(&app, &["key", "rotate-admin"]).await;
     assert_eq!(printed(&shown).lines().next().unwrap(), app.admin().key());
     old.get("admin/orgs").await.problem(401, "UNAUTHORIZED");
-    let made = json(&twotick(&app, &["key", "rotate-admin", "--grace", "1h", "--json"]).await);
+    let made = parsed(&twotick(&app, &["key", "rotate-admin", "--grace", "1h", "--json"]).await);
     assert!(made["previousValidUntil"].is_string(), "{made}");
     printed(&twotick(&app, &["org", "list"]).await);
 }

@@ -63,7 +63,7 @@ async fn a_wrong_configuration_ends_with_2_naming_key_and_line() {
         twice(ORG_A),
         twice(&ORG_A.replace("\"a\"", "\"b\"").replace("\"1\"", "\"2\"")),
     );
-    let cases: [Wrong<'_>; 16] = [
+    let cases: [Wrong<'_>; 20] = [
         ("[outbound]\nretry_delay = []\n", &[], &["twotick: outbound.retry_delay: ", "line 2", "known"]),
         ("\n\n[outbound]\nenabled = true\nstale_after = \"soon\"\n", &[], &["outbound.stale_after", "line 5"]),
         ("[whatsapp]\nmax_concurrent = 0\n", &[], &["whatsapp.max_concurrent", "line 2", "at least 1"]),
@@ -79,6 +79,18 @@ async fn a_wrong_configuration_ends_with_2_naming_key_and_line() {
         (&id, &[], &["orgs", "id"]),
         (&key, &[], &["orgs", "api_keys[0]", "twice"]),
         ("", &[("TWOTICK__OUTBOUND__MAX_RESIDENT", "many")], &["TWOTICK__OUTBOUND__MAX_RESIDENT"]),
+        (
+            "",
+            &[("TWOTICK__OUTBOUND__MAX_RESIDENT", "0")],
+            &["at least 1 (environment variable TWOTICK__OUTBOUND__MAX_RESIDENT)"],
+        ),
+        ("", &[("TWOTICK__ADMIN__KEY", "short")], &["admin.key", "32", "variable TWOTICK__ADMIN__KEY"]),
+        (
+            "[whatsapp]\nbase_url = \"http://127.0.0.1:1\"\n",
+            &[("TWOTICK__WHATSAPP__BASE_URL", "nonsense")],
+            &["whatsapp.base_url", "variable TWOTICK__WHATSAPP__BASE_URL"],
+        ),
+        ("[whatsapp]\nmax_concurrent = 0\n", &[("TWOTICK__WHATSAPP__PAIR_BURST", "3")], &["max_concurrent", "line 2"]),
         (
             "[[orgs]]\nid = \"acme\"\n[[orgs.senders]]\nphone_number_id = \"1\"\naccess_token = \"env:NO_SUCH_NAME\"\n\
              app_secret = \"s\"\nverify_token = \"v\"\n",
@@ -97,7 +109,7 @@ async fn a_wrong_configuration_ends_with_2_naming_key_and_line() {
 #[tokio::test]
 async fn check_config_prints_the_merged_configuration_with_secrets_masked() {
     let temp = tempfile::tempdir().unwrap();
-    let toml = "[admin]\nkey = \"hush-admin\"\n[outbound]\nmax_resident = 7\n[[orgs]]\nid = \"acme\"\n\
+    let toml = "[admin]\nkey = \"hush-admin-hush-admin-hush-admin-hush\"\n[outbound]\nmax_resident = 7\n[[orgs]]\nid = \"acme\"\n\
         api_keys = [\"hush-key\"]\n[[orgs.senders]]\nphone_number_id = \"1\"\naccess_token = \"env:TEST_TOKEN\"\n\
         app_secret = \"hush-secret\"\nverify_token = \"hush-verify\"\n";
     // Read where it is looked for without --config.

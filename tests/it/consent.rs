@@ -216,6 +216,8 @@ async fn a_stop_word_is_heard_as_a_text_or_a_tapped_button_and_a_start_word_take
         json!({"type": "button", "button": {"payload": "btn-7", "text": "Stop"}}),
         json!({"type": "interactive", "interactive": {"type": "button_reply",
             "button_reply": {"id": "stop", "title": "Bye"}}}),
+        json!({"type": "interactive", "interactive": {"type": "list_reply",
+            "list_reply": {"id": "row-3", "title": "Ｓtop!", "description": "no more news"}}}),
     ]
     .iter()
     .enumerate()
@@ -295,6 +297,23 @@ async fn the_switch_in_whatsapp_stops_and_resumes_marketing_and_a_repeat_undoes_
     let history = api.get(&path(1)).await.ok(200)["history"].clone();
     let sources: Vec<_> = history.as_array().unwrap().iter().map(|said| said["source"].as_str().unwrap()).collect();
     assert_eq!(sources, ["API", "USER_PREFERENCES", "API"]);
+}
+
+#[tokio::test]
+async fn a_repeat_undoes_nothing_that_was_said_in_its_own_second() {
+    let app = TestApp::start().await;
+    let at = now();
+    let (resume, stop) = (switched(1, "resume", at), switched(1, "stop", at));
+    for said in [&resume, &stop, &resume, &stop, &resume] {
+        app.webhook(said).await.ok(200);
+    }
+    assert_eq!(known(app.acme(), 1).await, [Value::Null, json!("REVOKED")]);
+    assert_eq!(app.acme().get(&path(1)).await.ok(200)["history"].as_array().unwrap().len(), 2);
+    // A change of mind within a second is one all the same.
+    app.webhook(&wrote(1, "wamid.stop", "STOP")).await.ok(200);
+    app.webhook(&wrote(1, "wamid.start", "START")).await.ok(200);
+    app.webhook(&wrote(1, "wamid.stop", "STOP")).await.ok(200);
+    assert_eq!(known(app.acme(), 1).await, ["GRANTED", "GRANTED"]);
 }
 
 #[tokio::test]

@@ -96,9 +96,16 @@ async fn what_whatsapp_holds_against_a_sender_is_told_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn of_a_running_service_it_tells_what_the_service_knows_and_tries_what_is_declared() {
+async fn of_a_running_service_every_sender_is_tried_by_the_service_itself_if_it_is_not_declared() {
     let app = start().await;
-    one(&findings(&app, "note", 0).await[..1], &[PHONE, "token was not tried", "stop the service"]);
+    assert_eq!(findings(&app, "note", 0).await, [""; 0], "all was tried");
+    assert!(findings(&app, "ok", 0).await.iter().any(|found| found.contains(PHONE) && found.contains("token is good")));
+    app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
+    assert!(findings(&app, "wrong", 1).await[0].contains(&format!("sender {PHONE} of acme")));
+    app.sim.set_account(Account::default());
+    let check = async |query: &str| app.admin().post(&format!("admin/orgs/acme/check{query}"), &json!({})).await;
+    assert_eq!(check("").await.fields(), ["sender"]);
+    check("?sender=1").await.problem(404, "NOT_FOUND");
     app.admin().post("admin/orgs/acme/pause?sender=106540352242922", &json!({"reason": "by hand"})).await.ok(200);
     one(&findings(&app, "wrong", 1).await, &[PHONE, "by hand", "twotick org resume acme"]);
 
@@ -117,7 +124,9 @@ async fn what_is_wrong_with_the_machine_is_told() {
     let mut app = start().await;
     app.stop().await;
     app.set("whatsapp.base_url", "http://127.0.0.1:1");
-    one(&findings(&app, "wrong", 1).await, &["http://127.0.0.1:1", "cannot be reached"]);
+    let wrong = findings(&app, "wrong", 1).await;
+    one(&wrong, &["http://127.0.0.1:1", "cannot be reached", "firewall"]);
+    assert!(!wrong[0].contains("certificates"), "{wrong:?}");
     fs::set_permissions(app.data(), fs::Permissions::from_mode(0o755)).unwrap();
     assert!(findings(&app, "note", 1).await[0].contains("chmod"));
     app.set("http.listen", "0.0.0.0:8080");

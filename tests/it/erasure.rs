@@ -78,7 +78,8 @@ async fn a_recipient_among(others: usize) {
     app.acme().until_stats("READ", others + 6).await;
     let waiting = with(to_ada(7), &json!({"sendAt": "2099-01-01T00:00:00Z"}));
     ids.push(app.acme().accept(&waiting).await);
-    app.webhook(&wrote("wamid.of-Ada")).await.ok(200);
+    let written = wrote("wamid.of-Ada");
+    app.webhook(&written).await.ok(200);
     let consent = json!({"status": "REVOKED", "category": "MARKETING", "evidence": "a secret of Ada"});
     app.acme().put(&format!("consents/{}", ADA[0]), &consent).await.ok(200);
     app.settled().await;
@@ -104,6 +105,7 @@ async fn a_recipient_among(others: usize) {
     let counts =
         json!({"status": "ERASED", "messages": 7, "inboundMessages": 1, "consentStatements": 1, "parkedReceipts": 0});
     assert_eq!(erased, counts);
+    app.webhook(&written).await.ok(200);
     let all = everything(app.acme(), &ids).await;
     let traces: Vec<_> = texts.iter().filter(|text| all.contains(*text)).collect();
     assert!(traces.is_empty(), "{traces:?}");

@@ -215,6 +215,12 @@ async fn tls_files_that_cannot_be_used_end_with_2_naming_the_file() {
     let (cert, key, _) = certify(temp.path());
     let (missing, empty) = (temp.path().join("no-such.pem"), temp.path().join("empty.pem"));
     fs::write(&empty, "").unwrap();
+    let torn = |name: &str, label: &str| {
+        let file = temp.path().join(name);
+        fs::write(&file, format!("-----BEGIN {label}-----\nbm9uc2Vuc2U=\n-----END {label}-----\n")).unwrap();
+        file
+    };
+    let (torn_cert, torn_key) = (torn("torn-cert.pem", "CERTIFICATE"), torn("torn-key.pem", "PRIVATE KEY"));
     let other = tempfile::tempdir().unwrap();
     let (_, other_key, _) = certify(other.path());
     for (cert, key, says) in [
@@ -222,6 +228,9 @@ async fn tls_files_that_cannot_be_used_end_with_2_naming_the_file() {
         (&cert, &missing, ["http.tls_key", "no-such.pem"]),
         (&empty, &key, ["http.tls_cert", "empty.pem"]),
         (&cert, &other_key, ["http.tls_key", "does not go with"]),
+        (&torn_cert, &key, ["http.tls_cert", "torn-cert.pem: holds something that is no certificate"]),
+        (&cert, &torn_key, ["http.tls_key", "torn-key.pem: holds no private key"]),
+        (&cert, &cert, ["http.tls_key", "has no private key"]),
     ] {
         let config = tls_config(temp.path(), cert, key);
         let args = ["serve", "--config", path(&config), "--data", "data", "--listen", "127.0.0.1:0"];
@@ -229,6 +238,34 @@ async fn tls_files_that_cannot_be_used_end_with_2_naming_the_file() {
         assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""), "{exit:?}");
         assert!(says.iter().all(|part| exit.stderr.contains(part)), "{says:?} in {}", exit.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_as_that_and_not_as_a_service_that_is_not_there() {
+    let (temp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((cert, key, _), (foreign, ..)) = (certify(temp.path()), certify(other.path()));
+    let config = tls_config(temp.path(), &cert, &key);
+    let args = ["serve", "--config", path(&config), "--data", "data", "--listen", "127.0.0.1:0"];
+    let mut process = Process::spawn(temp.path(), &args, &[]);
+    let base = process.listening().await;
+    let nothing = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    let list = async |ca: &Path| {
+        let args = ["org", "list", "--url", &base, "--data", "data", "--ca", path(ca)];
+        run_with(temp.path(), &args, &nothing).await
+    };
+    assert_eq!(list(&cert).await.code, Some(0));
+    for (ca, says) in [(&foreign, ["by --ca", "certificate"]), (&key, ["--ca", "holds no certificate"])] {
+        let exit = list(ca).await;
+        assert!(exit.code == Some(1) && says.iter().all(|part| exit.stderr.contains(part)), "{exit:?}");
+        assert!(!exit.stderr.contains("is `twotick serve` running"), "{exit:?}");
+    }
+    let bare = run_with(temp.path(), &["org", "list", "--url", &base, "--data", "data"], &nothing).await;
+    assert!(bare.code == Some(1) && bare.stderr.contains("ca-certificates"), "{bare:?}");
+    let serve = ["serve", "--data", "other", "--listen", "127.0.0.1:0"];
+    let bare = run_with(temp.path(), &serve, &nothing).await;
+    assert!(bare.code == Some(1) && bare.stderr.contains("ca-certificates"), "{bare:?}");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.exit().await.code, Some(0));
 }
 
 #[tokio::test]

@@ -48,10 +48,12 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("GET", "/api/v1/recipients/RECIPIENT/export", Key("manage"), 200),
     ("DELETE", "/api/v1/recipients/RECIPIENT", Key("manage"), 200),
     ("GET", "/api/v1/admin/actors", Admin, 200),
+    ("GET", "/api/v1/admin/tries", Admin, 200),
     ("POST", "/api/v1/admin/key/rotate", Admin, 409),
     ("GET", "/api/v1/admin/orgs", Admin, 200),
     ("GET", "/api/v1/admin/orgs/ORG", Admin, 200),
     ("PUT", "/api/v1/admin/orgs/ORG", Admin, 422),
+    ("POST", "/api/v1/admin/orgs/ORG/check", Admin, 422),
     ("POST", "/api/v1/admin/orgs/ORG/pause", Admin, 200),
     ("POST", "/api/v1/admin/orgs/ORG/resume", Admin, 200),
     ("POST", "/api/v1/admin/orgs/ORG/keys", Admin, 422),
@@ -97,6 +99,9 @@ fn the_matrix_knows_every_route() {
     assert_eq!(known, routes);
 }
 
+/// As short as may be.
+const ADMIN_KEY: &str = "an-admin-key-from-configuration!";
+
 /// A recipient whose consent acme knows.
 const ASKED: &str = "+4915100000001";
 
@@ -132,8 +137,8 @@ impl Matrix {
 
 #[tokio::test]
 async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
-    let app = Setup::new().set("admin.key", "the-admin-key-of-this-test").start_empty().await;
-    let admin = app.api(Some("the-admin-key-of-this-test"));
+    let app = Setup::new().set("admin.key", ADMIN_KEY).start_empty().await;
+    let admin = app.api(Some(ADMIN_KEY));
     for (id, number) in [("acme", PHONE), ("beta", "2066"), ("gamma", "3066")] {
         admin.put(&format!("admin/orgs/{id}"), &org(number, "s")).await.ok(201);
     }
@@ -274,6 +279,37 @@ async fn refusals_of_a_known_key_are_on_the_trail_once_a_minute() {
 }
 
 #[tokio::test]
+async fn a_revoked_key_that_is_still_used_is_on_the_trail_and_an_unknown_one_in_the_operators_view() {
+    let mut app = TestApp::start().await;
+    let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "old"})).await.ok(201);
+    let old = app.api(made["key"].as_str());
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(app.admin().delete(&format!("admin/orgs/acme/keys/{id}")).await.status, 204);
+    app.kill_and_start_again().await;
+    for _ in 0..5 {
+        old.get("outbound/stats").await.problem(401, "UNAUTHORIZED");
+        assert_eq!(from(&app, "tt_guess", "198.51.100.7").await.status, 401);
+    }
+    let denied = eventually("an entry", async || {
+        let page = app.acme().get(&format!("audit?action=DENIED&entityId={id}")).await.ok(200);
+        let items = page["items"].as_array().unwrap().clone();
+        if items.is_empty() { Err(page) } else { Ok(items) }
+    })
+    .await;
+    assert_eq!((denied.len(), &denied[0]["details"]), (1, &json!({"reason": "REVOKED"})), "{denied:?}");
+    let tries = app.admin().get("admin/tries").await.ok(200);
+    assert_eq!((&tries["keys"]["failed"], &tries["webhooks"]["failed"]), (&json!(10), &json!(0)), "{tries}");
+    let of = |address: &str| {
+        let addresses = tries["keys"]["addresses"].as_array().unwrap();
+        addresses.iter().find(|seen| seen["address"] == address).unwrap()["failed"].clone()
+    };
+    assert_eq!((of("127.0.0.1"), of("198.51.100.7")), (json!(5), json!(5)));
+    assert_eq!(app.log().matches("wrong ones were tried").count(), 1, "however often");
+    let listed = app.admin().get("admin/orgs/acme").await.ok(200);
+    assert!(listed["keys"].as_array().unwrap().iter().all(|key| key["id"] != id), "{listed}");
+}
+
+#[tokio::test]
 async fn a_keys_last_use_is_shown_and_outlives_a_stop() {
     let mut app = TestApp::start().await;
     let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "idle"})).await.ok(201);
@@ -329,8 +365,8 @@ async fn an_exchanged_admin_key_ends_at_once_or_after_its_grace() {
 
 #[tokio::test]
 async fn an_admin_key_from_the_configuration_is_not_ours_to_exchange() {
-    let app = Setup::new().set("admin.key", "a-key-from-the-configuration").start_empty().await;
-    let admin = app.api(Some("a-key-from-the-configuration"));
+    let app = Setup::new().set("admin.key", ADMIN_KEY).start_empty().await;
+    let admin = app.api(Some(ADMIN_KEY));
     let answer = admin.post("admin/key/rotate", &json!({})).await;
     let problem = answer.problem(409, "ADMIN_KEY_CONFIGURED");
     assert!(problem["detail"].as_str().unwrap().contains("configuration"), "{problem}");

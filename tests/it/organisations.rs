@@ -66,10 +66,24 @@ async fn a_sender_put_again_without_its_secrets_keeps_them() {
 #[tokio::test]
 async fn an_organisation_id_that_cannot_be_is_refused() {
     let app = TestApp::start().await;
-    for id in ["a%20b", "%2e%2e%2fetc", "%00", &"x".repeat(300), "%C3%A4"] {
+    for id in ["a%20b", "%2e%2e%2fetc", "%00", &"x".repeat(300), "%C3%A4", "inbound", "...."] {
         let answer = app.admin().put(&format!("admin/orgs/{id}"), &org("2066", "s")).await;
-        assert!(matches!(answer.status, 404 | 422), "{id}: {answer:?}");
+        answer.problem(400, "MALFORMED");
+        assert_eq!(answer.fields(), ["orgId"], "{id}");
+        assert!(answer.text.contains("not dots alone and not \\\"inbound\\\""), "{answer:?}");
         assert_eq!(app.admin().get(&format!("admin/orgs/{id}")).await.status, 404, "{id}");
+    }
+    // Clients like ours follow these before they ask.
+    for id in [".", "..", "%2e%2e"] {
+        let (head, body) = (format!("authorization: Bearer {}", app.admin().key()), org("2066", "s").to_string());
+        let length = body.len();
+        let answer = app
+            .raw(&format!(
+                "PUT /api/v1/admin/orgs/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{head}\r\n\
+                 content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("orgId"), "{id}: {answer}");
     }
     app.admin().post("admin/orgs/nobody/keys", &json!({"name": "n"})).await.problem(404, "NOT_FOUND");
 }

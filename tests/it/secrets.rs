@@ -166,17 +166,37 @@ async fn rekey_moves_the_secrets_to_a_new_master_key_and_goes_on_where_it_was_cu
     assert!(between.contains("twotick rekey"), "{between}");
     let exit = twotick(&app, "rekey", &[], &[]).await;
     assert!(exit.code == Some(0) && exit.stdout.contains("organisations changed: 0"), "{exit:?}");
-    assert_eq!((key(&app, "master.key"), next.exists()), (second, false));
+    assert_eq!((key(&app, "master.key"), next.exists()), (second.clone(), false));
 
     let third = "7c".repeat(32);
     let shown = twotick(&app, "rekey", &["--new", &third], &[]).await;
     assert!(shown.code == Some(2) && shown.stderr.contains("env:NAME") && !shown.stderr.contains(&third), "{shown:?}");
     let wrong = twotick(&app, "rekey", &["--old", "env:T_OLD"], &[("T_OLD", &third)]).await;
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("leave --old out"), "{wrong:?}");
+    let fresh = "4e".repeat(32);
+    let env = [("T_OLD", third.as_str()), ("T_NEW", &fresh)];
+    let wrong = twotick(&app, "rekey", &["--old", "env:T_OLD", "--new", "env:T_NEW"], &env).await;
     assert!(wrong.code == Some(1) && wrong.stderr.contains("sealed under"), "{wrong:?}");
+    // The key in force is elsewhere, and the file is another store's.
+    let foreign = "1d".repeat(32);
+    fs::write(&file, &foreign).unwrap();
+    let env = [("T_OLD", second.as_str())];
+    let unasked = twotick(&app, "rekey", &["--old", "env:T_OLD"], &env).await;
+    assert!(unasked.code == Some(1) && unasked.stderr.contains("would be overwritten"), "{unasked:?}");
+    assert!(unasked.stderr.contains(path(&file)) && key(&app, "master.key") == foreign && !next.exists());
+    fs::remove_file(&file).unwrap();
+    let exit = twotick(&app, "rekey", &["--old", "env:T_OLD"], &env).await;
+    assert!(exit.code == Some(0) && key(&app, "master.key") != second, "{exit:?}");
+
     let exit = twotick(&app, "rekey", &["--new", "env:T_NEW"], &[("T_NEW", &third)]).await;
     assert!(exit.code == Some(0) && exit.stdout.contains("admin.master_key"), "{exit:?}");
     refused(&app, &[]).await;
     app.set("admin.master_key", third.as_str());
+    let literal = twotick(&app, "serve", &[], &[]).await;
+    assert!(literal.code == Some(2) && literal.stderr.contains("env:NAME or file:PATH"), "{literal:?}");
+    let kept = app.folder().join("third.key");
+    fs::write(&kept, &third).unwrap();
+    app.set("admin.master_key", format!("file:{}", path(&kept)));
     app.start_again().await;
     app.one_more().await;
     let id = beta.accept(&text(1)).await;

@@ -50,11 +50,35 @@ async fn the_admin_key_is_made_once_for_its_owner_only() {
     let config = app.config_file();
     let missing = run_with(app.folder(), &["serve", "--config", path(&config), "--data", path(&app.data())], &[]).await;
     assert!(missing.code == Some(2) && missing.stderr.contains("TEST_ADMIN_KEY"), "{missing:?}");
-    app.set("admin.key", "a-key-from-the-configuration");
+    let ours = "a-key-from-the-configuration-1234";
+    app.set("admin.key", ours);
     app.start_again().await;
-    let admin = app.api(Some("a-key-from-the-configuration"));
+    let admin = app.api(Some(ours));
     assert_eq!(admin.get("admin/orgs").await.status, 200);
     assert_eq!(app.api(Some(key.trim())).get("admin/orgs").await.status, 401);
+}
+
+#[tokio::test]
+async fn secrets_that_others_can_read_are_warned_of_and_an_admin_key_that_can_be_guessed_is_refused() {
+    let mut app = Setup::new().start_empty().await;
+    assert!(!app.log().contains("other users"), "as they are made they are private");
+    app.stop().await;
+    for name in ["admin.key", "master.key"] {
+        fs::set_permissions(app.data().join(name), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    app.start_again().await;
+    let log = app.log();
+    let warned: Vec<_> = log.lines().filter(|line| line.contains("other users of this machine")).collect();
+    assert!(warned.len() == 2 && warned.iter().all(|line| line.contains("WARN")), "{warned:?}");
+    assert!(warned[0].contains("admin.key") && warned[1].contains("master.key"), "{warned:?}");
+    let (config, data, url) = (app.config_file(), app.data(), app.base());
+    let doctor = ["doctor", "--config", path(&config), "--data", path(&data), "--url", &url];
+    let exit = run_with(app.folder(), &doctor, &[]).await;
+    assert!(exit.stdout.contains("note   admin key") && exit.stdout.contains("note   master key"), "{exit:?}");
+    app.stop().await;
+    fs::write(app.data().join("admin.key"), "letmein\n").unwrap();
+    let exit = refused(&app.data()).await;
+    assert!(exit.stderr.contains("at least 32 characters") && !exit.stderr.contains("letmein"), "{exit:?}");
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    APP_SECRET, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, change, faults, notification, org, seed, status, text,
+    APP_SECRET, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, change, eventually, faults, notification, org, seed,
+    status, text,
 };
 
 /// A message that is SENT and of which no receipt has come; its id and WhatsApp's.
@@ -65,6 +66,34 @@ async fn a_webhook_without_the_right_signature_changes_nothing() {
     assert_eq!(app.acme().timeline(&id).await.len(), 2);
     app.webhook(body.as_bytes()).await.ok(200);
     assert_eq!(app.acme().message(&id).await["status"], "READ", "with the right one it would have counted");
+}
+
+#[tokio::test]
+async fn whoever_guesses_signatures_and_tokens_is_told_to_wait_and_what_is_right_still_passes() {
+    let app = TestApp::start().await;
+    let (id, wamid) = sent(&app).await;
+    let body = |kind| notification(PHONE, &[status(&wamid, kind)]).to_string();
+    let forged = sign("another-secret", body("read").as_bytes());
+    let refused = eventually("a wait", async || {
+        let answer = app.webhook_with(body("read").as_bytes(), &[("x-hub-signature-256", &forged)]).await;
+        if answer.status == 429 { Ok(answer) } else { Err(answer) }
+    })
+    .await;
+    refused.problem(429, "TOO_MANY_TRIES");
+    assert!(refused.header("retry-after").parse::<u64>().is_ok());
+    let verify = async |token: &str| {
+        let query = format!("hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158");
+        app.api(None).get(&format!("{WEBHOOK}?{query}")).await.status
+    };
+    assert_eq!((verify("wrong").await, verify(VERIFY_TOKEN).await), (429, 200));
+    // All from one address, as behind a proxy that tells none.
+    app.webhook(body("delivered").as_bytes()).await.ok(200);
+    assert_eq!(app.acme().message(&id).await["status"], "DELIVERED");
+    let elsewhere = [("x-hub-signature-256", forged.as_str()), ("x-forwarded-for", "198.51.100.8")];
+    app.webhook_with(body("read").as_bytes(), &elsewhere).await.problem(401, "UNAUTHORIZED");
+    let key = app.key_of("acme", &json!({"name": "new"})).await;
+    assert_eq!(key.get("outbound/stats").await.status, 200, "keys are counted apart");
+    assert_eq!(app.log().matches("is made to wait").count(), 1);
 }
 
 #[tokio::test]

@@ -83,7 +83,9 @@ pub enum BuildError {
     #[error("request_timeout must be longer than zero")]
     RequestTimeout,
     /// TLS.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error(
+        "the HTTP client cannot be set up: {0}. HTTPS needs the machine's CA certificates: install them (Debian: ca-certificates)"
+    )]
     Client(String),
 }
 

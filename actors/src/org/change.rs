@@ -116,7 +116,9 @@ impl State {
                 next = self.record.apply(put, now).map_err(ChangeError::Invalid)?;
                 let known = |new: &ApiKey| next.keys.iter().find(|key| key.hash == new.hash).cloned();
                 let declared: Vec<_> = keys.iter().map(|new| known(new).unwrap_or_else(|| new.clone())).collect();
-                next.keys.retain(|key| !key.id.starts_with(DECLARED) && !declared.contains(key));
+                next.revoke(|key| !key.id.starts_with(DECLARED) || declared.contains(key));
+                next.keys.retain(|key| !declared.contains(key));
+                next.revoked.retain(|key| declared.iter().all(|live| live.hash != key.hash));
                 next.keys.extend(declared);
                 (next, Subject::Organisation, Fact::OrgPut)
             }
@@ -125,7 +127,7 @@ impl State {
                 (next, Subject::ApiKey(key.id.clone()), Fact::KeyCreated)
             }
             OrgChange::RevokeKey(id) => {
-                next.keys.retain(|key| key.id != *id);
+                next.revoke(|key| key.id != *id);
                 if next.keys.len() == self.record.keys.len() {
                     return Err(ChangeError::NotFound);
                 }

@@ -18,6 +18,7 @@ use store::{Called, Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
+use super::upkeep::KNOWN_FOR;
 use super::{After, OrgMsg, State};
 
 /// Records of each kind that one commit changes.
@@ -196,6 +197,7 @@ impl State {
                 }
             });
             self.erase_on();
+            self.tend_when_due()?;
         }
         Ok(())
     }
@@ -287,7 +289,7 @@ impl State {
         }
         for id in ids {
             let inbound = store.inbound(org, id)?.ok_or(StoreError::Damaged { what: "inbound message" })?;
-            draft.commit.forget_inbound(&inbound)?;
+            draft.commit.forget_inbound(&inbound, Some(draft.at.after(KNOWN_FOR)))?;
             erasure.erased.inbound += 1;
             step.done += 1;
         }

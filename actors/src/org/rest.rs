@@ -86,6 +86,8 @@ impl State {
     pub(super) fn rest(&mut self) -> Result<(), ActorProcessingErr> {
         self.rest_later();
         self.forgive_old_crashes();
+        // One that is never at rest has got data since the alarm was last set.
+        self.tend_when_due()?;
         let was_busy = std::mem::take(&mut self.is_busy);
         let next = match self.work()? {
             Work::Now => return Ok(()),

@@ -1,7 +1,7 @@
 //! Retention: what was kept long enough goes, a few records with each commit, between the other mail.
 //!
-//! One look goes through messages, then payloads, inbound messages and the audit trail, oldest first. It may be cut off
-//! anywhere: the next begins at what is then the oldest.
+//! One look goes through messages, then payloads, inbound messages, the names that such messages leave behind for a while, and
+//! the audit trail, oldest first. It may be cut off anywhere: the next begins at what is then the oldest.
 
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ const CROWD: usize = 256;
 /// Timers longer than this are set again: the settings may change.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// A repeat of a message of a recipient is known for so long: after an erasure from then on, after retention since it came.
+/// Meta repeats what was not answered for up to seven days.
+pub(super) const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// How far a look has come.
 #[derive(Clone, Copy, Debug, Default)]
 enum Stage {
@@ -32,6 +36,7 @@ enum Stage {
     Messages,
     Payloads,
     Inbound,
+    Names,
     Trail,
     Report,
 }
@@ -49,14 +54,24 @@ pub(super) struct Tending {
     alarm: Option<AbortHandle>,
 }
 
-/// When an organisation should be looked through next; `None` if it keeps everything, or has nothing.
+impl Tending {
+    const fn is_midway(&self) -> bool {
+        self.is_under_way || self.after.is_some() || !matches!(self.stage, Stage::Messages)
+    }
+}
+
+/// When an organisation should be looked through next; `None` if nothing of what it has will ever be over.
 pub(crate) fn due(store: &Store, org: &Org) -> Result<Option<Timestamp>, StoreError> {
     let Retention { messages, payloads, inbound, audit } = org.retention;
-    let Some(every) = org.retention.every() else { return Ok(None) };
-    let upkeep = store.upkeep(org.no)?;
+    let names = store.first_name_until(org.no)?;
+    let every = org.retention.every();
+    if every.is_none() && names.is_none() {
+        return Ok(None);
+    }
+    let (every, upkeep) = (every.unwrap_or(LONGEST), store.upkeep(org.no)?);
     let oldest = store.oldest(org.no, &upkeep)?;
     let over = oldest.into_iter().zip([messages, payloads, inbound, audit]);
-    let first = over.filter_map(|(oldest, kept)| Some(oldest?.after(kept?))).min();
+    let first = over.filter_map(|(oldest, kept)| Some(oldest?.after(kept?))).chain(names).min();
     // What is old, but not over for another reason, must not be looked at again and again.
     Ok(first.map(|first| first.max(upkeep.looked_at.after(every))))
 }
@@ -64,8 +79,9 @@ pub(crate) fn due(store: &Store, org: &Org) -> Result<Option<Timestamp>, StoreEr
 impl State {
     /// Sets the alarm for the next look.
     pub(super) fn tend_when_due(&mut self) -> Result<(), StoreError> {
-        if let Some(at) = due(&self.ctx.store, &self.record)?
-            && self.is_kept
+        if self.is_kept
+            && !self.tending.is_midway()
+            && let Some(at) = due(&self.ctx.store, &self.record)?
         {
             self.tend_after(at.since(self.ctx.clock.now()));
         }
@@ -86,11 +102,10 @@ impl State {
     /// The next step, if it is time.
     pub(super) fn tend(&mut self) -> Result<(), ActorProcessingErr> {
         let now = self.ctx.clock.now();
-        let is_midway = !matches!(self.tending.stage, Stage::Messages) || self.tending.after.is_some();
         if self.tending.is_under_way || self.record.deleted_at.is_some() {
             return Ok(());
         }
-        if !is_midway && due(&self.ctx.store, &self.record)?.is_none_or(|at| at > now) {
+        if !self.tending.is_midway() && due(&self.ctx.store, &self.record)?.is_none_or(|at| at > now) {
             return Ok(self.tend_when_due()?);
         }
         let committer = self.ctx.committer.clone();
@@ -109,7 +124,7 @@ impl State {
             self.ledger.close(&mut draft)?;
             self.tending.is_under_way = true;
             self.submit(slot, draft, After::Tended, |_| ());
-        } else if self.tending.after.is_some() || !matches!(self.tending.stage, Stage::Messages) {
+        } else if self.tending.is_midway() {
             self.me.send(OrgMsg::Tend);
         } else {
             self.tend_when_due()?;
@@ -142,7 +157,11 @@ impl State {
             }
             Stage::Inbound => {
                 let is_done = self.purge_inbound(draft, over(inbound))?;
-                self.next_stage(is_done, Stage::Trail);
+                self.next_stage(is_done, Stage::Names);
+            }
+            Stage::Names => {
+                let forgotten = draft.commit.forget_names(&self.ctx.store, draft.at, STEP_MAX)?;
+                self.next_stage(forgotten < STEP_MAX, Stage::Trail);
             }
             Stage::Trail => {
                 let is_done = self.cut_trail(draft, over(audit))?;
@@ -222,7 +241,8 @@ impl State {
             if inbound.received_at >= then {
                 return Ok(true);
             }
-            draft.commit.forget_inbound(&inbound)?;
+            let until = Some(inbound.received_at.after(KNOWN_FOR)).filter(|until| *until > draft.at);
+            draft.commit.forget_inbound(&inbound, until)?;
             self.ledger.upkeep.purged.inbound += 1;
         }
         Ok(is_last)

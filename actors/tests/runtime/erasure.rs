@@ -14,7 +14,7 @@ use store::backend::{Backend, Order};
 use store::search::{AuditFilter, MessageFilter};
 
 use crate::provider::{Say, wamid};
-use crate::support::{HOUR, MINUTE, SECOND, World, attempt, eventually, pass, receipt};
+use crate::support::{DAY, HOUR, MINUTE, SECOND, World, attempt, eventually, pass, receipt};
 
 /// One number in both of its spellings.
 const ADA: [&str; 2] = ["+525512345678", "+5215512345678"];
@@ -204,4 +204,29 @@ async fn an_erasure_is_done_in_steps_and_goes_on_after_a_crash() {
         .await;
     assert!(matches!(world.facts(&acme).last(), Some(Fact::Erased(Erased { messages: 180, .. }))));
     assert_eq!((left(&world), world.status(&acme, lost)), (0, Status::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_of_what_was_erased_does_not_bring_the_person_back_and_is_known_for_a_month() {
+    let mut world = World::new().await;
+    let acme = world.acme().await;
+    let no = world.org_no(&acme);
+    for n in 0..250 {
+        world.they_wrote(&acme, &format!("in-{n}"), Some(ADA[1]), None).await;
+    }
+    assert_eq!(world.erase(&acme, ADA[0]).await.inbound, 250);
+    let listed = |world: &World| world.store.inbound_page(no, None, None, 10).unwrap().items.len();
+    world.they_wrote(&acme, "in-7", Some(ADA[1]), None).await;
+    assert_eq!(listed(&world), 0);
+    tokio::time::advance(29 * DAY).await;
+    world.restart().await;
+    world.they_wrote(&acme, "in-8", Some(ADA[1]), None).await;
+    assert_eq!(listed(&world), 0);
+    tokio::time::advance(DAY).await;
+    eventually("nothing of them is left", 2 * HOUR, || {
+        world.store.first_name_until(no).unwrap().is_none().then_some(())
+    })
+    .await;
+    world.they_wrote(&acme, "in-7", Some(ADA[1]), None).await;
+    assert_eq!(listed(&world), 1, "it is a message like any other");
 }

@@ -6,9 +6,7 @@ use actors::{AcceptError, News};
 use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status, Wait};
 use serde_json::json;
 
-use crate::support::{HOUR, MINUTE, SECOND, START, World, eventually, pass};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
+use crate::support::{DAY, HOUR, MINUTE, SECOND, START, World, eventually, pass};
 
 /// A message to the nth recipient.
 async fn to(world: &World, acme: &OrgId, n: usize) -> MessageId {

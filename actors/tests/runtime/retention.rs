@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::search::AuditFilter;
 
 use crate::provider::{Say, wamid};
-use crate::support::{HOUR, MINUTE, SECOND, World, attempt, eventually, org_id, pass, receipt, sender};
+use crate::support::{DAY, HOUR, MINUTE, SECOND, World, attempt, eventually, org_id, pass, receipt, sender};
 
 impl World {
     async fn keeping(&self, retention: Value) -> OrgId {
@@ -18,6 +18,24 @@ impl World {
         let put = PutOrg::parse(put.as_object().unwrap()).unwrap();
         self.outbox.put_org(org_id("acme"), OrgChange::Put(put), By::Admin).await.unwrap();
         org_id("acme")
+    }
+
+    /// What a recipient writes now.
+    fn written(&self, name: &str) -> Inbound {
+        let now = self.outbox.clock().now();
+        Inbound {
+            id: self.outbox.clock().new_message_id(now),
+            provider_id: ProviderId::new(name),
+            sender: "1001".parse().unwrap(),
+            sender_no: SenderNo(1),
+            from: Some("+4915112345678".parse().unwrap()),
+            user_id: None,
+            kind: "text".into(),
+            opens_window: true,
+            payload: b"{}".to_vec().into(),
+            at: now,
+            received_at: now,
+        }
     }
 
     fn is_there(&self, org: &OrgId, id: MessageId) -> bool {
@@ -93,21 +111,7 @@ async fn the_trail_is_cut_at_a_sealed_block_and_what_is_left_is_still_a_chain() 
     let acme = world.keeping(json!({"audit": "5h", "messages": "20h", "inbound": "3h"})).await;
     let no = world.org_no(&acme);
     let ids = world.post_many(&acme, 300, json!({"dossierId": "d"})).await;
-    let now = world.outbox.clock().now();
-    let wrote = |name: &str| Inbound {
-        id: world.outbox.clock().new_message_id(now),
-        provider_id: ProviderId::new(name),
-        sender: "1001".parse().unwrap(),
-        sender_no: SenderNo(1),
-        from: Some("+4915112345678".parse().unwrap()),
-        user_id: None,
-        kind: "text".into(),
-        opens_window: true,
-        payload: b"{}".to_vec().into(),
-        at: now,
-        received_at: now,
-    };
-    let inbound = vec![wrote("in-1"), wrote("in-2")];
+    let inbound = vec![world.written("in-1"), world.written("in-2")];
     world.outbox.webhook(&acme, News { inbound, ..News::default() }).await.unwrap();
     world.all_until(&acme, &ids, Status::Sent, HOUR).await;
     let before = world.entries(&acme);
@@ -151,4 +155,27 @@ async fn retention_goes_on_after_a_crash_and_without_it_all_is_kept() {
     world.keeping(json!({"messages": "10h"})).await;
     world.crash().await;
     eventually("all are gone", HOUR, || (world.purged(&acme).messages == 300).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_of_an_inbound_message_that_went_by_retention_is_known_for_a_month_since_it_came() {
+    let world = World::new().await;
+    let acme = world.keeping(json!({"inbound": "1h"})).await;
+    let no = world.org_no(&acme);
+    let hear = async || {
+        let inbound = world.written("in-1");
+        world.outbox.webhook(&acme, News { inbound: vec![inbound], ..News::default() }).await.unwrap();
+        world.store.inbound_page(no, None, None, 10).unwrap().items.len()
+    };
+    assert_eq!(hear().await, 1);
+    eventually("it is gone", 2 * HOUR, || (world.purged(&acme).inbound == 1).then_some(())).await;
+    assert_eq!(hear().await, 0);
+    tokio::time::advance(30 * DAY).await;
+    eventually("its name is gone", 2 * HOUR, || world.store.first_name_until(no).unwrap().is_none().then_some(()))
+        .await;
+    world.keeping(json!({"inbound": "60d"})).await;
+    assert_eq!(hear().await, 1);
+    tokio::time::advance(60 * DAY).await;
+    eventually("it is gone", 9 * HOUR, || (world.purged(&acme).inbound == 2).then_some(())).await;
+    assert_eq!(world.store.first_name_until(no).unwrap(), None, "Meta has long given up");
 }

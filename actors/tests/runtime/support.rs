@@ -24,6 +24,7 @@ pub(crate) const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// One outbox and all around it.
 pub(crate) struct World {

@@ -125,6 +125,15 @@ fn a_preference_that_comes_again_tells_nothing_even_within_its_second() {
 }
 
 #[test]
+fn within_one_second_a_repeat_of_a_resume_does_not_undo_the_stop_after_it() {
+    let said_at_once = |choice| said(choice, Covers::Marketing, 0, preference(0));
+    let (resume, stop) = (said_at_once(Granted), said_at_once(Revoked));
+    let known = after(&[resume.clone(), stop.clone()]);
+    assert_eq!(standings(&known), [None, Some(Revoked)]);
+    assert_eq!([known.after(&resume, 3), known.after(&stop, 3)], [None, None]);
+}
+
+#[test]
 fn each_choice_is_confirmed_once_a_day() {
     let mut known = unknown();
     let at = |hours: u64| NOW.after(std::time::Duration::from_secs(hours * 3600));
@@ -142,8 +151,51 @@ prop_compose! {
     }
 }
 
+/// Between two statements that come to us.
+const BETWEEN: u64 = 350;
+
+/// What comes to us as the `n`th: of a client, or told by Meta, whose clock may be fast or the news late; with an id of its
+/// own where it has one.
+fn nth(n: usize, (revoked, told, source): (bool, u64, usize)) -> Statement {
+    let now = n as u64 * BETWEEN;
+    let choice = if revoked { Revoked } else { Granted };
+    let message = MessageId::from_bytes((n as u128).to_be_bytes());
+    let attempt = AttemptRef { message, attempt: AttemptNo(1) };
+    match source {
+        0 => said(choice, Covers::Both, now.min(told * 1000), Source::Word { inbound: message }),
+        1 | 2 => said(choice, Covers::Marketing, now.min(told * 1000), preference(told * 1000)),
+        3 => said(Revoked, Covers::Marketing, now.min(told * 1000), Source::OptOut { attempt }),
+        _ => said(choice, [Covers::Both, Covers::Transactional, Covers::Marketing][n % 3], now, api()),
+    }
+}
+
+/// The same statement when Meta tells it again: what lay ahead may do so no more.
+fn again(statement: &Statement, millis: u64) -> Statement {
+    let now = Timestamp::from_millis(NOW.as_millis() + millis);
+    let at = match statement.source {
+        Source::Preference { told_at, .. } => told_at.min(now),
+        Source::Api { .. } | Source::Word { .. } | Source::OptOut { .. } | Source::Linked { .. } => statement.at,
+    };
+    Statement { at, recorded_at: now, ..statement.clone() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_meta_told_before_changes_nothing_when_it_comes_again(
+        told in prop::collection::vec((any::<bool>(), 0..6u64, 0..5usize), 1..14), later in 0..3000u64,
+    ) {
+        let statements: Vec<_> = told.into_iter().enumerate().map(|(n, told)| nth(n, told)).collect();
+        let mut known = unknown();
+        for (n, statement) in statements.iter().enumerate() {
+            let later = n as u64 * BETWEEN + later;
+            known = known.after(statement, n as u64 + 1).unwrap_or(known);
+            for before in statements[..=n].iter().filter(|statement| !matches!(statement.source, Source::Api { .. })) {
+                prop_assert_eq!(known.after(&again(before, later), 100), None, "{:?}", before);
+            }
+        }
+    }
 
     #[test]
     fn what_meta_tells_in_any_order_never_goes_back_in_time(statements in prop::collection::vec(from_meta(), 0..20)) {
@@ -196,9 +248,32 @@ mod words {
             ("Baja", Some(Revoked)),
             ("СТОП", Some(Revoked)),
             ("توقف", Some(Revoked)),
+            ("Stop.", Some(Revoked)),
+            ("STOP!!! ", Some(Revoked)),
+            ("¡Baja!", Some(Revoked)),
+            ("«стоп»", Some(Revoked)),
+            ("stop?", Some(Revoked)),
+            ("STOP \u{1f6d1}", Some(Revoked)),
+            ("stop \u{2764}\u{fe0f}", Some(Revoked)),
+            ("\u{ff33}\u{ff34}\u{ff2f}\u{ff30}", Some(Revoked)),
+            ("\u{1d412}\u{1d413}\u{1d40e}\u{1d40f}", Some(Revoked)),
+            ("s\u{200b}t\u{200d}o\u{ad}p\u{feff}", Some(Revoked)),
+            ("arre\u{302}t", Some(Revoked)),
+            ("stop\u{a0}  all", Some(Revoked)),
+            ("opt\nout", Some(Revoked)),
+            ("रोकें।", Some(Revoked)),
+            ("توقف؟", Some(Revoked)),
+            ("start?", None),
+            ("ابدأ؟", None),
+            ("start.", Some(Granted)),
             ("START", Some(Granted)),
             ("старт", Some(Granted)),
             ("stop it", None),
+            ("stop. now", None),
+            ("non-stop", None),
+            ("\u{1f6d1}", None),
+            ("...", None),
+            ("\u{200b}", None),
             ("please stop", None),
             ("don't stop", None),
             ("cancel", None),
@@ -208,6 +283,22 @@ mod words {
         for (written, expected) in table {
             assert_eq!(Words::default().choice(written), *expected, "{written:?}");
         }
+    }
+
+    #[test]
+    fn a_word_of_an_organisation_may_be_a_picture_and_two_spellings_of_it_are_one() {
+        let own = words(&json!({"stopWords": ["\u{1f6d1}", "Straße", "İptal"], "startWords": ["\u{2705}\u{fe0f}"]}));
+        for (written, choice) in [
+            ("\u{1f6d1}", Some(Revoked)),
+            ("STRASSE", Some(Revoked)),
+            ("İPTAL", Some(Revoked)),
+            ("\u{2705}", Some(Granted)),
+            ("\u{274c}", None),
+        ] {
+            assert_eq!(own.choice(written), choice, "{written:?}");
+        }
+        let both = put(&json!({"startWords": ["\u{ff33}top!"]})).0;
+        assert_eq!(Words::default().apply(&both).unwrap_err().field, "startWords");
     }
 
     #[test]
@@ -236,7 +327,7 @@ mod words {
     #[test]
     fn every_bad_field_is_named() {
         let long = "x".repeat(51);
-        let given = json!({"stopWords": ["ok", "", 7, long], "startWords": "x", "stopReply": 1,
+        let given = json!({"stopWords": ["ok", "\u{200b}", 7, long], "startWords": "x", "stopReply": 1,
             "startReply": "x".repeat(1001)});
         let mut fields = put(&given).1;
         fields.sort();

@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Choice;
+use super::fold::fold;
 use crate::fields::{FieldError, Fields};
 
 const WORDS_MAX: usize = 50;
 const WORD_CHARS_MAX: usize = 50;
+/// No message that is just a word is longer, with all that may stand around it.
+const WRITTEN_CHARS_MAX: usize = 4 * WORD_CHARS_MAX;
 const REPLY_CHARS_MAX: usize = 1000;
 
 /// The words by default. A stop word holds for all messages, and a start word is taken for consent: so none of them is an
@@ -50,18 +53,18 @@ pub struct Words {
 }
 
 impl Words {
-    /// What a recipient chooses who writes just this. Case and blanks around it do not matter.
+    /// What a recipient chooses who writes just this, however it is written; a question grants nothing.
     pub fn choice(&self, written: &str) -> Option<Choice> {
-        let written = written.trim();
-        if written.chars().count() > WORD_CHARS_MAX {
+        if written.chars().take(WRITTEN_CHARS_MAX + 1).count() > WRITTEN_CHARS_MAX {
             return None;
         }
-        let written = written.to_lowercase();
-        let is_among = |words: Vec<&str>| words.iter().any(|word| word.to_lowercase() == written);
+        let folded = fold(written);
+        let is_among = |words: Vec<&str>| !folded.is_empty() && words.iter().any(|word| fold(word) == folded);
         if is_among(self.stop()) {
             return Some(Choice::Revoked);
         }
-        is_among(self.start()).then_some(Choice::Granted)
+        let is_question = written.contains(['?', '？', '؟']);
+        (!is_question && is_among(self.start())).then_some(Choice::Granted)
     }
 
     /// What revokes.
@@ -153,11 +156,16 @@ fn read_list(fields: &mut Fields<'_>, name: &'static str) -> Option<WordList> {
     };
     let mut words = Vec::new();
     for (i, item) in items.iter().enumerate() {
-        let word = item.as_str().map(str::trim).filter(|word| (1..=WORD_CHARS_MAX).contains(&word.chars().count()));
+        let word = item.as_str().map(str::trim).filter(|word| word.chars().count() <= WORD_CHARS_MAX);
+        // One of which nothing can be seen would be written by nobody.
+        let word = word.filter(|word| !fold(word).is_empty());
         match word {
             Some(word) => words.push(word.to_owned()),
             None => {
-                fields.refuse(&format!("{name}[{i}]"), format!("must be a text of 1 to {WORD_CHARS_MAX} characters"));
+                fields.refuse(
+                    &format!("{name}[{i}]"),
+                    format!("must be a text of 1 to {WORD_CHARS_MAX} visible characters"),
+                );
             }
         }
     }

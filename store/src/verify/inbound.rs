@@ -20,6 +20,10 @@ impl Walk<'_> {
                 walk.inbound_message(id, upkeep);
             }
         });
+        self.each(b'U', |walk, key, _| match keys::gone_in(key) {
+            Some((_, name)) => walk.expect_record::<MessageId>(&name, Of::Organisation, |_| true),
+            None => walk.wrong(name(b'U'), Of::Organisation, Broken::Unknown),
+        });
         for letter in KINDS {
             let said = self.expected.get(letter).copied().unwrap_or_default();
             let found = self.count(*letter);

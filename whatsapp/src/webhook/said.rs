@@ -1,4 +1,4 @@
-//! The words of a message that may be a stop or a start word: a text, or a quick reply that was tapped.
+//! The words of a message that may be a stop or a start word: a text, or a quick reply or list item that was tapped.
 
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ pub fn said(item: &[u8]) -> Vec<String> {
         "/button/text",
         "/interactive/button_reply/id",
         "/interactive/button_reply/title",
+        "/interactive/list_reply/id",
+        "/interactive/list_reply/title",
     ];
     places.into_iter().filter_map(|place| Some(item.pointer(place)?.as_str()?.to_owned())).collect()
 }

@@ -61,12 +61,12 @@ fn what_is_no_preference_that_we_know_is_skipped_and_spoils_nothing() {
 }
 
 #[test]
-fn texts_and_tapped_buttons_say_something_and_all_else_nothing() {
+fn texts_and_what_was_tapped_say_something_and_all_else_nothing() {
     let table = [
         (json!({"type": "text", "text": {"body": "Stop"}}), vec!["Stop"]),
         (json!({"type": "button", "button": {"payload": "P", "text": "T"}}), vec!["P", "T"]),
         (json!({"interactive": {"type": "button_reply", "button_reply": {"id": "I", "title": "T"}}}), vec!["I", "T"]),
-        (json!({"interactive": {"type": "list_reply", "list_reply": {"id": "I", "title": "T"}}}), vec![]),
+        (json!({"interactive": {"type": "list_reply", "list_reply": {"id": "I", "title": "T"}}}), vec!["I", "T"]),
         (json!({"type": "image", "image": {"caption": "stop"}}), vec![]),
         (json!({"text": {"body": "stop"}, "group_id": null}), vec!["stop"]),
         (json!({"text": {"body": "stop"}, "group_id": "g"}), vec![]),

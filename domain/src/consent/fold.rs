@@ -1,0 +1,28 @@
+//! When two words that people write are the same word.
+
+use icu_casemap::CaseMapper;
+use icu_normalizer::ComposingNormalizer;
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
+/// What is compared of a word or a few: not its case, Unicode's other forms of the same letters, what cannot be seen, how wide
+/// blanks are, nor the punctuation and pictures around it. A text of only those stays, for it may be just that.
+pub(super) fn fold(text: &str) -> String {
+    let nfkc = ComposingNormalizer::new_nfkc();
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    let seen: String = text.chars().filter(|letter| !ignorable.contains(*letter)).collect();
+    let folded = CaseMapper::new().fold_string(&nfkc.normalize(&seen)).into_owned();
+    // What is folded need not be normal any more.
+    let normal = nfkc.normalize(&folded);
+    let words = normal.split_whitespace().collect::<Vec<_>>().join(" ");
+    let categories = CodePointMapData::<GeneralCategory>::new();
+    let is_around = |letter: char| {
+        let category = categories.get(letter);
+        let groups = [GeneralCategoryGroup::Punctuation, GeneralCategoryGroup::Symbol, GeneralCategoryGroup::Separator];
+        groups.iter().any(|group| group.contains(category))
+    };
+    match words.trim_matches(is_around) {
+        "" => words,
+        inner => inner.to_owned(),
+    }
+}
