@@ -166,6 +166,20 @@ pub enum Fact {
     Erased(Erased),
     /// What was kept long enough is gone, by the organisation's retention.
     Purged(Purged),
+    /// The store was restored from a backup: what was not finished is held until a person decides.
+    Restored {
+        /// The backup's id.
+        backup: String,
+        /// The moment that the backup is of.
+        taken_at: Timestamp,
+        /// Messages that are held.
+        held: u64,
+    },
+    /// A person has decided about messages held since a restore; each has an entry of its own.
+    Released {
+        /// How many.
+        messages: u64,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -270,7 +284,9 @@ impl Fact {
             | Self::Consent { .. }
             | Self::ErasureBegun
             | Self::Erased(_)
-            | Self::Purged(_) => Action::Updated,
+            | Self::Purged(_)
+            | Self::Restored { .. }
+            | Self::Released { .. } => Action::Updated,
         }
     }
 
@@ -301,6 +317,8 @@ impl Fact {
             Self::ErasureBegun => "ERASURE_BEGUN",
             Self::Erased(_) => "RECIPIENT_ERASED",
             Self::Purged(_) => "RECORDS_PURGED",
+            Self::Restored { .. } => "RESTORED_FROM_BACKUP",
+            Self::Released { .. } => "HELD_MESSAGES_RELEASED",
         }
     }
 }

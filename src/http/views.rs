@@ -285,6 +285,10 @@ fn details(entry: &Entry) -> Value {
         Fact::ErasureBegun => json!({}),
         Fact::Erased(erased) => self::erased(erased),
         Fact::Purged(purged) => self::purged(purged),
+        Fact::Restored { backup, taken_at, held } => {
+            json!({"backup": backup, "takenAt": taken_at.to_string(), "held": held})
+        }
+        Fact::Released { messages } => json!({"messages": messages}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

@@ -116,7 +116,9 @@ impl Fact {
             | Self::Blocked(_)
             | Self::ErasureBegun
             | Self::Erased(_)
-            | Self::Purged(_) => {}
+            | Self::Purged(_)
+            | Self::Restored { .. }
+            | Self::Released { .. } => {}
         }
     }
 }
