@@ -28,6 +28,7 @@
 //! | `q` | that time, hash of recipient's name | (recipients that count for a quota) |
 //! | `z` | id | an erasure that is not done |
 //! | `l` | | what retention has done |
+//! | `R` | | that it was restored from a backup, while messages are held for it |
 //!
 //! An author, in `f` and `w`, and a recipient's name, in `c`, `g`, `v` and `q`, is the canonical spelling of a phone number, or Meta's id of a user.
 //!
@@ -89,7 +90,7 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzl";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuwcgjvqzlR";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -139,6 +140,10 @@ pub(crate) fn due_at(key: &[u8]) -> Option<Timestamp> {
 
 fn time(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::from_be_bytes(bytes.try_into().ok()?)))
+}
+
+pub(crate) fn restored(org: OrgNo) -> Vec<u8> {
+    key(b'R', org, &[])
 }
 
 pub(crate) fn idempotency(org: OrgNo, hash: Short) -> Vec<u8> {
