@@ -1,6 +1,7 @@
 //! The HTTP front door. Every route is one line of [`route`]; everything else is an RFC 9457 problem.
 
 mod auth;
+mod backups;
 mod bulk;
 mod consents;
 mod inbound;
@@ -33,6 +34,7 @@ use tokio::time::timeout;
 use warp::Filter;
 
 use crate::admin_key::AdminKeys;
+use crate::backups::Backups;
 use crate::engine::Engine;
 
 pub(crate) use key_log::{KeyLog, WRITE_EVERY};
@@ -53,6 +55,7 @@ struct App {
     admin_keys: Arc<AdminKeys>,
     key_log: Arc<KeyLog>,
     tries: Arc<Tries>,
+    backups: Arc<Backups>,
 }
 
 /// What the door is made of.
@@ -62,6 +65,7 @@ pub(crate) struct Door {
     pub(crate) admin_keys: Arc<AdminKeys>,
     pub(crate) key_log: Arc<KeyLog>,
     pub(crate) tries: Arc<Tries>,
+    pub(crate) backups: Arc<Backups>,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -134,6 +138,7 @@ impl Door {
             admin_keys: Arc::clone(&self.admin_keys),
             key_log: Arc::clone(&self.key_log),
             tries: Arc::clone(&self.tries),
+            backups: Arc::clone(&self.backups),
         };
         route(&app, request).await
     }
@@ -207,6 +212,21 @@ async fn route(app: &App, request: &Request) -> Answer {
             admin()?;
             orgs::resume(app, request, id).await
         }
+        ("POST", ["api", "v1", "admin", "orgs", id, "release"]) => {
+            admin()?;
+            orgs::release(app, request, id).await
+        }
+        ("GET", ["api", "v1", "admin", "backups"]) => admin().and_then(|()| backups::list(app)),
+        ("POST", ["api", "v1", "admin", "backups"]) => {
+            admin()?;
+            backups::begin(app).await
+        }
+        ("GET", ["api", "v1", "admin", "backups", id]) => admin().and_then(|()| backups::get(app, id)),
+        ("DELETE", ["api", "v1", "admin", "backups", id]) => admin().and_then(|()| backups::remove(app, id)),
+        ("GET", ["api", "v1", "admin", "backups", id, "data"]) => {
+            admin()?;
+            backups::data(app, request, id).await
+        }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
             keys::add(app, request, id).await
@@ -227,11 +247,11 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["healthz" | "readyz"] => Some("GET"),
         ["api", "v1", rest @ ..] => match rest {
-            ["webhooks", "whatsapp", _] | ["outbound", "messages"] => Some("GET, POST"),
+            ["webhooks", "whatsapp", _] | ["outbound", "messages"] | ["admin", "backups"] => Some("GET, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
             | ["admin", "key", "rotate"]
-            | ["admin", "orgs", _, "keys" | "pause" | "resume"] => Some("POST"),
+            | ["admin", "orgs", _, "keys" | "pause" | "release" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]
             | ["outbound", "stats"]
@@ -240,7 +260,8 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             | ["admin", "actors" | "orgs"] => Some("GET"),
             ["consents", _] => Some("GET, PUT"),
             ["recipients", _] => Some("DELETE"),
-            ["recipients", _, "export"] => Some("GET"),
+            ["recipients", _, "export"] | ["admin", "backups", _, "data"] => Some("GET"),
+            ["admin", "backups", _] => Some("DELETE, GET"),
             ["admin", "orgs", _] => Some("DELETE, GET, PUT"),
             ["admin", "orgs", _, "keys", _] => Some("DELETE"),
             _ => None,

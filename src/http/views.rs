@@ -13,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use store::Upkeep;
+use store::{Restored, Upkeep};
 
 use super::Answer;
 use super::key_log::KeyLog;
@@ -316,6 +316,13 @@ pub(crate) fn upkeep(upkeep: &Upkeep) -> Value {
     let looked_at = Some(upkeep.looked_at).filter(|at| *at > Timestamp::EPOCH);
     json!({
         "lastLookAt": time(looked_at), "purged": purged(&upkeep.purged), "auditBeginsAfter": upkeep.cut,
+    })
+}
+
+/// What an organisation was restored from.
+pub(crate) fn restored(mark: &Restored) -> Value {
+    json!({
+        "backup": mark.backup, "takenAt": mark.taken_at.to_string(), "restoredAt": mark.at.to_string(), "held": mark.held,
     })
 }
 
