@@ -1,7 +1,9 @@
-//! `twotick org` and `twotick key`: the admin API of a running service, for people and for scripts.
+//! `twotick org`, `key`, `backup` and `release`: the admin API of a running service, for people and for scripts.
 
+pub(crate) mod backup;
 pub(crate) mod key;
 pub(crate) mod org;
+pub(crate) mod release;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

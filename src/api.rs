@@ -71,24 +71,37 @@ impl Api {
         }
     }
 
+    /// Bytes of the answer from `from` on, as many as it brings.
+    pub(crate) async fn bytes(&self, path: &str, from: u64) -> anyhow::Result<Vec<u8>> {
+        let request = self.client.get(format!("{}/{path}", self.base)).bearer_auth(&self.key);
+        let response = request.header("range", format!("bytes={from}-")).send().await;
+        let response = response.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status != StatusCode::PARTIAL_CONTENT {
+            bail!(complaint(status, &response.text().await.unwrap_or_default()));
+        }
+        Ok(response.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
+        let url = self.base.trim_end_matches("/api/v1");
+        let reason = root(error);
+        let advice = if reason.contains("certificate") {
+            "name the PEM file of who signed its certificate by --ca, and by --url a host that it is made for"
+        } else {
+            "is `twotick serve` running there? --url names another"
+        };
+        anyhow!("cannot speak with {url}: {reason}; {advice}")
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, String)> {
         let mut request = self.client.request(method, format!("{}/{path}", self.base)).bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let unreachable = |error: reqwest::Error| {
-            let url = self.base.trim_end_matches("/api/v1");
-            let reason = root(&error);
-            let advice = if reason.contains("certificate") {
-                "name the PEM file of who signed its certificate by --ca, and by --url a host that it is made for"
-            } else {
-                "is `twotick serve` running there? --url names another"
-            };
-            anyhow!("cannot speak with {url}: {reason}; {advice}")
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        Ok((status, response.text().await.map_err(unreachable)?))
+        Ok((status, response.text().await.map_err(|error| self.unreachable(&error))?))
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::command::{Failure, load, say};
-use crate::{admin, bench, compact, demo, doctor, rekey, serve, simulate, verify};
+use crate::{admin, bench, compact, demo, doctor, rekey, restore, serve, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]
@@ -36,6 +36,12 @@ enum Command {
     Verify(verify::Verify),
     /// Write a data folder that no service uses anew: what was deleted is then gone from it, and its space is free.
     Compact(compact::Compact),
+    /// Write the store to a file, checked, while the service runs or is stopped. Cut off, run it again: it goes on.
+    Backup(admin::backup::Backup),
+    /// Make a data folder from a backup. Messages that the original may have sent are held there.
+    Restore(restore::Restore),
+    /// Send or cancel what is held since a restore.
+    Release(admin::release::Release),
     /// Measure durable messages per second, latency, memory and disk, against a simulated WhatsApp.
     Bench(bench::Bench),
     /// Encrypt the secrets in a stopped service's store under a new master key.
@@ -60,6 +66,9 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => run(doctor.run()),
         Command::Verify(verify) => run_verify(verify),
         Command::Compact(compact) => run_compact(compact),
+        Command::Backup(backup) => run(backup.run()),
+        Command::Restore(restore) => restore.run(),
+        Command::Release(release) => run(release.run()),
         Command::Bench(bench) => run(bench.run()),
         Command::Rekey(rekey) => rekey.run(),
         Command::CheckConfig { config } => check_config(config),

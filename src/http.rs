@@ -1,6 +1,7 @@
 //! The HTTP front door. Every route is one line of [`route`]; everything else is an RFC 9457 problem.
 
 mod auth;
+mod backups;
 mod bulk;
 mod consents;
 mod inbound;
@@ -34,6 +35,7 @@ use warp::Filter;
 use whatsapp::cloud_api;
 
 use crate::admin_key::AdminKeys;
+use crate::backups::Backups;
 use crate::engine::Engine;
 
 pub(crate) use key_log::{KeyLog, WRITE_EVERY};
@@ -56,6 +58,7 @@ struct App {
     tries: Arc<Tries>,
     webhook_tries: Arc<Tries>,
     graph: cloud_api::Settings,
+    backups: Arc<Backups>,
 }
 
 /// What the door is made of.
@@ -70,6 +73,7 @@ pub(crate) struct Door {
     pub(crate) webhook_tries: Arc<Tries>,
     /// Where WhatsApp is, to look at senders.
     pub(crate) graph: cloud_api::Settings,
+    pub(crate) backups: Arc<Backups>,
     /// The largest body of an API request.
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
@@ -144,6 +148,7 @@ impl Door {
             tries: Arc::clone(&self.tries),
             webhook_tries: Arc::clone(&self.webhook_tries),
             graph: self.graph.clone(),
+            backups: Arc::clone(&self.backups),
         };
         route(&app, request).await
     }
@@ -222,6 +227,21 @@ async fn route(app: &App, request: &Request) -> Answer {
             admin()?;
             orgs::check(app, request, id).await
         }
+        ("POST", ["api", "v1", "admin", "orgs", id, "release"]) => {
+            admin()?;
+            orgs::release(app, request, id).await
+        }
+        ("GET", ["api", "v1", "admin", "backups"]) => admin().and_then(|()| backups::list(app)),
+        ("POST", ["api", "v1", "admin", "backups"]) => {
+            admin()?;
+            backups::begin(app).await
+        }
+        ("GET", ["api", "v1", "admin", "backups", id]) => admin().and_then(|()| backups::get(app, id)),
+        ("DELETE", ["api", "v1", "admin", "backups", id]) => admin().and_then(|()| backups::remove(app, id)),
+        ("GET", ["api", "v1", "admin", "backups", id, "data"]) => {
+            admin()?;
+            backups::data(app, request, id).await
+        }
         ("POST", ["api", "v1", "admin", "orgs", id, "keys"]) => {
             admin()?;
             keys::add(app, request, id).await
@@ -242,11 +262,11 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["healthz" | "readyz"] => Some("GET"),
         ["api", "v1", rest @ ..] => match rest {
-            ["webhooks", "whatsapp", _] | ["outbound", "messages"] => Some("GET, POST"),
+            ["webhooks", "whatsapp", _] | ["outbound", "messages"] | ["admin", "backups"] => Some("GET, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
             | ["admin", "key", "rotate"]
-            | ["admin", "orgs", _, "check" | "keys" | "pause" | "resume"] => Some("POST"),
+            | ["admin", "orgs", _, "check" | "keys" | "pause" | "release" | "resume"] => Some("POST"),
             ["outbound", "messages", _]
             | ["outbound", "messages", _, "attempts" | "timeline" | "explain"]
             | ["outbound", "stats"]
@@ -255,7 +275,8 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             | ["admin", "actors" | "orgs" | "tries"] => Some("GET"),
             ["consents", _] => Some("GET, PUT"),
             ["recipients", _] => Some("DELETE"),
-            ["recipients", _, "export"] => Some("GET"),
+            ["recipients", _, "export"] | ["admin", "backups", _, "data"] => Some("GET"),
+            ["admin", "backups", _] => Some("DELETE, GET"),
             ["admin", "orgs", _] => Some("DELETE, GET, PUT"),
             ["admin", "orgs", _, "keys", _] => Some("DELETE"),
             _ => None,

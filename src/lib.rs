@@ -6,6 +6,7 @@
 mod admin;
 mod admin_key;
 mod api;
+mod backups;
 mod bench;
 pub mod cli;
 mod command;
@@ -19,6 +20,7 @@ mod logging;
 mod master_key;
 mod private_file;
 mod rekey;
+mod restore;
 mod serve;
 mod service;
 mod simulate;

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use whatsapp::cloud_api;
 
 use crate::admin_key::AdminKeys;
+use crate::backups::Backups;
 use crate::config::{Config, Http};
 use crate::engine::Engine;
 use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
@@ -119,6 +120,7 @@ impl Service {
             tries: tries("API keys"),
             webhook_tries: tries("webhook signatures and verify tokens"),
             graph: config.cloud_api(),
+            backups: Arc::new(Backups::load(&config.store.path)),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
             places: Semaphore::new(http::PLACES),
@@ -126,6 +128,7 @@ impl Service {
         };
         let http = http::serve(listener, config.http.limits(), tls, door);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
+        tell_of_restore(&engine)?;
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine))).abort_handle();
         tracing::info!(%addr, organisations, "ready");
         Ok(Self { addr, scheme, engine, http, admin_keys, key_log, writer })
@@ -169,6 +172,25 @@ impl Service {
         tracing::info!("stopped");
         is_well
     }
+}
+
+/// Says so at every start for as long as messages are held since a restore.
+fn tell_of_restore(engine: &Engine) -> Result<(), StoreError> {
+    let Ok(outbox) = engine.outbox() else { return Ok(()) };
+    let marks =
+        outbox.directory().orgs().iter().map(|org| outbox.store().restored(org.no)).collect::<Result<Vec<_>, _>>()?;
+    let marks: Vec<_> = marks.into_iter().flatten().collect();
+    if let Some(mark) = marks.first() {
+        let held: u64 = marks.iter().map(|mark| mark.held).sum();
+        tracing::warn!(
+            organisations = marks.len(),
+            held,
+            backup = mark.backup,
+            "the store was restored from a backup: messages of before are held, since the original may have sent them; \
+             `twotick release` sends or cancels them"
+        );
+    }
+    Ok(())
 }
 
 /// Writes down now and then when keys were last used.

@@ -84,7 +84,7 @@ impl Explanation {
         let (consent, window) = (facts.consent(store)?, facts.window(store)?);
         let objections: [(&'static str, Objection); 12] = [
             ("enabled", facts.enabled()),
-            ("org", facts.org_paused()),
+            ("org", facts.org_paused().or(facts.restored(store)?)),
             ("sender", facts.sender()),
             ("template", facts.template(due)),
             ("consent", consent),
@@ -144,6 +144,18 @@ impl Facts<'_> {
     fn org_paused(&self) -> Objection {
         let pause = self.org.paused.as_ref()?;
         Some((GateState::Closed, format!("its organisation is paused since {}: {}", pause.since, pause.reason), None))
+    }
+
+    fn restored(&self, store: &Store) -> Result<Objection, StoreError> {
+        if !self.state.is_held_by_restore() {
+            return Ok(None);
+        }
+        let of = store.restored(self.org.no)?.map(|mark| mark.taken_at.to_string()).unwrap_or_default();
+        let detail = format!(
+            "it is held: the store was restored from a backup of {of}, and the original may have sent it since; an \
+             operator sends or cancels it (twotick release)"
+        );
+        Ok(Some((GateState::Closed, detail, None)))
     }
 
     fn sender(&self) -> Objection {

@@ -45,6 +45,7 @@ pub use explain::{Explanation, Gate, GateState};
 pub use org::accept::{AcceptError, Accepted};
 pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};
+pub use org::restored::{HeldWish, Released};
 pub use org::templates::TemplateStatus;
 pub use org::{News, OrgChange, Snapshot};
 pub use outbox::{Outbox, StartError, Unreachable};

@@ -18,6 +18,7 @@ mod quota;
 mod receipts;
 mod residents;
 pub(crate) mod rest;
+pub(crate) mod restored;
 mod scopes;
 pub(crate) mod templates;
 pub(crate) mod upkeep;
@@ -62,6 +63,7 @@ use quota::Meter;
 use receipts::Lot;
 pub use receipts::News;
 pub(crate) use receipts::Webhook;
+use restored::ReleaseRequest;
 use templates::TemplateStatus;
 use upkeep::Tending;
 
@@ -75,6 +77,8 @@ pub(crate) enum OrgMsg {
     Manual(ManualRequest),
     /// A change of the organisation.
     Change(Box<ChangeRequest>),
+    /// A person decides about what is held since a restore.
+    ReleaseHeld(ReleaseRequest),
     /// One of its keys was refused.
     Denied { key: ApiKey, denial: Denial },
     /// What a client tells of a recipient's consent.
@@ -264,6 +268,7 @@ impl OrgMsg {
             Self::Webhook(_) => "recording receipts",
             Self::Manual(_) => "following a person's wish",
             Self::Change(_) => "changing the organisation",
+            Self::ReleaseHeld(_) => "releasing held messages",
             Self::Consent(_) => "recording a consent",
             Self::Message(ToOrg::Propose(_)) => "recording a step",
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
@@ -338,6 +343,7 @@ impl State {
             OrgMsg::Webhook(webhook) => self.webhook(webhook)?,
             OrgMsg::Manual(request) => self.manual(request)?,
             OrgMsg::Change(request) => self.change(*request)?,
+            OrgMsg::ReleaseHeld(request) => self.release_held(request)?,
             OrgMsg::Consent(request) => self.consent(*request)?,
             OrgMsg::Message(ToOrg::Propose(proposal)) => self.propose(*proposal)?,
             OrgMsg::Message(ToOrg::Idle { id, incarnation, version }) => self.idle(id, incarnation, version).await?,

@@ -27,6 +27,7 @@ use crate::org::change::ChangeRequest;
 use crate::org::consent::ConsentRequest;
 use crate::org::erasure::EraseRequest;
 use crate::org::manual::{Manual, ManualError, ManualRequest};
+use crate::org::restored::{HeldWish, ReleaseRequest, Released};
 use crate::org::templates::TemplateStatus;
 use crate::org::{News, OrgChange, OrgMsg, Snapshot, Webhook};
 use crate::settings::Settings;
@@ -196,6 +197,13 @@ impl Outbox {
         self.ask(id, |reply| OrgMsg::Change(Box::new(ChangeRequest { change, by, reply }))).await
     }
 
+    /// Does with messages that are held since a restore what a person wishes, up to a bounded number of them; returns once that
+    /// is durable. To be asked again until nothing is held.
+    pub async fn release_held(&self, org: &OrgId, wish: HeldWish, by: By) -> Result<Released, Unavailable> {
+        let _permit = self.permit()?;
+        self.ask(org, |reply| OrgMsg::ReleaseHeld(ReleaseRequest { wish, by, reply })).await
+    }
+
     /// Room for one more request that waits for an actor.
     fn permit(&self) -> Result<OwnedSemaphorePermit, Unreachable> {
         Arc::clone(&self.ctx.asking).try_acquire_owned().map_err(|_| Unreachable::Busy)
@@ -239,6 +247,11 @@ impl Outbox {
     /// What is committed.
     pub fn store(&self) -> &Store {
         &self.ctx.store
+    }
+
+    /// What writes to the store.
+    pub fn committer(&self) -> &Committer {
+        &self.ctx.committer
     }
 
     /// The clock that decisions are made by.

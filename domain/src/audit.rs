@@ -175,6 +175,20 @@ pub enum Fact {
         /// How many they gave up.
         former: u8,
     },
+    /// The store was restored from a backup: what was not finished is held until a person decides.
+    Restored {
+        /// The backup's id.
+        backup: String,
+        /// The moment that the backup is of.
+        taken_at: Timestamp,
+        /// Messages that are held.
+        held: u64,
+    },
+    /// A person has decided about messages held since a restore; each has an entry of its own.
+    Released {
+        /// How many.
+        messages: u64,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -283,7 +297,9 @@ impl Fact {
             | Self::ErasureBegun
             | Self::Erased(_)
             | Self::Purged(_)
-            | Self::Linked { .. } => Action::Updated,
+            | Self::Linked { .. }
+            | Self::Restored { .. }
+            | Self::Released { .. } => Action::Updated,
         }
     }
 
@@ -315,6 +331,8 @@ impl Fact {
             Self::Erased(_) => "RECIPIENT_ERASED",
             Self::Purged(_) => "RECORDS_PURGED",
             Self::Linked { .. } => "NAMES_LINKED",
+            Self::Restored { .. } => "RESTORED_FROM_BACKUP",
+            Self::Released { .. } => "HELD_MESSAGES_RELEASED",
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::ids::AttemptNo;
 use crate::lifecycle::rank;
 use crate::state::{Attempt, AttemptStatus, Phase, State};
+use crate::time::Timestamp;
 
 /// A rule that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -11,6 +12,9 @@ pub enum Broken {
     /// An unfinished message must have exactly one due time, a finished one none.
     #[error("due time does not match the phase")]
     Due,
+    /// One that waits since its store was restored is due at no time: only a person lets it go.
+    #[error("held since a restore, and due all the same")]
+    HeldButDue,
     /// A message that is SENDING has an attempt that is open.
     #[error("SENDING without an open attempt")]
     SendWithoutIntent,
@@ -48,6 +52,9 @@ pub fn check(state: &State) -> Result<(), Broken> {
     let unfinished = matches!(state.phase, Phase::Queued { .. } | Phase::Sending { .. });
     if state.due().is_some() != unfinished {
         return Err(Broken::Due);
+    }
+    if state.is_held_by_restore() && state.due() != Some(Timestamp::MAX) {
+        return Err(Broken::HeldButDue);
     }
     let open = state
         .attempts

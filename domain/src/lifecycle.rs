@@ -62,6 +62,8 @@ pub enum Event {
     },
     /// What it was waiting for is over sooner than thought.
     Release,
+    /// Its store was restored from a backup: the original may have sent it since, or may do so still.
+    Restored,
     /// It is free-form, and the recipient has not written within 24 hours: Meta would refuse it.
     WindowClosed,
     /// The recipient's consent does not let it go.
@@ -134,6 +136,7 @@ pub fn decide(message: &Message, state: &State, event: &Event, policy: &Policy, 
         Event::Settled { attempt, outcome } => step.settle(*attempt, outcome),
         Event::Hold { until, wait } => step.hold(*until, *wait),
         Event::Release => step.release(),
+        Event::Restored => step.restored(),
         Event::WindowClosed => step.window_closed(),
         Event::Barred(refusal) => step.barred(*refusal),
         Event::Receipt { attempt, receipt } => step.receipt(*attempt, receipt),
@@ -205,9 +208,14 @@ impl Step<'_> {
     fn release(mut self) -> Decision {
         let is_held = match self.next.wait {
             Wait::Template | Wait::Pair | Wait::Rate | Wait::Sender | Wait::DailyQuota | Wait::RecipientQuota => true,
-            Wait::Schedule | Wait::Retry | Wait::Deferred => false,
+            Wait::Schedule | Wait::Retry | Wait::Deferred | Wait::Restored => false,
         };
         match self.next.phase {
+            Phase::Queued { .. } if self.next.wait == Wait::Restored => {
+                self.queue(self.not_before(), Wait::Schedule);
+                self.facts.push(Fact::Requeued);
+                self.done()
+            }
             Phase::Queued { due } if due > self.now && is_held => {
                 self.queue(self.now, self.next.wait);
                 self.done()
@@ -220,6 +228,28 @@ impl Step<'_> {
             | Phase::Failed
             | Phase::Cancelled => Decision::Ignore(Ignored::Overtaken),
         }
+    }
+
+    /// What was not finished waits for a person; a call whose outcome was awaited had its answer told to the original.
+    fn restored(mut self) -> Decision {
+        let is_to_be_sent = match self.next.phase {
+            Phase::Queued { .. } => self.next.wait != Wait::Restored,
+            Phase::Sending { .. } => {
+                let Some(no) = self.next.latest() else { return Decision::Ignore(Ignored::UnknownAttempt) };
+                if !self.lost(no) {
+                    return self.done();
+                }
+                true
+            }
+            Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => false,
+        };
+        if !is_to_be_sent {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        // Not even its expiry makes it due: that has an index of its own.
+        self.next.phase = Phase::Queued { due: Timestamp::MAX };
+        self.next.wait = Wait::Restored;
+        self.done()
     }
 
     fn window_closed(mut self) -> Decision {
@@ -247,17 +277,27 @@ impl Step<'_> {
         if due > self.now {
             return Decision::Ignore(Ignored::TooEarly);
         }
+        if self.lost(no) {
+            self.queue(self.now, Wait::Retry);
+            self.facts.push(Fact::Resending { attempt: no });
+        }
+        self.done()
+    }
+
+    /// Nothing will be heard of the attempt any more. Says whether the message is to be sent again; else it has failed.
+    fn lost(&mut self, no: AttemptNo) -> bool {
         let lost = Failure::new("OUTCOME_UNKNOWN", "no answer and no receipt: it may or may not have been sent");
         self.finish(no, AttemptStatus::Unknown, Some(lost.clone()));
         match self.message.on_unknown.unwrap_or(self.policy.on_unknown) {
             OnUnknown::Resend if self.may_try_again() => {
-                self.queue(self.now, Wait::Retry);
                 self.next.failure = Some(lost);
-                self.facts.push(Fact::Resending { attempt: no });
+                true
             }
-            OnUnknown::Resend | OnUnknown::Hold => self.fail(Some(no), lost),
+            OnUnknown::Resend | OnUnknown::Hold => {
+                self.fail(Some(no), lost);
+                false
+            }
         }
-        self.done()
     }
 
     fn settle(mut self, no: AttemptNo, outcome: &Outcome) -> Decision {
@@ -348,7 +388,7 @@ impl Step<'_> {
         self.next.max_attempts = made.saturating_add(self.policy.retry.max_attempts());
         self.next.failure = None;
         self.next.deferred = false;
-        self.queue(self.message.send_at.map_or(self.now, |at| at.max(self.now)), Wait::Schedule);
+        self.queue(self.not_before(), Wait::Schedule);
         self.facts.push(Fact::Requeued);
         self.done()
     }
@@ -364,6 +404,11 @@ impl Step<'_> {
         }
         self.fail(open, failure);
         self.done()
+    }
+
+    /// Now, or the time before which it is not to go.
+    fn not_before(&self) -> Timestamp {
+        self.message.send_at.map_or(self.now, |at| at.max(self.now))
     }
 
     fn may_try_again(&self) -> bool {

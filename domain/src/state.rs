@@ -71,6 +71,11 @@ impl State {
         self.attempts.last().map(|attempt| attempt.no)
     }
 
+    /// Whether it waits for a person since its store was restored from a backup.
+    pub fn is_held_by_restore(&self) -> bool {
+        self.wait == Wait::Restored && matches!(self.phase, Phase::Queued { .. })
+    }
+
     /// One of its attempts.
     pub fn attempt(&self, no: AttemptNo) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.no == no)
@@ -97,8 +102,9 @@ impl State {
     /// When it will be tried again, if it waits for another attempt.
     pub fn next_retry_at(&self) -> Option<Timestamp> {
         match self.phase {
-            // A paused sender goes on when it is repaired, and nobody knows when that is.
-            Phase::Queued { due } if !self.attempts.is_empty() && self.wait != Wait::Sender => Some(due),
+            // A paused sender goes on when it is repaired, a restored store when a person says so: nobody knows when.
+            Phase::Queued { .. } if matches!(self.wait, Wait::Sender | Wait::Restored) => None,
+            Phase::Queued { due } if !self.attempts.is_empty() => Some(due),
             Phase::Queued { .. }
             | Phase::Sending { .. }
             | Phase::Sent
@@ -220,6 +226,8 @@ pub enum Wait {
     DailyQuota,
     /// A place among the recipients that its organisation may write to within 24 hours.
     RecipientQuota,
+    /// A person: the store was restored from a backup, and the original may have sent it since.
+    Restored,
 }
 
 /// One attempt to send.

@@ -23,7 +23,7 @@ mod stories;
 use domain::audit::ReceiptEffect::{Anomaly, Applied, Kept, Overruled};
 use domain::invariants::check_step;
 use domain::lifecycle::Decision;
-use domain::lifecycle::Event::{Cancel, Expiry, Lapse, Release, Requeue, Turn, WindowClosed};
+use domain::lifecycle::Event::{Cancel, Expiry, Lapse, Release, Requeue, Restored, Turn, WindowClosed};
 use domain::lifecycle::Ignored::{NotCancellable, NotRetryable, Overtaken, Repeated, TooEarly, UnknownAttempt};
 use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient};
 use domain::state::Status::{self, Cancelled, Delivered, Failed, Queued, Read, Sending, Sent};
@@ -71,6 +71,20 @@ fn table() -> Vec<Row> {
         scheduled_in(HOUR).when(Release).ignored(Overtaken),
         refused_by_receipt().when(Release).ignored(Overtaken),
         deferred().when(Release).ignored(Overtaken),
+        // QUEUED in a store that was restored: only a person, its expiry or a proof that it went moves it.
+        queued().when(Restored).to(Queued).due_in(NEVER).waits_for(Wait::Restored),
+        retrying().when(Restored).to(Queued).due_in(NEVER - MINUTE).waits_for(Wait::Restored),
+        expiring_in(MINUTE).when(Restored).to(Queued).due_in(NEVER).waits_for(Wait::Restored),
+        restored().when(Restored).ignored(Overtaken),
+        restored().when(Turn).ignored(TooEarly),
+        restored().when(hold_for(MINUTE, Wait::Pair)).ignored(TooEarly),
+        restored().when(Cancel).to(Cancelled).says(Said::Cancelled),
+        restored().when(Release).to(Queued).due_in(0).waits_for(Wait::Schedule).says(Said::Requeued),
+        scheduled_in(HOUR).on(Restored).when(Release)
+            .to(Queued).due_in(HOUR).waits_for(Wait::Schedule).says(Said::Requeued),
+        expiring_in(MINUTE).on(Restored).later(MINUTE).when(Expiry).to(Failed).says(Said::Failed),
+        sending().on(Restored).when(delivered_receipt(1)).to(Delivered).effect(Applied).says(Said::Accepted),
+        sending().on(Restored).when(failed_receipt(1, Transient)).to(Queued).due_in(NEVER).effect(Kept),
         // QUEUED, the recipient has not written lately, or has not agreed to it: nothing is called.
         queued().when(WindowClosed).to(Failed).says(Said::Failed),
         retrying().when(WindowClosed).to(Failed).says(Said::Failed),
@@ -166,6 +180,10 @@ fn table() -> Vec<Row> {
         last_try().when(failed_receipt(6, Transient)).to(Failed).effect(Applied).says(Said::Failed),
         second_try().when(sent_receipt(1)).to(Sent).effect(Applied).says(Said::Accepted),
         second_try().when(failed_receipt(1, Permanent)).to(Sending).due_in(STALE).effect(Kept),
+        // SENDING in a store that was restored: the answer was told to the original.
+        sending().when(Restored).to(Queued).due_in(NEVER).waits_for(Wait::Restored),
+        holding().on(Turn).when(Restored).to(Failed).says(Said::Failed),
+        last_try().when(Restored).to(Failed).says(Said::Failed),
         // SENDING, a person, a crash.
         sending().when(Cancel).ignored(NotCancellable),
         sending().when(Requeue).ignored(NotRetryable),
@@ -177,6 +195,7 @@ fn table() -> Vec<Row> {
         sent().when(Lapse).ignored(Overtaken),
         sent().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         sent().when(Release).ignored(Overtaken),
+        sent().when(Restored).ignored(Overtaken),
         sent().when(WindowClosed).ignored(Overtaken),
         sent().when(barred()).ignored(Overtaken),
         sent().when(accepted(1)).ignored(Overtaken),
@@ -227,6 +246,7 @@ fn table() -> Vec<Row> {
         delivered().when(Lapse).ignored(Overtaken),
         delivered().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         delivered().when(Release).ignored(Overtaken),
+        delivered().when(Restored).ignored(Overtaken),
         delivered().when(WindowClosed).ignored(Overtaken),
         delivered().when(barred()).ignored(Overtaken),
         delivered().when(accepted(1)).ignored(Overtaken),
@@ -250,6 +270,7 @@ fn table() -> Vec<Row> {
         read().when(Lapse).ignored(Overtaken),
         read().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         read().when(Release).ignored(Overtaken),
+        read().when(Restored).ignored(Overtaken),
         read().when(WindowClosed).ignored(Overtaken),
         read().when(barred()).ignored(Overtaken),
         read().when(accepted(1)).ignored(Overtaken),
@@ -271,6 +292,7 @@ fn table() -> Vec<Row> {
         failed().when(Lapse).ignored(Overtaken),
         failed().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         failed().when(Release).ignored(Overtaken),
+        failed().when(Restored).ignored(Overtaken),
         failed().when(WindowClosed).ignored(Overtaken),
         failed().when(barred()).ignored(Overtaken),
         failed().when(accepted(1)).to(Sent).says(Said::Accepted),
@@ -302,6 +324,7 @@ fn table() -> Vec<Row> {
         cancelled().when(Lapse).ignored(Overtaken),
         cancelled().when(hold_for(MINUTE, Wait::Pair)).ignored(Overtaken),
         cancelled().when(Release).ignored(Overtaken),
+        cancelled().when(Restored).ignored(Overtaken),
         cancelled().when(WindowClosed).ignored(Overtaken),
         cancelled().when(barred()).ignored(Overtaken),
         queued().on(Cancel).when(accepted(1)).ignored(UnknownAttempt),

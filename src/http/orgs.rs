@@ -1,6 +1,6 @@
 //! The admin's side: organisations and the actor tree.
 
-use actors::{OrgChange, TreeQuery};
+use actors::{HeldWish, OrgChange, TreeQuery};
 use domain::audit::By;
 use domain::fields::Fields;
 use domain::org::{Pause, PausedBy, PutOrg};
@@ -28,6 +28,7 @@ pub(super) fn get(app: &App, id: &str) -> Answer {
     let mut view = views::org(&org, &app.key_log);
     if let Some(view) = view.as_object_mut() {
         view.insert("upkeep".into(), views::upkeep(&app.outbox.store().upkeep(org.no)?));
+        view.insert("restored".into(), app.outbox.store().restored(org.no)?.as_ref().map(views::restored).into());
     }
     views::json(StatusCode::OK, &view)
 }
@@ -84,6 +85,20 @@ pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
     let report = crate::doctor::senders::check(app.graph.clone(), &org, sender).await;
     let report = report.map_err(|error| Problem::unavailable(error.to_string()))?;
     views::json(StatusCode::OK, &json!(report))
+}
+
+/// Sends or cancels what is held since the store was restored from a backup, a bounded number of messages: to be asked again
+/// until nothing is held.
+pub(super) async fn release(app: &App, request: &Request, id: &str) -> Answer {
+    let org = existing(app, id)?;
+    let body = request.json()?;
+    let mut fields = Fields::new(&body, "");
+    fields.require("held");
+    let wish = fields.one_of("held", &[("SEND", HeldWish::Send), ("CANCEL", HeldWish::Cancel)]);
+    let errors = fields.finish();
+    let (Some(wish), true) = (wish, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
+    let released = app.outbox.release_held(&org.id, wish, By::Admin).await?;
+    views::json(StatusCode::OK, &json!({"messages": released.messages, "isAll": released.is_all}))
 }
 
 fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {

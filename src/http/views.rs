@@ -14,7 +14,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use store::Upkeep;
+use store::{Restored, Upkeep};
 
 use super::Answer;
 use super::key_log::KeyLog;
@@ -294,6 +294,10 @@ fn details(entry: &Entry) -> Value {
         Fact::Erased(erased) => self::erased(erased),
         Fact::Purged(purged) => self::purged(purged),
         Fact::Linked { names, former } => json!({"names": names, "formerNames": former}),
+        Fact::Restored { backup, taken_at, held } => {
+            json!({"backup": backup, "takenAt": taken_at.to_string(), "held": held})
+        }
+        Fact::Released { messages } => json!({"messages": messages}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.
@@ -326,6 +330,13 @@ pub(crate) fn upkeep(upkeep: &Upkeep) -> Value {
     let looked_at = Some(upkeep.looked_at).filter(|at| *at > Timestamp::EPOCH);
     json!({
         "lastLookAt": time(looked_at), "purged": purged(&upkeep.purged), "auditBeginsAfter": upkeep.cut,
+    })
+}
+
+/// What an organisation was restored from.
+pub(crate) fn restored(mark: &Restored) -> Value {
+    json!({
+        "backup": mark.backup, "takenAt": mark.taken_at.to_string(), "restoredAt": mark.at.to_string(), "held": mark.held,
     })
 }
 

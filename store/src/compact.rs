@@ -110,7 +110,7 @@ fn check(from: &::sled::Db, to: &::sled::Db) -> Result<(), StoreError> {
 }
 
 /// Waits until sled's threads have let go of a log: what they write by its path must not land in another.
-fn released(path: &Path) -> io::Result<()> {
+pub(crate) fn released(path: &Path) -> io::Result<()> {
     let (log, deadline) = (File::open(path.join("db"))?, Instant::now() + RELEASED_WITHIN);
     loop {
         match log.try_lock() {

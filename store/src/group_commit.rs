@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use domain::{Epoch, OrgNo};
 use tokio::sync::{mpsc, watch};
 
-use crate::backend::StoreError;
+use crate::backend::{StoreError, Write};
 use crate::commit::Commit;
 use crate::store::Store;
 
@@ -23,6 +23,9 @@ const BATCH_KEYS_MAX: usize = 65_536;
 
 /// Called once it is known whether a commit is durable.
 type Then = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
+
+/// Sees what each batch has written, in order, once it is durable. Called from the writer's thread: it must be quick.
+pub(crate) type Tap = Box<dyn FnMut(Vec<Write>) + Send>;
 
 struct Job {
     commit: Commit,
@@ -66,6 +69,7 @@ struct Inner {
     road: Road,
     health: watch::Sender<Option<StoreError>>,
     stats: Arc<Stats>,
+    tap: Arc<Mutex<Option<Tap>>>,
 }
 
 enum Road {
@@ -97,20 +101,20 @@ impl Committer {
     pub fn start(store: &Store) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (health, _) = watch::channel(None);
-        let stats = Arc::new(Stats::default());
-        let mut writer = Writer::new(store.clone(), health.clone(), Arc::clone(&stats));
+        let (stats, tap) = (Arc::new(Stats::default()), Arc::default());
+        let mut writer = Writer::new(store.clone(), health.clone(), Arc::clone(&stats), Arc::clone(&tap));
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || writer.run(jobs))?;
         let road = Road::Thread { queue, thread: Mutex::new(Some(thread)) };
-        Ok(Self { inner: Arc::new(Inner { road, health, stats }) })
+        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap }) })
     }
 
     /// Writes each commit at once, on the caller's thread: for tests under a paused clock, which a thread would not hold.
     pub fn inline(store: &Store) -> Self {
         let (health, _) = watch::channel(None);
-        let stats = Arc::new(Stats::default());
-        let writer = Mutex::new(Writer::new(store.clone(), health.clone(), Arc::clone(&stats)));
+        let (stats, tap) = (Arc::new(Stats::default()), Arc::default());
+        let writer = Mutex::new(Writer::new(store.clone(), health.clone(), Arc::clone(&stats), Arc::clone(&tap)));
         let road = Road::Inline { writer, stopped: AtomicBool::new(false) };
-        Self { inner: Arc::new(Inner { road, health, stats }) }
+        Self { inner: Arc::new(Inner { road, health, stats, tap }) }
     }
 
     /// Reserves a place in the queue.
@@ -146,6 +150,12 @@ impl Committer {
     /// For how long the disk has not answered, if it is being written to.
     pub fn writing_for(&self) -> Option<Duration> {
         self.inner.stats.began.lock().unwrap_or_else(PoisonError::into_inner).map(|began| began.elapsed())
+    }
+
+    /// Sets the tap, or removes it. Waits for the batch that is being written: the tap sees all batches after this call and
+    /// none before it.
+    pub(crate) fn set_tap(&self, tap: Option<Tap>) {
+        *self.inner.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap;
     }
 
     /// What it has done.
@@ -198,11 +208,18 @@ struct Writer {
     epochs: HashMap<OrgNo, Epoch>,
     health: watch::Sender<Option<StoreError>>,
     stats: Arc<Stats>,
+    /// Locked for as long as a batch is written.
+    tap: Arc<Mutex<Option<Tap>>>,
 }
 
 impl Writer {
-    fn new(store: Store, health: watch::Sender<Option<StoreError>>, stats: Arc<Stats>) -> Self {
-        Self { store, epochs: HashMap::new(), health, stats }
+    fn new(
+        store: Store,
+        health: watch::Sender<Option<StoreError>>,
+        stats: Arc<Stats>,
+        tap: Arc<Mutex<Option<Tap>>>,
+    ) -> Self {
+        Self { store, epochs: HashMap::new(), health, stats, tap }
     }
 
     fn run(&mut self, mut queue: mpsc::Receiver<Work>) {
@@ -243,6 +260,7 @@ impl Writer {
             return jobs.into_iter().map(|job| (job.then, Err(error.clone().into()))).collect();
         }
         let began = Instant::now();
+        let tap = Arc::clone(&self.tap);
         let mut writes = Vec::with_capacity(jobs.iter().map(|job| job.commit.len()).sum());
         let mut verdicts = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -255,6 +273,8 @@ impl Writer {
         self.stats.batches.fetch_add(1, Ordering::Relaxed);
         self.stats.commits.fetch_add(u64::try_from(verdicts.len()).unwrap_or(0), Ordering::Relaxed);
         let busy = |since| *self.stats.began.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        let mut tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let tapped = tap.as_ref().map(|_| writes.clone());
         busy(Some(began));
         let result = if writes.is_empty() { Ok(()) } else { self.store.backend.apply(writes) };
         busy(None);
@@ -263,7 +283,10 @@ impl Writer {
         if let Err(error) = &result {
             tracing::error!(%error, "a batch failed; the store takes no more commits until it is reopened");
             self.health.send_replace(Some(error.clone()));
+        } else if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
+            tap(writes);
         }
+        drop(tap);
         let answer = |verdict: Result<(), CommitError>| verdict.and(result.clone().map_err(CommitError::from));
         verdicts.into_iter().map(|(then, verdict)| (then, answer(verdict))).collect()
     }

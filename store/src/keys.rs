@@ -31,6 +31,7 @@
 //! | `l` | | what retention has done |
 //! | `A` | hash of a name | who is behind it, if they have several |
 //! | `P` | their id | somebody who has several names |
+//! | `R` | | that it was restored from a backup, while messages are held for it |
 //!
 //! A recipient, in `t`, an author, in `f` and `w`, and a name, in `c`, `g`, `v`, `q` and `A`, is the canonical spelling of a phone number, or Meta's
 //! id of a user.
@@ -95,7 +96,7 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAP";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAPR";
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -145,6 +146,10 @@ pub(crate) fn due_at(key: &[u8]) -> Option<Timestamp> {
 
 fn time(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(u64::from_be_bytes(bytes.try_into().ok()?)))
+}
+
+pub(crate) fn restored(org: OrgNo) -> Vec<u8> {
+    key(b'R', org, &[])
 }
 
 pub(crate) fn idempotency(org: OrgNo, hash: Short) -> Vec<u8> {

@@ -8,6 +8,7 @@
 //! Deliberately absent: any write that is not a commit, and any type of a backend's library.
 
 pub mod backend;
+pub mod backup;
 mod blocks;
 mod codec;
 pub mod commit;
@@ -32,6 +33,8 @@ mod quota;
 pub mod records;
 mod rescue;
 mod reseal;
+pub mod restore;
+mod restored;
 mod resync;
 pub mod seal;
 pub mod search;
@@ -49,7 +52,7 @@ pub use memory::MemoryBackend;
 pub use open::open;
 pub use people::Called;
 pub use quota::Counted;
-pub use records::{Head, Lane, Parked, Upkeep};
+pub use records::{Head, Lane, Parked, Restored, Upkeep};
 pub use reseal::Resealed;
 pub use seal::{KeyId, MasterKey};
 pub use sled::SledBackend;

@@ -62,6 +62,19 @@ pub struct Upkeep {
     pub looked_at: Timestamp,
 }
 
+/// That the store was restored from a backup. Kept while messages of before may be held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The backup's id.
+    pub backup: String,
+    /// The moment that the backup is of.
+    pub taken_at: Timestamp,
+    /// When it was restored: attempts begun before that are the original's.
+    pub at: Timestamp,
+    /// Messages that were held then.
+    pub held: u64,
+}
+
 /// A lane of the due index. Within a sender, a lower lane goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

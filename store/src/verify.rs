@@ -145,7 +145,15 @@ pub fn verify(store: &Store, progress: &mut dyn FnMut(u64)) -> Report {
     for (no, record) in organisations(store, &mut report) {
         report.organisations += 1;
         let org_id = record.as_ref().map(|org| org.id.clone());
-        let mut walk = Walk { store, org: no, org_id, expected: HashMap::new(), report: &mut report, progress };
+        let mut walk = Walk {
+            store,
+            org: no,
+            org_id,
+            expected: HashMap::new(),
+            is_restored: false,
+            report: &mut report,
+            progress,
+        };
         match record {
             Some(record) if record.deleted_at.is_some() => {
                 // It is being purged, a few keys at a time.
@@ -238,6 +246,8 @@ struct Walk<'a> {
     org_id: Option<OrgId>,
     /// How many keys of each kind there should be.
     expected: HashMap<u8, u64>,
+    /// Whether it may hold messages for a person.
+    is_restored: bool,
     report: &'a mut Report,
     progress: &'a mut dyn FnMut(u64),
 }
@@ -258,6 +268,7 @@ impl Walk<'_> {
                 return;
             }
         };
+        self.restored();
         let told = self.messages(&head, &upkeep);
         let stated = self.trail(&head, &upkeep, told);
         self.consents(&upkeep, stated);
@@ -295,6 +306,17 @@ impl Walk<'_> {
 
     fn expect(&mut self, letter: u8) {
         *self.expected.entry(letter).or_default() += 1;
+    }
+
+    /// Looks for the mark that lets messages be held.
+    fn restored(&mut self) {
+        match self.store.restored(self.org) {
+            Ok(mark) => self.is_restored = mark.is_some(),
+            Err(error) => self.wrong(name(b'R'), Of::Organisation, Broken::Unreadable(error)),
+        }
+        if self.count(b'R') > u64::from(self.is_restored) {
+            self.wrong(name(b'R'), Of::Organisation, Broken::Stale);
+        }
     }
 
     /// Expects a key that tells all by being there.
@@ -348,6 +370,7 @@ const fn name(letter: u8) -> &'static str {
         b'g' => "statement",
         b'z' => "erasure",
         b'l' => "retention",
+        b'R' => "mark of a restore",
         b'j' => "quota's usage",
         b'v' => "counted recipient",
         b'q' => "counted recipient's time",

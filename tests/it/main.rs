@@ -11,6 +11,7 @@
 mod accept;
 mod actor_tree;
 mod admin_commands;
+mod backups;
 mod bad_input;
 mod bench;
 mod chaos;

@@ -83,6 +83,11 @@ impl Desk {
         self.cards.values().filter_map(|card| Some((&*card.message, &card.resident.as_ref()?.address)))
     }
 
+    /// Messages that are held since a restore.
+    pub(super) fn held(&self) -> impl Iterator<Item = MessageId> {
+        self.cards.values().filter(|card| card.state.is_held_by_restore()).map(|card| card.message.id)
+    }
+
     /// Actors that only wait for their message's time, and when that is.
     pub(super) fn waiting(&self, now: Timestamp) -> Vec<(ActorCell, Timestamp)> {
         let waits = |card: &Card| {

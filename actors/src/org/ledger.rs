@@ -8,7 +8,7 @@ use domain::invariants;
 use domain::lifecycle::Move;
 use domain::outcome::ProviderError;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
-use store::{Commit, Head, StoreError, Upkeep};
+use store::{Commit, Head, Restored, StoreError, Upkeep};
 
 use super::desk::Desk;
 use crate::context::Context;
@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     pub(super) desk: Desk,
     /// What retention has done, durable or on its way.
     pub(super) upkeep: Upkeep,
+    /// While messages may be held since the store was restored from a backup.
+    pub(super) restored: Option<Restored>,
     /// Messages that a commit on its way removes: the store still has them.
     pub(super) leaving: HashSet<MessageId>,
     /// Provider ids in commits on their way: the store does not find them yet.
@@ -46,9 +48,9 @@ impl Ledger {
     pub(super) fn take_over(ctx: Arc<Context>, org: OrgNo) -> Result<Self, StoreError> {
         let mut head = ctx.store.head(org)?;
         head.epoch = Epoch(head.epoch.0 + 1);
-        let upkeep = ctx.store.upkeep(org)?;
+        let (upkeep, restored) = (ctx.store.upkeep(org)?, ctx.store.restored(org)?);
         let (desk, leaving, named) = (Desk::default(), HashSet::new(), HashMap::new());
-        Ok(Self { ctx, org, head, desk, upkeep, leaving, named })
+        Ok(Self { ctx, org, head, desk, upkeep, restored, leaving, named })
     }
 
     pub(super) fn draft(&self, at: Timestamp, by: By) -> Draft {

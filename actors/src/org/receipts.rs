@@ -172,7 +172,10 @@ impl State {
         let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));
         match decision {
             Ok(Decision::Move(step)) => {
-                self.take_step(draft, &message, &before, *step, None)?;
+                let after = self.take_step(draft, &message, &before, *step, None)?;
+                if before.phase.status() != after.phase.status() {
+                    self.hold_if_restored(draft, &message, &after, attempt.attempt)?;
+                }
                 draft.observed.extend(receipt.error.clone().map(|error| (message, error)));
             }
             Ok(Decision::Ignore(_)) => {}

@@ -130,6 +130,7 @@ impl State {
             | OrgMsg::Webhook(_)
             | OrgMsg::Manual(_)
             | OrgMsg::Change(_)
+            | OrgMsg::ReleaseHeld(_)
             | OrgMsg::Denied { .. }
             | OrgMsg::Consent(_)
             | OrgMsg::Erase(_)

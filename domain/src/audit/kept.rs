@@ -117,7 +117,9 @@ impl Fact {
             | Self::ErasureBegun
             | Self::Erased(_)
             | Self::Purged(_)
-            | Self::Linked { .. } => {}
+            | Self::Linked { .. }
+            | Self::Restored { .. }
+            | Self::Released { .. } => {}
         }
     }
 }

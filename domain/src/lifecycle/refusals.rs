@@ -38,6 +38,7 @@ impl Event {
             | Self::Barred(_)
             | Self::Cancel
             | Self::Requeue
+            | Self::Restored
             | Self::Crash { .. } => return None,
         };
         (error.verdict.class == Class::OptedOut).then_some(OptOut { attempt, at })

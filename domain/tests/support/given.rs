@@ -19,6 +19,8 @@ pub(crate) const MINUTE: u64 = 60;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 /// How long a send with no known outcome waits for its receipt.
 pub(crate) const STALE: u64 = 10 * MINUTE;
+/// How long it is from [`START`] to the end of time.
+pub(crate) const NEVER: u64 = Timestamp::MAX.as_millis() / 1000 - START.as_millis() / 1000;
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 /// A message at some point of its life, and the time there.
@@ -60,6 +62,11 @@ pub(crate) fn holding() -> Given {
 /// Due, but held for an hour.
 pub(crate) fn held_by(wait: Wait) -> Given {
     queued().on(hold_for(HOUR, wait))
+}
+
+/// Its store was restored from a backup.
+pub(crate) fn restored() -> Given {
+    queued().on(Event::Restored)
 }
 
 pub(crate) fn sending() -> Given {

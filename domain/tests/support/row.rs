@@ -128,7 +128,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Expiry, Lapse, Hold, Release, WindowClosed, Barred, Accepted, Refused, NotSent, Unknown, CutOff,
+    Turn, Expiry, Lapse, Hold, Release, Restored, WindowClosed, Barred, Accepted, Refused, NotSent, Unknown, CutOff,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -141,6 +141,7 @@ impl Kind {
             Event::Lapse => Self::Lapse,
             Event::Hold { .. } => Self::Hold,
             Event::Release => Self::Release,
+            Event::Restored => Self::Restored,
             Event::WindowClosed => Self::WindowClosed,
             Event::Barred(_) => Self::Barred,
             Event::Settled { outcome: Outcome::Accepted(_), .. } => Self::Accepted,

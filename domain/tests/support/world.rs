@@ -87,6 +87,7 @@ impl World {
             }
             What::Hold { secs, wait } => Event::Hold { until: self.now.after(Duration::from_secs(*secs)), wait: *wait },
             What::Release => Event::Release,
+            What::Restored => Event::Restored,
             What::WindowClosed => Event::WindowClosed,
             What::Barred => Event::Barred(Refusal { category: Category::Marketing, revoked: None }),
             What::Cancel => Event::Cancel,
@@ -106,7 +107,8 @@ impl World {
         prop_assert_eq!(check_step(before, next), Ok(()));
         prop_assert_eq!(next.updated_at, self.now);
         if let Phase::Queued { due } = next.phase {
-            prop_assert!(self.message.expires_at.is_none_or(|at| due <= at), "waits beyond its expiry");
+            let is_held = next.is_held_by_restore();
+            prop_assert!(is_held || self.message.expires_at.is_none_or(|at| due <= at), "waits beyond its expiry");
             prop_assert!(self.message.send_at.is_none_or(|at| at <= due), "due before its time");
             prop_assert!(next.attempt_count() < next.max_attempts, "waits for an attempt that it may not make");
         }

@@ -53,6 +53,9 @@ impl Walk<'_> {
         if let Err(broken) = invariants::check(state) {
             self.wrong("state", of, Broken::State(broken));
         }
+        if state.is_held_by_restore() && !self.is_restored {
+            self.wrong(name(b'R'), of, Broken::Missing);
+        }
         let message = match self.store.message(self.org, id) {
             Ok(Some(message)) => message,
             Ok(None) => return self.wrong("message", of, Broken::Missing),

@@ -1,0 +1,116 @@
+//! What is held since the store was restored from a backup: it stays so until a person decides, and what a late receipt would
+//! queue again for an attempt of the original joins it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::audit::{By, Fact, Subject};
+use domain::lifecycle::{Decision, Event, decide};
+use domain::{AttemptNo, Message, State as MessageState};
+use ractor::ActorProcessingErr;
+use store::{StoreError, Unavailable};
+use tokio::sync::oneshot;
+
+use super::ledger::Draft;
+use super::{After, State};
+
+/// Messages that one request releases.
+const BATCH: usize = 500;
+
+/// What a person wishes for held messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldWish {
+    /// Send them: those that the original has sent, too, come twice.
+    Send,
+    /// Call them back: those that the original has not sent never come.
+    Cancel,
+}
+
+/// What one request did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// Messages that are held no more.
+    pub messages: u64,
+    /// Whether nothing is held any more.
+    pub is_all: bool,
+}
+
+pub(crate) struct ReleaseRequest {
+    pub(crate) wish: HeldWish,
+    pub(crate) by: By,
+    pub(crate) reply: oneshot::Sender<Result<Released, Unavailable>>,
+}
+
+impl State {
+    pub(super) fn release_held(&mut self, request: ReleaseRequest) -> Result<(), ActorProcessingErr> {
+        let ReleaseRequest { wish, by, reply } = request;
+        if self.ledger.restored.is_none() {
+            let _ = reply.send(Ok(Released { messages: 0, is_all: true }));
+            return Ok(());
+        }
+        let committer = self.ctx.committer.clone();
+        let slot = match committer.reserve() {
+            Ok(slot) => slot,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return Ok(());
+            }
+        };
+        let mut found: BTreeSet<_> =
+            self.ctx.store.held(self.record.no, self.record.next_sender, BATCH)?.into_iter().collect();
+        // Those whose hold is on its way to the disk.
+        found.extend(self.ledger.desk.held());
+        let is_all = found.len() < BATCH;
+        let event = match wish {
+            HeldWish::Send => Event::Release,
+            HeldWish::Cancel => Event::Cancel,
+        };
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
+        let mut messages = 0;
+        for id in found {
+            let Some((message, before)) = self.ledger.latest(id)? else { continue };
+            // A decision on its way to the disk may have moved it on.
+            if !before.is_held_by_restore() {
+                continue;
+            }
+            let decision = decide(&message, &before, &event, &self.ctx.settings().policy, draft.at, 0.0);
+            if let Decision::Move(step) = decision {
+                self.ledger.apply(&mut draft, &message, &before, *step, None)?;
+                messages += 1;
+            }
+        }
+        self.ledger.fact(&mut draft, Subject::Organisation, Fact::Released { messages })?;
+        if is_all {
+            draft.commit.forget_restored();
+            self.ledger.restored = None;
+        }
+        self.ledger.close(&mut draft)?;
+        self.submit(slot, draft, After::Changed, move |result| {
+            let _ = reply.send(result.map(|()| Released { messages, is_all }).map_err(|_| Unavailable::Closed));
+        });
+        Ok(())
+    }
+
+    /// Holds a message that a receipt has queued again, if the receipt is about an attempt of the original: that may have been
+    /// told the same, and have sent it again.
+    pub(super) fn hold_if_restored(
+        &mut self,
+        draft: &mut Draft,
+        message: &Arc<Message>,
+        state: &MessageState,
+        attempt: AttemptNo,
+    ) -> Result<(), StoreError> {
+        let Some(mark) = &self.ledger.restored else { return Ok(()) };
+        if state.attempt(attempt).is_none_or(|attempt| attempt.started_at >= mark.at) {
+            return Ok(());
+        }
+        let is_queued = matches!(state.phase, domain::Phase::Queued { .. });
+        if let Decision::Move(step) =
+            decide(message, state, &Event::Restored, &self.ctx.settings().policy, draft.at, 0.0)
+            && is_queued
+        {
+            self.ledger.apply(draft, message, state, *step, None)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! `twotick restore`: a data folder from a backup file. What was not finished is held there: the original may have sent it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use actors::Clock;
+use clap::Args;
+use serde_json::json;
+use store::restore::{self, Done, Stage};
+
+use crate::command::{Failure, load, say};
+use crate::master_key::MASTER_KEY_FILE;
+
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// The arguments of `twotick restore`.
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The backup, as `twotick backup` wrote it.
+    file: PathBuf,
+    /// The configuration file; without it `config.toml` here, if there is one.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The folder to restore into, in place of `store.path`: missing, or empty.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Restore {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let config = load(self.config.clone())?;
+        let folder = self.data.as_ref().unwrap_or(&config.store.path);
+        let clock = Clock::system();
+        let mut said = Instant::now();
+        let restore = restore::Restore {
+            file: &self.file,
+            folder,
+            cache_bytes: config.store.cache.as_u64(),
+            policy: &config.settings().policy,
+            now: &|| clock.now(),
+        };
+        let done = restore.run(&mut |stage| {
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                eprintln!("{}", told(stage));
+            }
+        })?;
+        let Done { backup, held } = done;
+        if self.json {
+            let answer = json!({
+                "folder": folder.display().to_string(), "backup": backup.id, "takenAt": backup.taken_at.to_string(),
+                "held": held, "masterKeys": backup.master_keys,
+            });
+            say(&format!("{answer:#}"));
+            return Ok(());
+        }
+        say(&format!(
+            "{}: restored and verified, as it was at {} (backup {})",
+            folder.display(),
+            backup.taken_at,
+            backup.id
+        ));
+        if !backup.master_keys.is_empty() {
+            say(&format!(
+                "before the start, put master key {} at {}, or name it in admin.master_key; a new admin key is made",
+                backup.master_keys.join(", "),
+                folder.join(MASTER_KEY_FILE).display()
+            ));
+        }
+        say(&format!(
+            "{held} messages are held, since the original may have sent them; new ones are sent. Once the original is stopped for \
+             good, `twotick release --all --send` sends them (some may come twice), `--cancel` calls them back"
+        ));
+        Ok(())
+    }
+}
+
+fn told(stage: Stage) -> String {
+    match stage {
+        Stage::Checking => "checking the file …".to_owned(),
+        Stage::Writing(records) => format!("{records} records written …"),
+        Stage::Holding(messages) => format!("{messages} messages held …"),
+        Stage::Verifying(records) => format!("{records} records verified …"),
+    }
+}

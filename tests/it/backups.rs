@@ -1,0 +1,311 @@
+//! A backup is taken while the service works, and a copy made from it sends nothing that the original may have sent until a
+//! person says so. Whatever cuts it off, nothing half is ever used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    Api, Exit, PHONE, Process, Setup, TestApp, eventually, faults, notification, path, phone, run_with, seed, send,
+    status, text, with,
+};
+
+/// Runs a command against a running service, with its data folder's admin key.
+async fn ask(app: &TestApp, args: &[&str]) -> Exit {
+    let (base, data) = (app.base(), app.data());
+    run_with(app.folder(), &[args, &["--url", &base, "--data", path(&data)]].concat(), &[]).await
+}
+
+#[track_caller]
+fn done(exit: Exit) -> Exit {
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    exit
+}
+
+#[track_caller]
+fn refused(exit: &Exit, why: &str) {
+    assert!(exit.code != Some(0) && exit.stderr.contains(why), "{why}: {exit:?}");
+}
+
+async fn back_up(app: &TestApp, file: &Path) -> Value {
+    let exit = done(ask(app, &["backup", path(file), "--json"]).await);
+    serde_json::from_str(&exit.stdout).unwrap()
+}
+
+async fn restore(file: &Path, data: &Path) -> Exit {
+    run_with(file.parent().unwrap(), &["restore", path(file), "--data", path(data)], &[]).await
+}
+
+/// A copy of a service, from a backup, with the original's master key.
+async fn copy_of(app: &TestApp, file: &Path, data: &Path) -> TestApp {
+    let exit = done(restore(file, data).await);
+    assert!(exit.stdout.contains("held") && exit.stdout.contains("master key"), "{exit:?}");
+    fs::copy(app.data().join("master.key"), data.join("master.key")).unwrap();
+    Setup::new().data(data).start_empty().await
+}
+
+/// The original's caller at a copy: its key is in the backup.
+fn at(copy: &TestApp, caller: &Api) -> Api {
+    copy.api(Some(caller.key()))
+}
+
+async fn pause(app: &TestApp, org: &str, what: &str) {
+    assert_eq!(app.admin().post(&format!("admin/orgs/{org}/{what}"), &json!({})).await.status, 200);
+}
+
+async fn explained(api: &Api, id: &str) -> String {
+    api.get(&format!("outbound/messages/{id}/explain")).await.ok(200)["summary"].as_str().unwrap().to_owned()
+}
+
+fn places() -> (TempDir, PathBuf, PathBuf) {
+    let temp = tempfile::tempdir().unwrap();
+    let (file, data) = (temp.path().join("backup.twotick"), temp.path().join("copy"));
+    (temp, file, data)
+}
+
+/// A service that is stopped, with one message sent and one queued, and its backup.
+async fn backed_up(file: &Path) -> TestApp {
+    let mut app = TestApp::start().await;
+    app.one_more().await;
+    app.acme().accept(&with(text(1), &json!({"sendAt": "2099-01-01T00:00:00Z"}))).await;
+    app.settled().await;
+    back_up(&app, file).await;
+    app.stop().await;
+    app
+}
+
+#[tokio::test]
+async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_what_is_new() {
+    let (_temp, file, data) = places();
+    let app = TestApp::start().await;
+    let beta = app.org("beta", "2066").await;
+    // Queued, and never sent by the original.
+    pause(&app, "beta", "pause").await;
+    let mut waiting = Vec::new();
+    for n in 0..4 {
+        waiting.push(beta.accept(&with(text(n), &json!({"idempotencyKey": format!("k{n}")}))).await);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..4)
+        .map(|worker| {
+            let (acme, stop) = (app.acme().clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    ids.push(acme.accept(&text(1000 * worker + ids.len())).await);
+                }
+                ids
+            })
+        })
+        .collect();
+    app.until_accepted(200).await;
+    let before = app.acme().get("outbound/messages?limit=200").await.ok(200);
+    let before: Vec<_> =
+        before["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+    let taken = back_up(&app, &file).await;
+    assert_eq!(taken["masterKeys"].as_array().unwrap().len(), 1);
+    stop.store(true, Ordering::Relaxed);
+    for worker in load {
+        worker.await.unwrap();
+    }
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]), "it was fetched");
+
+    let copy = copy_of(&app, &file, &data).await;
+    let (acme, copied_beta) = (at(&copy, app.acme()), at(&copy, &beta));
+    for id in &before {
+        acme.message(id).await;
+    }
+    pause(&copy, "beta", "resume").await;
+    let held = explained(&copied_beta, &waiting[0]).await;
+    assert!(held.contains("restored from a backup of 20") && held.contains("twotick release"), "{held}");
+    assert_eq!(copied_beta.message(&waiting[0]).await["nextRetryAt"], Value::Null);
+
+    // New messages go, of either organisation; of before nothing goes, and what was asked before is known.
+    for api in [&acme, &copied_beta] {
+        let id = api.accept(&text(777)).await;
+        api.until(&id, "READ").await;
+    }
+    assert_eq!(copy.sim.messages().len(), 2, "what the original may have sent was sent");
+    let again = copied_beta.send_message(&with(text(0), &json!({"idempotencyKey": "k0"}))).await;
+    assert_eq!(again.ok(200)["id"], waiting[0].as_str());
+    let cancelled = copied_beta.post(&format!("outbound/messages/{}/cancel", waiting[3]), &json!({})).await;
+    assert_eq!(cancelled.ok(200)["status"], "CANCELLED");
+
+    let shown = copy.admin().get("admin/orgs/beta").await.ok(200)["restored"].clone();
+    assert_eq!((&shown["backup"], &shown["held"]), (&taken["id"], &json!(4)));
+    done(ask(&copy, &["release", "--org", "beta", "--send"]).await);
+    for id in &waiting[..3] {
+        copied_beta.until(id, "READ").await;
+    }
+    done(ask(&copy, &["release", "--all", "--cancel"]).await);
+    assert_eq!(copy.admin().get("admin/orgs/acme").await.ok(200)["restored"], Value::Null);
+    assert_eq!(copy.sim.messages().len(), 5, "and only those");
+    let actions = copied_beta.get("audit?limit=200").await.ok(200).to_string();
+    assert!(actions.contains("\"held\":4") && actions.contains("\"messages\":3"), "{actions}");
+}
+
+#[tokio::test]
+async fn what_was_under_way_is_held_in_a_copy_and_its_receipts_settle_it() {
+    let (_temp, file, data) = places();
+    let app = TestApp::start().await;
+    app.sim.set_receipts(false);
+    app.sim.set_faults(faults(&json!([{"to": phone(2), "fault": {"kind": "dropAfter"}}])));
+    let (sent, lost) = (app.acme().accept(&text(1)).await, app.acme().accept(&text(2)).await);
+    let wamid = app.acme().until(&sent, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
+    app.acme().until_error(&lost, "SENDING", "NO_ANSWER").await;
+    back_up(&app, &file).await;
+
+    let copy = copy_of(&app, &file, &data).await;
+    let acme = at(&copy, app.acme());
+    let receipt = async |status: Value| {
+        let answer = copy.webhook(notification(PHONE, &[status]).to_string().as_bytes()).await;
+        assert_eq!(answer.status, 200);
+    };
+    assert!(explained(&acme, &lost).await.contains("it is held"));
+    let opaque = &app.sim.messages().iter().find(|message| message.to == phone(2)).unwrap().opaque.clone();
+    receipt(with(status("wamid.told-late", "delivered"), &json!({"biz_opaque_callback_data": opaque}))).await;
+    acme.until(&lost, "DELIVERED").await;
+
+    // One that failed after all: the original may have been told so, too, and have sent it again.
+    let failed = json!({"errors": [{"code": 131_000, "title": "Something went wrong"}]});
+    receipt(with(status(&wamid, "failed"), &failed)).await;
+    assert!(explained(&acme, &sent).await.contains("it is held"));
+    receipt(status(&wamid, "delivered")).await;
+    acme.until(&sent, "DELIVERED").await;
+    assert_eq!(copy.sim.messages().len(), 0);
+}
+
+#[tokio::test]
+async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_brings_the_same_bytes() {
+    let (_temp, file, _) = places();
+    let mut app = TestApp::start().await;
+    app.one_more().await;
+    let begun = app.admin().post("admin/backups", &json!({})).await.ok(202);
+    let id = begun["id"].as_str().unwrap().to_owned();
+    let state = async |wanted: &str| {
+        let status = app.admin().get(&format!("admin/backups/{id}")).await.ok(200);
+        if status["state"] == wanted { Ok(status) } else { Err(status) }
+    };
+    let ready = eventually("a backup", async || state("READY").await).await;
+    let request = app.admin().request("GET", &format!("admin/backups/{id}/data")).header("range", "bytes=0-");
+    let whole = request.send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(ready["bytes"], whole.len());
+    let part = file.with_extension("twotick.part");
+    fs::write(&part, &whole[..whole.len() - 300]).unwrap();
+    // A backup that was being taken when it was killed leaves nothing.
+    fs::write(app.data().join("backups/20260101T000000000Z-00000000.part"), "half").unwrap();
+    app.kill_and_start_again().await;
+    let exit = done(ask(&app, &["backup", path(&file)]).await);
+    assert!(exit.stderr.contains(&format!("going on with backup {id} at byte")), "{exit:?}");
+    assert_eq!(fs::read(&file).unwrap(), whole);
+    assert!(!part.exists());
+    assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
+    refused(&ask(&app, &["backup", path(&file)]).await, "exists");
+
+    // One that the service no longer has is begun anew.
+    let file = file.with_extension("second");
+    fs::write(file.with_extension("second.part"), &whole[..whole.len() / 2]).unwrap();
+    let exit = done(ask(&app, &["backup", path(&file)]).await);
+    assert!(exit.stderr.contains("a new one is begun"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_fetch_of_a_part_that_is_not_there_is_refused() {
+    let app = TestApp::start().await;
+    let admin = app.admin();
+    admin.get("admin/backups/nothing/data").await.problem(404, "NOT_FOUND");
+    admin.get("admin/backups/..%2Fadmin.key/data").await.problem(404, "NOT_FOUND");
+    let begun = admin.post("admin/backups", &json!({})).await.ok(202);
+    let place = format!("admin/backups/{}", begun["id"].as_str().unwrap());
+    eventually("a backup", async || {
+        let status = admin.get(&place).await.ok(200);
+        if status["state"] == "READY" { Ok(()) } else { Err(status) }
+    })
+    .await;
+    let beyond = admin.request("GET", &format!("{place}/data")).header("range", "bytes=99999999-");
+    send(beyond).await.problem(416, "RANGE");
+    assert_eq!(admin.delete(&place).await.status, 204);
+    admin.get(&place).await.problem(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_folder_of_a_stopped_service_is_backed_up_by_the_same_command() {
+    let (_temp, file, data) = places();
+    let app = backed_up(&file).await;
+    let offline = file.with_extension("offline");
+    let exit = done(run_with(app.folder(), &["backup", path(&offline), "--data", path(&app.data())], &[]).await);
+    assert!(exit.stdout.contains("master.key and admin.key are not in it"), "{exit:?}");
+    let copy = copy_of(&app, &offline, &data).await;
+    assert_eq!(at(&copy, app.acme()).stats().await["READ"], 1);
+    let log = copy.log();
+    assert!(log.contains("twotick release"), "it says at its start that messages are held: {log}");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_damaged_or_cut_off_is_refused_before_anything_is_touched() {
+    let (temp, file, data) = places();
+    let _app = backed_up(&file).await;
+    let whole = fs::read(&file).unwrap();
+    let bent = temp.path().join("bent");
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x10;
+    let longer = [whole.as_slice(), b"more"].concat();
+    let (cut, other) = (&whole[..whole.len() - 7], b"something else altogether".as_slice());
+    for (bytes, why) in [
+        (flipped.as_slice(), "damaged at byte"),
+        (cut, "cut off"),
+        (&longer, "damaged at byte"),
+        (other, "not a backup"),
+    ] {
+        fs::write(&bent, bytes).unwrap();
+        let exit = restore(&bent, &data).await;
+        refused(&exit, why);
+        assert!(exit.stderr.contains("Nothing was restored"), "{exit:?}");
+        assert!(!data.exists());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_restored_over_what_is_there() {
+    let (_temp, file, data) = places();
+    let app = backed_up(&file).await;
+    refused(&restore(&file, &app.data()).await, "not empty");
+    fs::create_dir(&data).unwrap();
+    done(restore(&file, &data).await);
+    refused(&restore(&file, &data).await, "not empty");
+}
+
+#[tokio::test]
+async fn a_restore_that_was_killed_leaves_no_folder_and_is_run_again() {
+    let (temp, file, data) = places();
+    let _app = backed_up(&file).await;
+    let building = temp.path().join("copy.restoring");
+    let args = ["restore", path(&file), "--data", path(&data)];
+    let mut process = Process::spawn(temp.path(), &args, &[]);
+    eventually("a restore under way", async || if building.exists() || data.exists() { Ok(()) } else { Err(()) }).await;
+    process.kill();
+    if !data.exists() {
+        done(restore(&file, &data).await);
+    }
+    assert!(!building.exists());
+    let exit = done(run_with(temp.path(), &["verify", "--data", path(&data)], &[]).await);
+    assert!(exit.stdout.contains("is whole"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_held_still_ends_at_its_time() {
+    let (_temp, file, data) = places();
+    let app = TestApp::start().await;
+    pause(&app, "acme", "pause").await;
+    let ends = json!({"expiresAt": app.acme().clock().await.after(std::time::Duration::from_secs(4)).to_string()});
+    let id = app.acme().accept(&with(seed("k"), &ends)).await;
+    back_up(&app, &file).await;
+    let copy = copy_of(&app, &file, &data).await;
+    at(&copy, app.acme()).until_error(&id, "FAILED", "EXPIRED").await;
+    assert_eq!(copy.sim.messages().len(), 0);
+}
