@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use domain::{AttemptNo, Epoch, MessageId, OrgNo, Timestamp};
 use store::backend::Backend;
 use store::backup::{Source, Summary, read, take};
-use store::{Commit, Committer, MemoryBackend, Store};
+use store::{Commit, Committer, MemoryBackend, SledBackend, Store};
 
 const WRITERS: u32 = 4;
 /// Enough for many pages.
@@ -23,7 +23,7 @@ fn id(n: u8) -> MessageId {
 /// what it set before goes.
 fn step(org: OrgNo, n: u64) -> Commit {
     let mut commit = Commit::new(org, Epoch(1));
-    let body = [n.to_be_bytes().as_slice(), &[7; 4000]].concat();
+    let body = [n.to_be_bytes().as_slice(), &[7; 100]].concat();
     for place in [0, KEYS / 2, KEYS] {
         commit.response(id(place), AttemptNo(1), body.clone());
     }
@@ -47,9 +47,20 @@ fn restored(file: &mut File) -> (Store, Summary) {
     (Store::new(Arc::new(backend)), summary)
 }
 
+/// Stops the writers however the test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn a_backup_under_load_is_of_one_moment_and_has_all_that_was_durable_before_it() {
-    let store = Store::new(Arc::new(MemoryBackend::new()));
+    // A disk that takes its time: no backup keeps up with a memory that is written to by four threads without end.
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(Arc::new(SledBackend::open_at(folder.path(), 8 << 20).unwrap()));
     let committer = Committer::start(&store).unwrap();
     let (durable, stop) = ([const { AtomicU64::new(0) }; WRITERS as usize], AtomicBool::new(false));
     let commit = |commit| {
@@ -79,6 +90,7 @@ fn a_backup_under_load_is_of_one_moment_and_has_all_that_was_durable_before_it()
                 }
             });
         }
+        let _stop = Stop(&stop);
         while durable.iter().any(|n| n.load(Ordering::SeqCst) < 20) {
             std::thread::yield_now();
         }
@@ -96,7 +108,6 @@ fn a_backup_under_load_is_of_one_moment_and_has_all_that_was_durable_before_it()
                 assert_eq!(copy.responses(org, id(9)).unwrap()[0].1, vec![9; 4000]);
             }
         }
-        stop.store(true, Ordering::SeqCst);
     });
     committer.stop();
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Api, Exit, PHONE, Process, Setup, TestApp, eventually, faults, notification, path, phone, run_with, seed, send,
-    status, text, with,
+    status, text, until_eq, with,
 };
 
 /// Runs a command against a running service, with its data folder's admin key.
@@ -102,7 +102,7 @@ async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_wh
             })
         })
         .collect();
-    app.until_accepted(200).await;
+    until_eq("200 messages on their way", true, || app.sim.messages().len() >= 200).await;
     let before = app.acme().get("outbound/messages?limit=200").await.ok(200);
     let before: Vec<_> =
         before["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
@@ -156,7 +156,7 @@ async fn what_was_under_way_is_held_in_a_copy_and_its_receipts_settle_it() {
     app.sim.set_faults(faults(&json!([{"to": phone(2), "fault": {"kind": "dropAfter"}}])));
     let (sent, lost) = (app.acme().accept(&text(1)).await, app.acme().accept(&text(2)).await);
     let wamid = app.acme().until(&sent, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
-    app.acme().until_error(&lost, "SENDING", "NO_ANSWER").await;
+    app.acme().until_error(&lost, "SENDING", "CONNECTION_LOST").await;
     back_up(&app, &file).await;
 
     let copy = copy_of(&app, &file, &data).await;
@@ -308,4 +308,21 @@ async fn a_message_that_is_held_still_ends_at_its_time() {
     let copy = copy_of(&app, &file, &data).await;
     at(&copy, app.acme()).until_error(&id, "FAILED", "EXPIRED").await;
     assert_eq!(copy.sim.messages().len(), 0);
+}
+
+#[tokio::test]
+async fn only_the_admin_key_makes_lists_or_fetches_backups() {
+    let app = TestApp::start().await;
+    let calls = [
+        ("POST", "backups"),
+        ("GET", "backups"),
+        ("GET", "backups/x"),
+        ("DELETE", "backups/x"),
+        ("GET", "backups/x/data"),
+    ];
+    for (method, path) in calls {
+        let path = format!("/api/v1/admin/{path}");
+        assert_eq!(send(app.api(None).request(method, &path)).await.status, 401, "{method} {path}");
+        assert_eq!(send(app.acme().request(method, &path)).await.status, 403, "{method} {path}");
+    }
 }

@@ -56,6 +56,7 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("POST", "/api/v1/admin/orgs/ORG/check", Admin, 422),
     ("POST", "/api/v1/admin/orgs/ORG/pause", Admin, 200),
     ("POST", "/api/v1/admin/orgs/ORG/resume", Admin, 200),
+    ("POST", "/api/v1/admin/orgs/ORG/release", Admin, 422),
     ("POST", "/api/v1/admin/orgs/ORG/keys", Admin, 422),
     ("DELETE", "/api/v1/admin/orgs/ORG/keys/KEY", Admin, 204),
     ("DELETE", "/api/v1/admin/orgs/ORG", Admin, 204),
@@ -94,7 +95,9 @@ fn the_matrix_knows_every_route() {
             ((*method).to_owned(), path)
         })
         .collect();
-    let routes = routes();
+    // Backups are not of an organisation, and have a test of their own: `backups.rs`.
+    let routes: BTreeSet<_> =
+        routes().into_iter().filter(|(_, path)| !path.starts_with("/api/v1/admin/backups")).collect();
     assert!(routes.len() > 20, "{routes:?}");
     assert_eq!(known, routes);
 }
