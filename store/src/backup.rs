@@ -98,8 +98,11 @@ pub fn take(
     Ok(summary)
 }
 
+/// A key and its value.
+type Record = (Vec<u8>, Vec<u8>);
+
 /// The next records from a key on.
-fn page(store: &Store, from: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn page(store: &Store, from: &[u8]) -> Result<Vec<Record>, StoreError> {
     let (mut found, mut bytes) = (Vec::new(), 0);
     store.backend.scan(from..&[u8::MAX][..], Order::Ascending, &mut |key, value| {
         bytes += key.len() + value.len();
