@@ -28,7 +28,7 @@ fn a_wrong_key_is_named_with_its_line_and_reason() {
         ("[http]\nlisten = \n", "FILE", "line 2"),
         ("[tls]\n", "tls: is not a known key", "FILE, line 1"),
         ("[http]\nidle_timeout = \"900y\"\n", "http.idle_timeout must be at most one year", "FILE, line 2"),
-        ("[admin]\nkey = \"short-enough-to-be-guessed\"\n", "admin.key must have at least 32", "FILE, line 2"),
+        ("[admin]\nkey = \"guessed\"\n", "admin.key must have at least 12", "FILE, line 2"),
         (&literal, "admin.master_key must say where the key is, env:NAME or file:PATH", "FILE, line 2"),
         ("[[orgs]]\nid = \"a b\"\nsenders = []\n", "orgs [0] (a b): ", "FILE, line 1"),
     ];

@@ -84,7 +84,7 @@ async fn a_wrong_configuration_ends_with_2_naming_key_and_line() {
             &[("TWOTICK__OUTBOUND__MAX_RESIDENT", "0")],
             &["at least 1 (environment variable TWOTICK__OUTBOUND__MAX_RESIDENT)"],
         ),
-        ("", &[("TWOTICK__ADMIN__KEY", "short")], &["admin.key", "32", "variable TWOTICK__ADMIN__KEY"]),
+        ("", &[("TWOTICK__ADMIN__KEY", "short")], &["admin.key", "12", "variable TWOTICK__ADMIN__KEY"]),
         (
             "[whatsapp]\nbase_url = \"http://127.0.0.1:1\"\n",
             &[("TWOTICK__WHATSAPP__BASE_URL", "nonsense")],

@@ -78,7 +78,7 @@ async fn secrets_that_others_can_read_are_warned_of_and_an_admin_key_that_can_be
     app.stop().await;
     fs::write(app.data().join("admin.key"), "letmein\n").unwrap();
     let exit = refused(&app.data()).await;
-    assert!(exit.stderr.contains("at least 32 characters") && !exit.stderr.contains("letmein"), "{exit:?}");
+    assert!(exit.stderr.contains("at least 12 characters") && !exit.stderr.contains("letmein"), "{exit:?}");
 }
 
 #[tokio::test]
