@@ -268,6 +268,11 @@ impl Consent {
         }
     }
 
+    /// Knows from here on the repeats of what was said under other names of the same person; whether that is anything new.
+    pub fn hear(&mut self, others: &[Self]) -> bool {
+        others.iter().fold(false, |is_news, other| self.heard.join(&other.heard) || is_news)
+    }
+
     /// What each of several names of one person lacks, so that all say what was said last under any of them, and of two that
     /// were said in one second the revocation.
     pub fn agree(names: &[Self]) -> Vec<Lack> {

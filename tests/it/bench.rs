@@ -69,19 +69,19 @@ async fn a_service_that_runs_already_is_measured_and_left_as_it_was() {
     let whatsapp = any_port().await.local_addr().unwrap().to_string();
     let temp = tempfile::tempdir().unwrap();
     let config = format!(
-        "[admin]\nkey = \"an-admin-key-of-some-length\"\n[whatsapp]\nbase_url = \"http://{whatsapp}\"\nmessages_per_second = 1000\n"
+        "[admin]\nkey = \"an-admin-key-of-the-length-it-takes\"\n[whatsapp]\nbase_url = \"http://{whatsapp}\"\nmessages_per_second = 1000\n"
     );
     std::fs::write(temp.path().join("twotick.toml"), config).unwrap();
     let serve = ["serve", "--config", "twotick.toml", "--data", "data", "--listen", "127.0.0.1:0"];
     let mut service = Process::spawn(temp.path(), &serve, &[]);
     let url = service.listening().await;
-    let running = ["--url", &url, "--admin-key", "an-admin-key-of-some-length", "--simulator", &whatsapp];
+    let running = ["--url", &url, "--admin-key", "an-admin-key-of-the-length-it-takes", "--simulator", &whatsapp];
     let bench = ["bench", "--smoke", "--json", "--messages", "40", "--orgs", "2", "--phase", "receipts"];
     let exit = run(&[bench.as_slice(), &running].concat()).await;
     assert_eq!(exit.code, Some(0), "{exit:?}");
     let report: Value = serde_json::from_str(&exit.stdout).unwrap();
     assert!(number(&report, "/deliveredPerSecond") > 0.0 && report.get("residentMb").is_none(), "{report}");
-    let orgs = client().get(format!("{url}/api/v1/admin/orgs")).bearer_auth("an-admin-key-of-some-length");
+    let orgs = client().get(format!("{url}/api/v1/admin/orgs")).bearer_auth("an-admin-key-of-the-length-it-takes");
     let orgs: Value = orgs.send().await.unwrap().json().await.unwrap();
     assert_eq!(orgs["items"], serde_json::json!([]));
 }

@@ -102,9 +102,17 @@ impl State {
         }
     }
 
-    /// Lets all names say the same of consent.
+    /// Lets all names say the same of consent, and know the same repeats.
     fn agree(&mut self, draft: &mut Draft, names: &[&String]) -> Result<(), StoreError> {
         let mut known = names.iter().map(|name| self.known_as(draft, name)).collect::<Result<Vec<_>, _>>()?;
+        let before = known.clone();
+        for (own, name) in known.iter_mut().zip(names) {
+            // One of whom nothing was said gets a record with the statement that it lacks.
+            if own.hear(&before) && (own.transactional.is_some() || own.marketing.is_some()) {
+                draft.commit.consent(own)?;
+                self.fresh.note(self.ledger.head.last_seq, (*name).clone(), own.clone());
+            }
+        }
         for lack in Consent::agree(&known) {
             let (Some(own), Some(name)) = (known.get_mut(lack.name), names.get(lack.name)) else { continue };
             let statement = Statement {

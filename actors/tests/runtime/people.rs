@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::News;
 use domain::audit::By;
-use domain::consent::{Choice, Covers, Source};
+use domain::consent::{Choice, Covers, Preference, Source};
 use domain::people::Told;
 use domain::{OrgId, Status};
 use rand::rngs::StdRng;
@@ -72,6 +72,30 @@ async fn a_person_counts_once_for_a_quota_and_one_who_wrote_under_another_name_d
     for to in [NUMBER, ID] {
         let id = world.post(&acme, json!({ "to": to })).await;
         world.until(&acme, id, Status::Sent, SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_undoes_nothing_under_a_name_that_was_linked_since() {
+    for (told, linked) in [(NUMBER, ID), (ID, NUMBER)] {
+        let world = World::new().await;
+        let acme = world.acme().await;
+        let at = world.outbox.clock().now();
+        let switched = async |choice| {
+            let preferences = vec![Preference { names: vec![told.into()], choice, at, detail: None }];
+            world.outbox.webhook(&acme, News { preferences, ..News::default() }).await.unwrap();
+        };
+        switched(Choice::Granted).await;
+        switched(Choice::Revoked).await;
+        world.told_of(&acme, &[told, linked], &[]).await;
+        let source = Source::Api { name: None, evidence: None };
+        let of_others = (Choice::Granted, Covers::Transactional);
+        world.outbox.consent(&acme, linked.into(), of_others, source, By::Admin).await.unwrap();
+        switched(Choice::Granted).await;
+        for name in [told, linked] {
+            let known = world.store.consent(world.org_no(&acme), name).unwrap().unwrap();
+            assert_eq!(known.marketing.map(|standing| standing.choice), Some(Choice::Revoked), "{told}, {name}");
+        }
     }
 }
 

@@ -60,9 +60,22 @@ impl Heard {
     /// Notes what was said, and forgets what would not count any more.
     pub(super) fn note(&mut self, said: Said, would_count: impl Fn(&Said) -> bool) {
         self.0.push(said);
+        self.forget(would_count);
+    }
+
+    /// Takes over what was heard under another name of the same person; whether that is anything new.
+    pub(super) fn join(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        let new: Vec<_> = other.0.iter().filter(|said| !self.0.contains(said)).cloned().collect();
+        self.0.extend(new);
+        self.forget(|_| true);
+        *self != before
+    }
+
+    fn forget(&mut self, would_count: impl Fn(&Said) -> bool) {
         let last = self.0.iter().filter(|said| said.is_preference()).map(|said| said.at).max();
         self.0.retain(|said| if said.is_preference() { Some(said.at) == last } else { would_count(said) });
-        if self.0.len() > HEARD_MAX
+        while self.0.len() > HEARD_MAX
             && let Some(oldest) = self.0.iter().position(|said| !said.is_preference())
         {
             self.0.remove(oldest);
