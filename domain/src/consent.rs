@@ -270,7 +270,11 @@ impl Consent {
 
     /// Knows from here on the repeats of what was said under other names of the same person; whether that is anything new.
     pub fn hear(&mut self, others: &[Self]) -> bool {
-        others.iter().fold(false, |is_news, other| self.heard.join(&other.heard) || is_news)
+        let mut is_news = false;
+        for other in others {
+            is_news |= self.heard.join(&other.heard);
+        }
+        is_news
     }
 
     /// What each of several names of one person lacks, so that all say what was said last under any of them, and of two that
