@@ -19,7 +19,7 @@ use domain::Timestamp;
 use crate::backend::{Order, StoreError, Write};
 use crate::group_commit::Committer;
 use crate::store::Store;
-use format::{End, Frame, Header, Writer};
+use format::{Change, End, Frame, Header, Writer};
 use tap::Tap;
 
 pub use format::{BackupError, Summary, id_of, read};
@@ -72,7 +72,7 @@ pub fn take(
         next.clone_from(last);
         next.push(0);
         out.records += u64::try_from(page.len()).unwrap_or(0);
-        out.frame(&Frame::Writes(page.into_iter().map(|(key, value)| (key, Some(value))).collect()))?;
+        out.frame(&Frame::Writes(page.into_iter().map(|(key, value)| Change { key, value: Some(value) }).collect()))?;
         if let Some(tap) = &tap {
             out.changes(tap.drain()?)?;
         }
@@ -117,11 +117,8 @@ impl Writer<'_> {
     fn changes(&mut self, writes: Vec<Write>) -> Result<(), BackupError> {
         let (mut frame, mut bytes) = (Vec::new(), 0);
         for write in writes {
-            let change = match write {
-                Write::Put(key, value) => (key, Some(value)),
-                Write::Delete(key) => (key, None),
-            };
-            bytes += change.0.len() + change.1.as_ref().map_or(0, Vec::len);
+            let change = Change::from(write);
+            bytes += change.key.len() + change.value.as_ref().map_or(0, Vec::len);
             frame.push(change);
             self.changes += 1;
             if bytes >= PAGE {

@@ -19,9 +19,17 @@ const FRAME_MAX: usize = 64 << 20;
 #[derive(Serialize, Deserialize)]
 pub(super) enum Frame {
     Header(Header),
-    /// Keys with their values; those without one are removed.
-    Writes(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    Writes(Vec<Change>),
     End(End),
+}
+
+/// One key, and its value unless it is removed. As bytes, not as lists of numbers: a store is large.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Change {
+    #[serde(with = "serde_bytes")]
+    pub(super) key: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub(super) value: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -202,7 +210,7 @@ pub fn read(file: &File, visit: &mut dyn FnMut(Vec<Write>) -> Result<(), BackupE
     loop {
         let (began, hash) = (reader.at, reader.hash());
         match reader.frame()? {
-            Frame::Writes(writes) => visit(writes.into_iter().map(write).collect())?,
+            Frame::Writes(changes) => visit(changes.into_iter().map(Write::from).collect())?,
             Frame::End(end) if end.sha256 == hash && reader.file.read(&mut [0])? == 0 => {
                 return Ok(Summary::new(header, end.taken_at, end.records, reader.at, reader.hash()));
             }
@@ -216,9 +224,20 @@ pub fn id_of(file: &File) -> Result<String, BackupError> {
     Reader::begin(file).map(|(_, header)| header.id)
 }
 
-fn write((key, value): (Vec<u8>, Option<Vec<u8>>)) -> Write {
-    match value {
-        Some(value) => Write::Put(key, value),
-        None => Write::Delete(key),
+impl From<Write> for Change {
+    fn from(write: Write) -> Self {
+        match write {
+            Write::Put(key, value) => Self { key, value: Some(value) },
+            Write::Delete(key) => Self { key, value: None },
+        }
+    }
+}
+
+impl From<Change> for Write {
+    fn from(Change { key, value }: Change) -> Self {
+        match value {
+            Some(value) => Self::Put(key, value),
+            None => Self::Delete(key),
+        }
     }
 }
