@@ -146,9 +146,13 @@ impl Backups {
         })
     }
 
+    /// Removes what nobody has fetched for long.
+    pub(crate) fn forget_old(&self) {
+        self.sweep(KEPT_MAX);
+    }
+
     /// All that there are, oldest first.
     pub(crate) fn list(&self) -> Vec<Status> {
-        self.sweep(KEPT_MAX);
         let current = self.current().as_ref().map(Current::status);
         self.whole().into_iter().map(|(_, summary)| Status::Ready(summary)).chain(current).collect()
     }

@@ -113,6 +113,7 @@ impl Service {
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let engine = Engine::start(config, folder).await?;
         let tries = |what| Arc::new(Tries::new(what, config.http.proxies().unwrap_or_default()));
+        let backups = Arc::new(Backups::load(&config.store.path));
         let door = http::Door {
             engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
@@ -120,7 +121,7 @@ impl Service {
             tries: tries("API keys"),
             webhook_tries: tries("webhook signatures and verify tokens"),
             graph: config.cloud_api(),
-            backups: Arc::new(Backups::load(&config.store.path)),
+            backups: Arc::clone(&backups),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
             places: Semaphore::new(http::PLACES),
@@ -129,7 +130,7 @@ impl Service {
         let http = http::serve(listener, config.http.limits(), tls, door);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         tell_of_restore(&engine)?;
-        let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine))).abort_handle();
+        let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine), backups)).abort_handle();
         tracing::info!(%addr, organisations, "ready");
         Ok(Self { addr, scheme, engine, http, admin_keys, key_log, writer })
     }
@@ -193,13 +194,14 @@ fn tell_of_restore(engine: &Engine) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes down now and then when keys were last used.
-async fn keep(log: Arc<KeyLog>, engine: Arc<Engine>) {
+/// Writes down now and then when keys were last used, and lets backups go that nobody has fetched.
+async fn keep(log: Arc<KeyLog>, engine: Arc<Engine>, backups: Arc<Backups>) {
     loop {
         tokio::time::sleep(WRITE_EVERY).await;
         if let Ok(outbox) = engine.outbox() {
             log.write(|| outbox.directory().key_hashes()).await;
         }
+        backups.forget_old();
     }
 }
 
