@@ -13,6 +13,38 @@ pub enum Write {
     Delete(Vec<u8>),
 }
 
+impl Write {
+    /// `value`, or none, under `key`.
+    pub(crate) fn new(key: Vec<u8>, value: Option<Vec<u8>>) -> Self {
+        match value {
+            Some(value) => Self::Put(key, value),
+            None => Self::Delete(key),
+        }
+    }
+
+    /// The key, and its value unless it is removed.
+    pub(crate) fn entry(&self) -> (&[u8], Option<&[u8]>) {
+        match self {
+            Self::Put(key, value) => (key, Some(value)),
+            Self::Delete(key) => (key, None),
+        }
+    }
+
+    /// The same, taken.
+    pub(crate) fn into_entry(self) -> (Vec<u8>, Option<Vec<u8>>) {
+        match self {
+            Self::Put(key, value) => (key, Some(value)),
+            Self::Delete(key) => (key, None),
+        }
+    }
+
+    /// Bytes of the key and its value.
+    pub(crate) fn size(&self) -> usize {
+        let (key, value) = self.entry();
+        key.len() + value.map_or(0, <[u8]>::len)
+    }
+}
+
 /// In which order a scan goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {

@@ -18,6 +18,7 @@ use domain::Timestamp;
 
 use crate::backend::{Order, StoreError, Write};
 use crate::group_commit::Committer;
+use crate::keys;
 use crate::store::Store;
 use format::{Change, End, Frame, Header, Writer};
 use tap::Tap;
@@ -69,8 +70,7 @@ pub fn take(
         let began = Instant::now();
         let page = page(store, &next)?;
         let Some((last, _)) = page.last() else { break };
-        next.clone_from(last);
-        next.push(0);
+        next = keys::behind(last);
         out.records += u64::try_from(page.len()).unwrap_or(0);
         out.frame(&Frame::Writes(page.into_iter().map(|(key, value)| Change { key, value: Some(value) }).collect()))?;
         if let Some(tap) = &tap {
@@ -117,9 +117,8 @@ impl Writer<'_> {
     fn changes(&mut self, writes: Vec<Write>) -> Result<(), BackupError> {
         let (mut frame, mut bytes) = (Vec::new(), 0);
         for write in writes {
-            let change = Change::from(write);
-            bytes += change.key.len() + change.value.as_ref().map_or(0, Vec::len);
-            frame.push(change);
+            bytes += write.size();
+            frame.push(Change::from(write));
             self.changes += 1;
             if bytes >= PAGE {
                 bytes = 0;

@@ -129,8 +129,7 @@ fn prepare(path: &Path) -> Result<(), FolderError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create_private(path).map_err(io("make"))?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            sync_folder(parent.unwrap_or(Path::new("."))).map_err(io("sync"))
+            sync_folder(parent(path)).map_err(io("sync"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(FolderError::NotAStore(path.to_owned())),
         Err(error) => Err(io("look into")(error)),
@@ -144,6 +143,11 @@ fn create_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// The folder that a path is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes new names in a folder survive a power cut.

@@ -25,15 +25,12 @@ fn numbers(key: &[u8]) -> Option<(u64, u16)> {
 
 /// Writes down what the batch of this number changes.
 pub(crate) fn append(no: u64, writes: &[Write], batch: &mut Batch) -> Result<(), StoreError> {
-    let packed = pack(writes.iter().map(|write| match write {
-        Write::Put(key, value) => (key.as_slice(), Some(value.as_slice())),
-        Write::Delete(key) => (key.as_slice(), None),
-    }))?;
-    for (part, bytes) in (0..=u16::MAX).zip(packed.chunks(PART_MAX)) {
-        batch.insert(key(no, part), bytes);
-    }
+    let packed = pack(writes.iter().map(Write::entry))?;
     if packed.len() > PART_MAX * usize::from(u16::MAX) {
         return Err(StoreError::Backend { doing: "write", cause: "the batch is too large".into() });
+    }
+    for (part, bytes) in (0..).zip(packed.chunks(PART_MAX)) {
+        batch.insert(key(no, part), bytes);
     }
     Ok(())
 }
@@ -43,11 +40,7 @@ pub(crate) fn replay(tree: &Db, after: u64, mut apply: impl FnMut(Vec<Write>)) -
     let (mut last, mut packed) = (after, Vec::new());
     let mut finish = |packed: &[u8]| -> Result<(), StoreError> {
         let writes = Unpacked::new(packed)?;
-        let to_write = |(key, value): (&[u8], Option<&[u8]>)| match value {
-            Some(value) => Write::Put(key.to_vec(), value.to_vec()),
-            None => Write::Delete(key.to_vec()),
-        };
-        apply(writes.iter().map(to_write).collect());
+        apply(writes.iter().map(|(key, value)| Write::new(key.to_vec(), value.map(<[u8]>::to_vec))).collect());
         Ok(())
     };
     let mut next_part = 0;

@@ -78,6 +78,11 @@ pub(crate) fn within(prefix: Vec<u8>) -> std::ops::Range<Vec<u8>> {
     prefix..end
 }
 
+/// The first key behind this one.
+pub(crate) fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
 /// The organisation that a key belongs to.
 pub(crate) fn org_of(key: &[u8]) -> Option<OrgNo> {
     key.get(1..5)?.try_into().ok().map(u32::from_be_bytes).map(OrgNo)
@@ -265,7 +270,7 @@ pub(crate) fn consent(org: OrgNo, name: &str) -> Vec<u8> {
 
 /// The first key behind that of the consent at this place.
 pub(crate) fn behind_consent(org: OrgNo, place: [u8; 16]) -> Vec<u8> {
-    key(b'c', org, &[&place, &[0]])
+    behind(&key(b'c', org, &[&place]))
 }
 
 pub(crate) fn statements(org: OrgNo, name: &str) -> Vec<u8> {

@@ -25,10 +25,7 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// About how many bytes of memory a change takes.
     pub(crate) fn cost(write: &Write) -> usize {
-        match write {
-            Write::Put(key, value) => OVERHEAD + key.len() + value.len(),
-            Write::Delete(key) => OVERHEAD + key.len(),
-        }
+        OVERHEAD + write.size()
     }
 
     /// Applies `writes`, in order; a reader sees all of them or none.
@@ -37,10 +34,7 @@ impl Memtable {
         let mut bytes = self.bytes();
         for write in writes {
             bytes += Self::cost(&write);
-            let (key, value) = match write {
-                Write::Put(key, value) => (key, Some(value)),
-                Write::Delete(key) => (key, None),
-            };
+            let (key, value) = write.into_entry();
             let key_len = key.len();
             if let Some(before) = changes.insert(key, value) {
                 bytes -= OVERHEAD + key_len + before.map_or(0, |before| before.len());

@@ -89,8 +89,7 @@ impl Store {
     ) -> Result<Vec<(MessageId, State)>, StoreError> {
         let mut range = keys::within(keys::of_kind(b's', org));
         if let Some(after) = after {
-            range.start = keys::state(org, after);
-            range.start.push(0);
+            range.start = keys::behind(&keys::state(org, after));
         }
         let mut found = Vec::new();
         self.backend.scan(&*range.start..&*range.end, Order::Ascending, &mut |key, bytes| {

@@ -46,8 +46,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut range = keys::within(keys::of_kind(b'q', org));
         if let Some(Counted { at, place }) = behind {
-            range.start = keys::counted_at(org, *at, place);
-            range.start.push(0);
+            range.start = keys::behind(&keys::counted_at(org, *at, place));
         }
         self.backend.scan(&*range.start..&*range.end, Order::Ascending, &mut |key, _| {
             keys::counted_in(key).map_or(ControlFlow::Continue(()), |(at, place)| visit(Counted { at, place }))

@@ -12,7 +12,7 @@ use domain::lifecycle::Policy;
 use crate::backend::{Backend, StoreError};
 use crate::backup::{self, BackupError, Summary};
 use crate::compact::released;
-use crate::folder::{DataFolder, FolderError, sync_folder};
+use crate::folder::{DataFolder, FolderError, parent, sync_folder};
 use crate::records::Restored;
 use crate::sled::{self, SledBackend};
 use crate::store::Store;
@@ -186,8 +186,4 @@ impl Restore<'_> {
         let path = self.folder.to_owned();
         move |source| RestoreError::Io { doing, path: path.clone(), source }
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -63,8 +63,7 @@ impl Store {
                 if page.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             let Some(last) = page.last() else { return Ok(()) };
-            start.clone_from(last);
-            start.push(0);
+            start = keys::behind(last);
             for id in page.iter().filter_map(|key| keys::message_at_end(key)) {
                 // A `sendAt` may be as far away.
                 let is_held = self.state(org, id)?.is_some_and(|state| state.is_held_by_restore());
@@ -117,8 +116,7 @@ impl Store {
                 if found.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             let Some(last) = found.last() else { return Ok(held) };
-            next.start.clone_from(last);
-            next.start.push(0);
+            next.start = keys::behind(last);
             let mut commit = Commit::new(org, head.epoch);
             for id in found.iter().filter_map(|key| keys::message_at_end(key)) {
                 const GONE: StoreError = StoreError::Damaged { what: "due index" };

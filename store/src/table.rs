@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use crate::backend::{Order, StoreError, Visit, Write};
 use crate::blocks::{self, Block};
 use crate::journal;
+use crate::keys;
 use crate::memtable::Memtable;
 use crate::sled::failed;
 
@@ -34,7 +35,7 @@ pub(crate) struct Table {
 }
 
 /// What is newer than the blocks.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Latest {
     growing: Arc<Memtable>,
     full: Option<Arc<Memtable>>,
@@ -188,7 +189,7 @@ impl Table {
             // Where a memtable has more, the step ends at the last change that was taken of it.
             for (key, _) in changes.iter().filter(|some| some.len() == SCAN_STEP).filter_map(|some| some.last()) {
                 match order {
-                    Order::Ascending => step.end = step.end.min([key.as_slice(), &[0]].concat()),
+                    Order::Ascending => step.end = step.end.min(keys::behind(key)),
                     Order::Descending => step.start = step.start.max(key.clone()),
                 }
             }

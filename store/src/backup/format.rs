@@ -226,18 +226,13 @@ pub fn id_of(file: &File) -> Result<String, BackupError> {
 
 impl From<Write> for Change {
     fn from(write: Write) -> Self {
-        match write {
-            Write::Put(key, value) => Self { key, value: Some(value) },
-            Write::Delete(key) => Self { key, value: None },
-        }
+        let (key, value) = write.into_entry();
+        Self { key, value }
     }
 }
 
 impl From<Change> for Write {
     fn from(Change { key, value }: Change) -> Self {
-        match value {
-            Some(value) => Self::Put(key, value),
-            None => Self::Delete(key),
-        }
+        Self::new(key, value)
     }
 }

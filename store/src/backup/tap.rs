@@ -55,11 +55,7 @@ impl Drop for Tap<'_> {
 
 impl Waiting {
     fn take_in(&mut self, writes: Vec<Write>) {
-        let size = |write: &Write| match write {
-            Write::Put(key, value) => key.len() + value.len(),
-            Write::Delete(key) => key.len(),
-        };
-        self.bytes += writes.iter().map(size).sum::<usize>();
+        self.bytes += writes.iter().map(Write::size).sum::<usize>();
         if self.bytes > WAITING_MAX {
             self.is_too_much = true;
             self.writes = Vec::new();
