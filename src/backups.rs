@@ -1,9 +1,8 @@
 //! The backups that a running service keeps in DATA/backups until they are fetched. The folder is the registry: a file `ID` is
 //! whole, with `ID.json` saying what it is; a file `ID.part` is being written, or is what a crash has left.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -84,7 +83,7 @@ impl Backups {
             return Err(Refused::NoRoom { free, needed });
         }
         let id = id_at(outbox.clock().now());
-        let file = create(&self.path(&id, ".part")).map_err(io)?;
+        let file = private_file::create(&self.path(&id, ".part")).map_err(io)?;
         *current = Some(Current { id: id.clone(), progress: Progress::default(), failed: None });
         let (backups, outbox, own) = (Arc::clone(self), outbox.clone(), id.clone());
         let work = move || backups.run(&outbox, &own, &file);
@@ -240,11 +239,6 @@ impl Current {
 pub(crate) fn id_at(now: domain::Timestamp) -> String {
     let time: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{time}-{}", hex::encode(rand::random::<[u8; 4]>()))
-}
-
-/// A new file for its owner only.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn free(folder: &Path) -> io::Result<u64> {

@@ -2,8 +2,12 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
+
+/// How often long work says how far it has come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a command ended badly.
 pub(crate) enum Failure {
@@ -49,6 +53,22 @@ pub(crate) fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
 pub(crate) fn say(text: &str) {
     // Nobody may be there to read it.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Says on standard error how far long work has come, now and then.
+pub(crate) struct Teller(Instant);
+
+impl Teller {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.0.elapsed() >= TELL_EVERY {
+            self.0 = Instant::now();
+            eprintln!("{}", what());
+        }
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -2,16 +2,13 @@
 //! space is free.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use store::DataFolder;
 use store::compact::compact;
 
-use crate::command::say;
+use crate::command::{Teller, say};
 use crate::config::Config;
-
-const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The arguments of `twotick compact`.
 #[derive(Args)]
@@ -27,12 +24,9 @@ pub(crate) struct Compact {
 impl Compact {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let path = self.data.as_ref().unwrap_or(&config.store.path);
-        let mut said = Instant::now();
+        let mut teller = Teller::new();
         let done = compact(DataFolder::open_existing(path)?, config.store.cache.as_u64(), &mut |records| {
-            if said.elapsed() >= SAY_EVERY {
-                said = Instant::now();
-                eprintln!("{records} records copied …");
-            }
+            teller.tell(|| format!("{records} records copied …"));
         })?;
         say(&format!(
             "{}: {} records, {} bytes before, {} bytes now",

@@ -1,17 +1,14 @@
 //! `twotick restore`: a data folder from a backup file. What was not finished is held there: the original may have sent it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use actors::Clock;
 use clap::Args;
 use serde_json::json;
 use store::restore::{self, Done, Stage};
 
-use crate::command::{Failure, load, say};
+use crate::command::{Failure, Teller, load, say};
 use crate::master_key::MASTER_KEY_FILE;
-
-const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The arguments of `twotick restore`.
 #[derive(Args)]
@@ -34,7 +31,7 @@ impl Restore {
         let config = load(self.config.clone())?;
         let folder = self.data.as_ref().unwrap_or(&config.store.path);
         let clock = Clock::system();
-        let mut said = Instant::now();
+        let mut teller = Teller::new();
         let restore = restore::Restore {
             file: &self.file,
             folder,
@@ -42,12 +39,7 @@ impl Restore {
             policy: &config.settings().policy,
             now: &|| clock.now(),
         };
-        let done = restore.run(&mut |stage| {
-            if said.elapsed() >= SAY_EVERY {
-                said = Instant::now();
-                eprintln!("{}", told(stage));
-            }
-        })?;
+        let done = restore.run(&mut |stage| teller.tell(|| told(stage)))?;
         let Done { backup, held } = done;
         if self.json {
             let answer = json!({

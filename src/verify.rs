@@ -4,16 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use store::sled::Doubt;
 use store::verify::{Report, verify};
 use store::{DataFolder, SledBackend, Store};
 
+use crate::command::Teller;
 use crate::config::Config;
-
-const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The arguments of `twotick verify`.
 #[derive(Args)]
@@ -46,12 +44,9 @@ impl Verify {
             );
             wrong += 1;
         }
-        let mut said = Instant::now();
+        let mut teller = Teller::new();
         let report = verify(&Store::new(Arc::<SledBackend>::clone(&backend)), &mut |records| {
-            if said.elapsed() >= SAY_EVERY {
-                said = Instant::now();
-                eprintln!("{records} records looked at …");
-            }
+            teller.tell(|| format!("{records} records looked at …"));
         });
         tell(&report);
         wrong += report.wrong;

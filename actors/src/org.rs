@@ -14,6 +14,7 @@ mod inbound;
 mod ledger;
 pub(crate) mod manual;
 mod people;
+mod place;
 mod quota;
 mod receipts;
 mod residents;

@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actors::Clock;
 use anyhow::{Context, bail};
@@ -20,10 +20,9 @@ use store::folder::FolderError;
 use super::{Connection, text};
 use crate::api::Api;
 use crate::backups;
-use crate::command::{Failure, load};
+use crate::command::{Failure, Teller, load};
 use crate::private_file;
 
-const SAY_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The arguments of `twotick backup`.
@@ -75,11 +74,11 @@ fn offline(folder: DataFolder, cache: u64, part: &Path) -> anyhow::Result<Summar
     let store = store::open(folder, cache)?;
     let clock = Clock::system();
     let (id, now) = (backups::id_at(clock.now()), || clock.now());
-    let written = backups::create(part).with_context(|| part.display().to_string())?;
+    let written = private_file::create(part).with_context(|| part.display().to_string())?;
     let source = Source { store: &store, committer: None, id: &id, now: &now };
-    let mut teller = Teller::default();
+    let mut teller = Teller::new();
     let taken = backup::take(&source, &written, &mut |progress| {
-        teller.say(|| taking(progress.records, progress.bytes));
+        teller.tell(|| taking(progress.records, progress.bytes));
         Ok(())
     });
     if taken.is_err() {
@@ -127,13 +126,13 @@ async fn begin(api: &Api) -> anyhow::Result<String> {
 
 /// Waits until the service has taken the backup.
 async fn ready(api: &Api, id: &str) -> anyhow::Result<Value> {
-    let mut teller = Teller::default();
+    let mut teller = Teller::new();
     loop {
         let status = api.call(Method::GET, &format!("admin/backups/{id}"), None).await?;
         match text(&status, "state").as_str() {
             "RUNNING" => {
                 let number = |name| status.get(name).and_then(Value::as_u64).unwrap_or_default();
-                teller.say(|| taking(number("records"), number("bytes")));
+                teller.tell(|| taking(number("records"), number("bytes")));
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             "READY" => return Ok(status),
@@ -148,14 +147,14 @@ async fn fetch(api: &Api, id: &str, part: &Path, have: u64, whole: u64) -> anyho
         file.seek(std::io::SeekFrom::End(0))?;
         (file, have)
     } else {
-        (backups::create(part).with_context(|| part.display().to_string())?, 0)
+        (private_file::create(part).with_context(|| part.display().to_string())?, 0)
     };
-    let mut teller = Teller::default();
+    let mut teller = Teller::new();
     while at < whole {
         let bytes = api.bytes(&format!("admin/backups/{id}/data"), at).await?;
         file.write_all(&bytes)?;
         at += u64::try_from(bytes.len()).unwrap_or(0);
-        teller.say(|| format!("fetched {at} of {whole} bytes ({} %)", at.saturating_mul(100) / whole.max(1)));
+        teller.tell(|| format!("fetched {at} of {whole} bytes ({} %)", at.saturating_mul(100) / whole.max(1)));
     }
     Ok(file.sync_all()?)
 }
@@ -164,20 +163,6 @@ async fn fetch(api: &Api, id: &str, part: &Path, have: u64, whole: u64) -> anyho
 fn checked(part: &Path) -> anyhow::Result<Summary> {
     let read = File::open(part).map_err(Into::into).and_then(|file| backup::read(&file, &mut |_| Ok(())));
     read.with_context(|| format!("{}: remove it and run this again", part.display()))
-}
-
-/// Says on standard error how far it has come, now and then.
-#[derive(Default)]
-struct Teller(Option<Instant>);
-
-impl Teller {
-    fn say(&mut self, what: impl FnOnce() -> String) {
-        let began = *self.0.get_or_insert_with(Instant::now);
-        if began.elapsed() >= SAY_EVERY {
-            self.0 = Some(Instant::now());
-            eprintln!("{}", what());
-        }
-    }
 }
 
 fn taking(records: u64, bytes: u64) -> String {

@@ -11,6 +11,7 @@ use ractor::ActorProcessingErr;
 use store::Unavailable;
 use tokio::sync::oneshot;
 
+use super::place::reserve;
 use super::{After, State};
 use crate::admission::Admission;
 
@@ -149,13 +150,7 @@ impl State {
             }
         };
         let committer = self.ctx.committer.clone();
-        let slot = match committer.reserve() {
-            Ok(slot) => slot,
-            Err(error) => {
-                let _ = reply.send(Err(error.into()));
-                return Ok(());
-            }
-        };
+        let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         if let Some(refused) = self.refusal(request.to(), request.category())? {
             let refusal = refused.0;
             return self.refuse(slot, by, refused, request.dossier(), move |result| {

@@ -18,6 +18,7 @@ use store::{CommitError, StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
+use super::place::reserve;
 use super::{After, State};
 
 /// What a client tells of a recipient.
@@ -35,13 +36,7 @@ impl State {
     pub(super) fn consent(&mut self, request: ConsentRequest) -> Result<(), ActorProcessingErr> {
         let ConsentRequest { name, choice, covers, source, by, reply } = request;
         let committer = self.ctx.committer.clone();
-        let slot = match committer.reserve() {
-            Ok(slot) => slot,
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return Ok(());
-            }
-        };
+        let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let now = self.ctx.clock.now();
         let mut draft = self.ledger.draft(now, by.clone());
         let statement = Statement { choice, covers, at: now, recorded_at: now, by, source };

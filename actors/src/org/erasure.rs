@@ -18,6 +18,7 @@ use store::{Called, Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
+use super::place::reserve;
 use super::upkeep::KNOWN_FOR;
 use super::{After, OrgMsg, State};
 
@@ -84,17 +85,11 @@ impl State {
             return Ok(());
         }
         let committer = self.ctx.committer.clone();
-        let slot = match committer.reserve() {
-            Ok(slot) if self.erasures.len() < ERASURES_MAX => slot,
-            Ok(_) => {
-                let _ = reply.send(Err(Unavailable::Busy));
-                return Ok(());
-            }
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return Ok(());
-            }
-        };
+        let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
+        if self.erasures.len() >= ERASURES_MAX {
+            let _ = reply.send(Err(Unavailable::Busy));
+            return Ok(());
+        }
         let now = self.ctx.clock.now();
         let id = self.ctx.clock.new_message_id(now);
         let mut draft = self.ledger.draft(now, by.clone());

@@ -11,6 +11,7 @@ use store::Unavailable;
 use tokio::sync::oneshot;
 
 use super::ledger::Snapshot;
+use super::place::reserve;
 use super::{After, State};
 
 /// A person's wish.
@@ -59,13 +60,7 @@ impl State {
     pub(super) fn manual(&mut self, request: ManualRequest) -> Result<(), ActorProcessingErr> {
         let ManualRequest { id, wish, by, reply } = request;
         let committer = self.ctx.committer.clone();
-        let slot = match committer.reserve() {
-            Ok(slot) => slot,
-            Err(error) => {
-                let _ = reply.send(Err(error.into()));
-                return Ok(());
-            }
-        };
+        let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let Some((message, before)) = self.ledger.latest(id)? else {
             let _ = reply.send(Err(ManualError::NotFound));
             return Ok(());

@@ -15,6 +15,7 @@ use store::{Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
+use super::place::reserve;
 use super::{After, OrgMsg, State};
 
 /// How often receipts that nobody claimed are looked through.
@@ -112,13 +113,7 @@ impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
         let Webhook { news: News { people, receipts, inbound, preferences }, reply } = webhook;
         let committer = self.ctx.committer.clone();
-        let slot = match committer.reserve() {
-            Ok(slot) => slot,
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return Ok(());
-            }
-        };
+        let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
         for told in &people {
             self.link(&mut draft, told)?;

@@ -12,6 +12,7 @@ use store::{StoreError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
+use super::place::reserve;
 use super::{After, State};
 
 /// Messages that one request releases.
@@ -49,13 +50,7 @@ impl State {
             return Ok(());
         }
         let committer = self.ctx.committer.clone();
-        let slot = match committer.reserve() {
-            Ok(slot) => slot,
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return Ok(());
-            }
-        };
+        let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let mut found: BTreeSet<_> =
             self.ctx.store.held(self.record.no, self.record.next_sender, BATCH)?.into_iter().collect();
         // Those whose hold is on its way to the disk.
@@ -104,11 +99,11 @@ impl State {
         if state.attempt(attempt).is_none_or(|attempt| attempt.started_at >= mark.at) {
             return Ok(());
         }
-        let is_queued = matches!(state.phase, domain::Phase::Queued { .. });
-        if let Decision::Move(step) =
-            decide(message, state, &Event::Restored, &self.ctx.settings().policy, draft.at, 0.0)
-            && is_queued
-        {
+        if !matches!(state.phase, domain::Phase::Queued { .. }) {
+            return Ok(());
+        }
+        let policy = &self.ctx.settings().policy;
+        if let Decision::Move(step) = decide(message, state, &Event::Restored, policy, draft.at, 0.0) {
             self.ledger.apply(draft, message, state, *step, None)?;
         }
         Ok(())
