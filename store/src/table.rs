@@ -134,9 +134,6 @@ impl Table {
             }
         }
         self.tree.apply_batch(batch).map_err(failed("write"))?;
-        // sled splits a page that grew too large when it is next met, also by a read, and a read must not need to write when
-        // the disk takes nothing any more: so it is met here.
-        self.tree.get_lt(blocks::FIRST).map_err(failed("write"))?;
         sync()?;
         if latest.full.is_some() && cursor.is_none() {
             writer.moved = writer.full;
