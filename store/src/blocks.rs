@@ -15,6 +15,8 @@ pub(crate) const FIRST: &[u8] = &[1];
 /// Bytes of a block before it is packed. sled writes a page of more than 128 KiB to a file of its own and never syncs
 /// that file; a page holds up to 17 values.
 const BLOCK_MAX: usize = 7 * 1024;
+/// Bytes of blocks that are written at once: enough that a sync costs little beside them, and no more than moments of others' time.
+const STEP: usize = 256 << 10;
 
 /// A block, as it was at one moment.
 pub(crate) struct Block {
@@ -61,19 +63,10 @@ impl Block {
         self.records.iter()
     }
 
-    /// Writes its records with the first `most` of `changes` between the two bounds, which belong to it, into as many blocks
-    /// as they need. The last change that was taken, and how many there were.
-    fn change<'a>(
-        &self,
-        changes: &'a Changes,
-        (after, to): (Bound<&[u8]>, Bound<&[u8]>),
-        most: usize,
-        batch: &mut Batch,
-    ) -> Result<(Option<&'a [u8]>, usize), StoreError> {
-        let mut changes =
-            changes.range::<[u8], _>((after, to)).take(most).map(|(k, v)| (k.as_slice(), v.as_deref())).peekable();
-        let mut records = self.records.iter().peekable();
-        let (mut merged, mut last, mut taken) = (Vec::new(), None, 0);
+    /// Writes its records with `changes`, which belong to it, into as many blocks as they need; of how many bytes these are.
+    fn change<'a>(&self, changes: impl Iterator<Item = Entry<'a>>, batch: &mut Batch) -> Result<usize, StoreError> {
+        let (mut changes, mut records) = (changes.peekable(), self.records.iter().peekable());
+        let mut merged = Vec::new();
         loop {
             let change_is_next = match (changes.peek(), records.peek()) {
                 (Some((change, _)), Some((record, _))) => change <= record,
@@ -83,23 +76,19 @@ impl Block {
             };
             if !change_is_next {
                 merged.extend(records.next());
-                continue;
-            }
-            if let Some((key, value)) = changes.next() {
+            } else if let Some((key, value)) = changes.next() {
                 records.next_if(|(record, _)| *record == key);
                 merged.extend(value.map(|value| (key, Some(value))));
-                (last, taken) = (Some(key), taken + 1);
             }
         }
-        self.write(&merged, batch)?;
-        Ok((last, taken))
+        self.write(&merged, batch)
     }
 
-    /// Puts `records` in its place, in blocks of about the same size.
-    fn write(&self, records: &[Entry<'_>], batch: &mut Batch) -> Result<(), StoreError> {
+    /// Puts `records` in its place, in blocks of about the same size; of how many bytes these are.
+    fn write(&self, records: &[Entry<'_>], batch: &mut Batch) -> Result<usize, StoreError> {
         let size: usize = records.iter().copied().map(size_of).sum();
         let enough = size.div_ceil(size.div_ceil(BLOCK_MAX).max(1));
-        let (mut from, mut rest) = (&*self.from, records);
+        let (mut from, mut rest, mut bytes) = (&*self.from, records, 0);
         while !rest.is_empty() {
             let mut size = 0;
             let fits = |entry: &&Entry<'_>| {
@@ -108,14 +97,16 @@ impl Block {
                 before == 0 || (before < enough && size <= BLOCK_MAX)
             };
             let (block, behind) = rest.split_at(rest.iter().take_while(fits).count());
-            batch.insert(from, pack(block.iter().copied())?);
+            let packed = pack(block.iter().copied())?;
+            bytes += packed.len();
+            batch.insert(from, packed);
             rest = behind;
             from = rest.first().map_or(from, |(key, _)| key);
         }
         if records.is_empty() {
             batch.remove(&*self.from);
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -127,28 +118,29 @@ pub(crate) fn count(key: &[u8], value: &[u8]) -> Result<u64, StoreError> {
     Ok(u64::try_from(Unpacked::new(value)?.iter().count()).unwrap_or(u64::MAX))
 }
 
-/// Moves about `most` of `changes`, and at least one, from those behind `after` on, into the blocks, with `batch`. The last one
-/// that was moved; `None` when there are no more.
+/// Puts `changes` from key `from` on into the blocks that they belong to, until `batch` has about [`STEP`] more bytes. From which
+/// key on changes are left, if any are.
 pub(crate) fn absorb(
     tree: &Db,
     changes: &Changes,
-    after: Option<&[u8]>,
-    most: usize,
+    from: &[u8],
     batch: &mut Batch,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let (mut after, mut left) = (after.map(<[u8]>::to_vec), most.max(1));
-    loop {
-        let behind = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let Some((next, _)) = changes.range::<[u8], _>((behind, Bound::Unbounded)).next() else { return Ok(None) };
+    let (mut from, mut bytes) = (from.to_vec(), 0);
+    while let Some((next, _)) = changes.range::<[u8], _>((Bound::Included(&*from), Bound::Unbounded)).next() {
+        if bytes >= STEP {
+            return Ok(Some(from));
+        }
         // What the batch already holds is not in the tree yet; but it has taken all changes of the blocks before.
         let block = Block::of(tree, next)?;
         let to = block.next(tree)?;
-        let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let (last, taken) = block.change(changes, (behind, to), left, batch)?;
-        left = left.saturating_sub(taken);
-        if left == 0 {
-            return Ok(last.map(<[u8]>::to_vec));
+        let end = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let changes = changes.range::<[u8], _>((Bound::Included(next.as_slice()), end));
+        bytes += block.change(changes.map(|(key, value)| (key.as_slice(), value.as_deref())), batch)?;
+        match to {
+            Some(to) => from = to.to_vec(),
+            None => break,
         }
-        after = last.map(<[u8]>::to_vec);
     }
+    Ok(None)
 }

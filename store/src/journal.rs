@@ -1,77 +1,105 @@
-//! The journal: each batch as it was written, in sled, until all that it changed is in the blocks.
+//! The journal: each batch as it was written, and synced before anybody is told, until all that it changed is in the blocks.
+//!
+//! Two files beside sled take turns: one takes the batches of the memtable that grows, the other keeps those of the one that
+//! is being moved, and is free when that is done.
 
-use std::ops::RangeInclusive;
+mod file;
 
-use ::sled::{Batch, Db};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use crate::backend::{StoreError, Write};
+use crate::folder::sync_folder;
+use crate::memtable::Memtable;
 use crate::packed::{Unpacked, pack};
-use crate::sled::failed;
+use crate::sled::failed_io;
+use file::JournalFile;
 
-/// Below [`crate::blocks::FIRST`].
-const PREFIX: &[u8] = b"\0j";
-/// Bytes under one key: as for [`crate::blocks`].
-const PART_MAX: usize = 7 * 1024;
+/// Of the data folder.
+pub(crate) const SUBFOLDER: &str = "journal";
+/// In [`SUBFOLDER`].
+pub(crate) const FILES: [&str; 2] = ["0", "1"];
 
-fn key(batch: u64, part: u16) -> Vec<u8> {
-    [PREFIX, &batch.to_be_bytes(), &part.to_be_bytes()].concat()
+/// Both files.
+pub(crate) struct Journal {
+    /// Takes batches.
+    current: JournalFile,
+    /// Keeps those of the memtable that is being moved, or is free.
+    other: JournalFile,
 }
 
-/// The number of the batch and of its part.
-fn numbers(key: &[u8]) -> Option<(u64, u16)> {
-    let (batch, part) = key.strip_prefix(PREFIX)?.split_first_chunk()?;
-    Some((u64::from_be_bytes(*batch), u16::from_be_bytes(part.try_into().ok()?)))
+/// What was read back.
+pub(crate) struct Replayed {
+    /// Each file's changes and the number of its last batch, the older first.
+    pub(crate) memtables: Vec<(Memtable, u64)>,
+    /// The number of the last batch.
+    pub(crate) last: u64,
 }
 
-/// Writes down what the batch of this number changes.
-pub(crate) fn append(no: u64, writes: &[Write], batch: &mut Batch) -> Result<(), StoreError> {
-    let packed = pack(writes.iter().map(Write::entry))?;
-    if packed.len() > PART_MAX * usize::from(u16::MAX) {
-        return Err(StoreError::Backend { doing: "write", cause: "the batch is too large".into() });
-    }
-    for (part, bytes) in (0..).zip(packed.chunks(PART_MAX)) {
-        batch.insert(key(no, part), bytes);
-    }
-    Ok(())
-}
-
-/// Hands over what each batch behind number `after` has changed, in order; the number of the last.
-pub(crate) fn replay(tree: &Db, after: u64, mut apply: impl FnMut(Vec<Write>)) -> Result<u64, StoreError> {
-    let (mut last, mut packed) = (after, Vec::new());
-    let mut finish = |packed: &[u8]| -> Result<(), StoreError> {
-        let writes = Unpacked::new(packed)?;
-        apply(writes.iter().map(|(key, value)| Write::new(key.to_vec(), value.map(<[u8]>::to_vec))).collect());
-        Ok(())
-    };
-    let mut next_part = 0;
-    for item in tree.range(key(after + 1, 0)..=key(u64::MAX, u16::MAX)) {
-        let (key, part) = item.map_err(failed("read"))?;
-        let damaged = StoreError::Damaged { what: "journal" };
-        match numbers(&key) {
-            Some((no, 0)) if no == last + 1 => {
-                if last > after {
-                    finish(&packed)?;
-                }
-                (last, packed) = (no, part.to_vec());
-                next_part = 1;
-            }
-            Some((no, found)) if no == last && found == next_part => {
-                packed.extend_from_slice(&part);
-                next_part += 1;
-            }
-            Some(_) | None => return Err(damaged),
+impl Journal {
+    /// Opens the journal in the data folder, and reads back what is behind batch number `moved`.
+    pub(crate) fn open(folder: &Path, moved: u64) -> Result<(Self, Replayed), StoreError> {
+        let mut files = open_files(&folder.join(SUBFOLDER)).map_err(failed_io("open its journal"))?;
+        // Whole files are moved: one that begins before that is free, whatever it holds.
+        for file in files.iter_mut().filter(|file| file.first().is_some_and(|first| first <= moved)) {
+            file.free();
         }
+        let mut replayed = Replayed { memtables: Vec::new(), last: moved };
+        files.sort_by_key(|file| file.first().unwrap_or(0));
+        for file in files.iter_mut().filter(|file| file.first().is_some()) {
+            let before = file.first().map_or(0, |first| first - 1);
+            if before != replayed.last {
+                // The batches between were acknowledged: what is in the blocks, or the other file, is older than it was.
+                return Err(StoreError::Lost { acknowledged: before, found: replayed.last });
+            }
+            let memtable = Memtable::default();
+            file.replay(|batch| {
+                let batch = Unpacked::new(batch)?;
+                let writes = batch.iter().map(|(key, value)| Write::new(key.to_vec(), value.map(<[u8]>::to_vec)));
+                memtable.apply(writes.collect());
+                replayed.last += 1;
+                Ok(())
+            })?;
+            replayed.memtables.push((memtable, replayed.last));
+        }
+        let [other, current] = files;
+        Ok((Self { current, other }, replayed))
     }
-    if last > after {
-        finish(&packed)?;
+
+    /// Writes down what the batch of this number changes. Durable when it returns `Ok`.
+    pub(crate) fn append(&mut self, number: u64, writes: &[Write]) -> Result<(), StoreError> {
+        self.current.append(number, &pack(writes.iter().map(Write::entry))?)
     }
-    Ok(last)
+
+    /// What comes next goes to the other file, whose batches are all moved.
+    pub(crate) fn turn_over(&mut self) {
+        std::mem::swap(&mut self.current, &mut self.other);
+        self.current.free();
+    }
+
+    /// Removes all batches, which are all moved, from the disk.
+    pub(crate) fn clear(&mut self) -> Result<(), StoreError> {
+        [&mut self.current, &mut self.other]
+            .into_iter()
+            .try_for_each(JournalFile::clear)
+            .map_err(failed_io("clear its journal"))
+    }
+
+    /// Bytes on disk.
+    pub(crate) const fn size(&self) -> u64 {
+        self.current.len() + self.other.len()
+    }
 }
 
-/// Removes batches, whose changes are all in the blocks.
-pub(crate) fn forget(tree: &Db, batches: RangeInclusive<u64>, batch: &mut Batch) -> Result<(), StoreError> {
-    for item in tree.range(key(*batches.start(), 0)..=key(*batches.end(), u16::MAX)).keys() {
-        batch.remove(item.map_err(failed("read"))?);
+fn open_files(folder: &Path) -> io::Result<[JournalFile; 2]> {
+    let is_new = !folder.exists();
+    fs::create_dir_all(folder)?;
+    let [zero, one] = FILES.map(|name| JournalFile::open(&folder.join(name)));
+    let files = [zero?, one?];
+    sync_folder(folder)?;
+    if is_new {
+        sync_folder(crate::folder::parent(folder))?;
     }
-    Ok(())
+    Ok(files)
 }

@@ -18,7 +18,10 @@ pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
     let backend = Arc::new(SledBackend::open(folder, cache_bytes)?);
     let store = Store::new(Arc::<SledBackend>::clone(&backend));
     match backend.doubt() {
-        None => return Ok(store),
+        None => {
+            backend.move_in_background()?;
+            return Ok(store);
+        }
         Some(Doubt::Lost { acknowledged, found }) => return Err(StoreError::Lost { acknowledged, found }),
         Some(doubt @ (Doubt::BrokenLog(_) | Doubt::Unverified | Doubt::NoMark)) => {
             tracing::warn!(%doubt, "the store is verified before it is served");
@@ -35,6 +38,7 @@ pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
         None => {
             tracing::info!(records = report.records, "verified: everything is there");
             backend.trust()?;
+            backend.move_in_background()?;
             Ok(store)
         }
         Some(first) => Err(StoreError::Contradicts { wrong: report.wrong, first: first.to_string() }),

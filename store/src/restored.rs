@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use domain::audit::{By, Entry, Fact, Kept, Subject};
 use domain::lifecycle::{Decision, Event, Move, Policy, decide};
 use domain::{Epoch, Message, MessageId, OrgNo, SenderNo, State, Timestamp};
-use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::backend::{Order, StoreError};
 use crate::commit::Commit;
 use crate::keys;
+use crate::random::random;
 use crate::records::{Head, Lane, Restored};
 use crate::store::Store;
 
@@ -92,7 +92,7 @@ impl Store {
             let fact = Fact::Restored { backup: mark.backup.clone(), taken_at: mark.taken_at, held: of_org };
             let entry = Entry { at: mark.at, subject: Subject::Organisation, by: By::System, fact };
             head.last_seq += 1;
-            commit.entry(head.last_seq, &Kept::new(entry, salt()?), None)?;
+            commit.entry(head.last_seq, &Kept::new(entry, random()?), None)?;
             commit.restored(&mark)?;
             commit.head(&head)?;
             self.backend.apply(commit.writes)?;
@@ -148,16 +148,9 @@ fn hold(
     for fact in facts {
         head.last_seq += 1;
         let entry = Entry { at, subject: Subject::Message(message.id), by: By::System, fact };
-        commit.entry(head.last_seq, &Kept::new(entry, salt()?), message.dossier.as_ref())?;
+        commit.entry(head.last_seq, &Kept::new(entry, random()?), message.dossier.as_ref())?;
         next.trail.push(head.last_seq);
     }
     head.moved(Some(before.phase.status()), next.phase.status());
     commit.moved(message, before, &next)
-}
-
-fn salt() -> Result<domain::audit::Salt, StoreError> {
-    let mut salt = domain::audit::Salt::default();
-    let failed = |_| StoreError::Backend { doing: "draw a salt", cause: "no randomness".into() };
-    SystemRandom::new().fill(&mut salt).map_err(failed)?;
-    Ok(salt)
 }

@@ -1,5 +1,6 @@
 //! After a sync that failed. Linux then takes for written what it could not write: the next fdatasync succeeds without it, and
-//! reads find it in memory, until the power goes. So the whole log is written once more before anything is built on it.
+//! reads find it in memory, until the power goes. So sled's log and the journal are written once more before anything is
+//! built on them.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::folder::sync_folder;
-use crate::sled_log;
+use crate::{journal, sled, sled_log};
 
 /// Bytes that are written at once.
 const PART: usize = 1024 * 1024;
@@ -23,23 +24,35 @@ pub(crate) fn note(folder: &Path) {
     }
 }
 
-/// Writes the log once more, if a sync of it failed before.
-pub(crate) fn run(folder: &Path, log: &Path) -> io::Result<()> {
+/// Writes the files of the store in `folder` once more, if a sync of one failed before.
+pub(crate) fn run(folder: &Path) -> io::Result<()> {
     if !place(folder).exists() {
         return Ok(());
     }
-    tracing::warn!("a sync failed before: the store's log is written once more");
-    let log = File::options().read(true).write(true).open(log)?;
-    let (mut part, mut at) = (vec![0; PART], 0);
-    loop {
-        let len = sled_log::read_up_to(&log, &mut part, at)?;
-        let Some(bytes) = part.get(..len).filter(|bytes| !bytes.is_empty()) else { break };
-        log.write_all_at(bytes, at)?;
-        at += u64::try_from(len).unwrap_or(u64::MAX);
+    tracing::warn!("a sync failed before: the store's files are written once more");
+    write_again(&folder.join(sled::SUBFOLDER).join("db"))?;
+    for name in journal::FILES {
+        write_again(&folder.join(journal::SUBFOLDER).join(name))?;
     }
-    log.sync_all()?;
     fs::remove_file(place(folder))?;
     sync_folder(folder)
+}
+
+/// Writes a file once more, if there is one.
+fn write_again(path: &Path) -> io::Result<()> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (mut part, mut at) = (vec![0; PART], 0);
+    loop {
+        let len = sled_log::read_up_to(&file, &mut part, at)?;
+        let Some(bytes) = part.get(..len).filter(|bytes| !bytes.is_empty()) else { break };
+        file.write_all_at(bytes, at)?;
+        at += u64::try_from(len).unwrap_or(u64::MAX);
+    }
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -47,20 +60,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_whose_sync_failed_is_written_once_more_and_stays_as_it_is() {
+    fn files_of_which_a_sync_failed_are_written_once_more_and_stay_as_they_are() {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("db");
+        let files = ["sled/db", "journal/0"].map(|name| folder.path().join(name));
         let bytes: Vec<u8> = (0..3 * PART + 17).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        fs::write(&log, &bytes).unwrap();
         let long_ago = std::time::UNIX_EPOCH;
-        File::options().write(true).open(&log).unwrap().set_modified(long_ago).unwrap();
-        let touched = || fs::metadata(&log).unwrap().modified().unwrap();
-        run(folder.path(), &log).unwrap();
-        assert_eq!(touched(), long_ago, "nothing failed");
+        for file in &files {
+            fs::create_dir(file.parent().unwrap()).unwrap();
+            fs::write(file, &bytes).unwrap();
+            File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
+        }
+        let touched = || files.each_ref().map(|file| fs::metadata(file).unwrap().modified().unwrap());
+        run(folder.path()).unwrap();
+        assert_eq!(touched(), [long_ago; 2], "nothing failed");
         note(folder.path());
-        run(folder.path(), &log).unwrap();
-        assert!(touched() > long_ago);
-        assert_eq!(fs::read(&log).unwrap(), bytes);
+        run(folder.path()).unwrap();
+        assert!(touched().iter().all(|at| *at > long_ago));
+        assert!(files.iter().all(|file| fs::read(file).unwrap() == bytes));
         assert!(!place(folder.path()).exists());
     }
 }

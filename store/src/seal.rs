@@ -10,13 +10,13 @@ use std::sync::Arc;
 use domain::OrgNo;
 use domain::org::{Org, Secret, SecretField, Sender};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::backend::StoreError;
 use crate::codec::{self, Format};
+use crate::random::random;
 
 const KIND: codec::Kind = "organisation";
 const KEY_LEN: usize = 32;
@@ -97,9 +97,8 @@ impl MasterKey {
     }
 
     fn seal_secret(&self, secret: &Secret, place: &[u8]) -> Result<SealedSecret, StoreError> {
-        let failed = |_| StoreError::Backend { doing: "seal a secret", cause: "the system gave no randomness".into() };
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+        let failed = |_| StoreError::Backend { doing: "seal a secret", cause: "it is too long".into() };
+        let nonce = random::<NONCE_LEN>()?;
         let mut text = secret.expose().as_bytes().to_vec();
         let unique = Nonce::assume_unique_for_key(nonce);
         self.cipher.seal_in_place_append_tag(unique, Aad::from(place), &mut text).map_err(failed)?;

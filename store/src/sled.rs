@@ -1,17 +1,18 @@
-//! The sled backend: one tree, one batch, one flush, one fdatasync; and what must be done around sled's start so that
-//! nothing acknowledged is lost without being noticed.
+//! The sled backend: a table over one tree of sled; and what must be done around sled's start so that nothing acknowledged is
+//! lost without being noticed.
 
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::folder::{DataFolder, sync_folder};
 use crate::mark::{Mark, Marks};
+use crate::mover::Mover;
 use crate::table::Table;
 use crate::{compact, rescue, resync, sled_log};
 
@@ -24,11 +25,10 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// sled in the data folder's subfolder `sled`.
 pub struct SledBackend {
+    /// Before the table, which it uses.
+    mover: OnceLock<Mover>,
+    table: Arc<Table>,
     tree: ::sled::Db,
-    table: Table,
-    /// sled's log file, opened once more: sled's own `flush` only calls `sync_file_range`, which survives a crash of the
-    /// process but not a power cut, so each batch ends with an fdatasync of ours.
-    log: File,
     trust: Mutex<Trust>,
     folder: DataFolder,
 }
@@ -116,10 +116,10 @@ impl SledBackend {
         let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
         let tree = tree?;
         synced.map_err(failed_io("sync its files"))?;
-        let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
-        let table = Table::open(tree.clone(), memtable_bytes(cache_bytes))?;
+        let sync = syncing(&tree, folder.path()).map_err(failed_io("open its log"))?;
+        let table = Arc::new(Table::open(tree.clone(), folder.path(), memtable_bytes(cache_bytes), sync)?);
         let found = table.batches();
-        let backend = Self { tree, table, log, trust: Mutex::new(Trust { marks, doubt }), folder };
+        let backend = Self { mover: OnceLock::new(), table, tree, trust: Mutex::new(Trust { marks, doubt }), folder };
         if found < acknowledged {
             backend.trusted().doubt = Some(Doubt::Lost { acknowledged, found });
         }
@@ -132,6 +132,18 @@ impl SledBackend {
     /// Opens the data folder at `path` and the store in it.
     pub fn open_at(path: &Path, cache_bytes: u64) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Self::open(DataFolder::open(path)?, cache_bytes)?)
+    }
+
+    /// Moves records into their blocks in a thread of its own from now on, not with a commit now and then.
+    pub fn move_in_background(&self) -> Result<(), StoreError> {
+        let mover = Mover::start(Arc::clone(&self.table)).map_err(failed_io("start a thread"))?;
+        let _ = self.mover.set(mover);
+        Ok(())
+    }
+
+    /// Moves some records into their blocks, and syncs them; false if none need be moved.
+    pub fn move_step(&self) -> Result<bool, StoreError> {
+        self.table.move_step()
     }
 
     /// Why it may hold less than was acknowledged, if it may.
@@ -151,23 +163,16 @@ impl SledBackend {
 
     /// Where its log is broken, in bytes from its beginning, also where it holds nothing of use.
     pub fn broken_log(&self) -> Result<Vec<u64>, StoreError> {
-        Ok(sled_log::survey(&self.log, 0).map_err(failed_io("look through its log"))?.broken)
+        let log = File::open(self.folder.path().join(SUBFOLDER).join("db"));
+        let survey = log.and_then(|log| sled_log::survey(&log, 0));
+        Ok(survey.map_err(failed_io("look through its log"))?.broken)
     }
 
     /// sled itself, with everything in blocks, and the hold on the folder.
     pub(crate) fn into_parts(self) -> Result<(::sled::Db, DataFolder), StoreError> {
-        self.table.settle(|| self.sync())?;
+        drop(self.mover);
+        self.table.settle()?;
         Ok((self.tree, self.folder))
-    }
-
-    /// Makes what sled was given survive a power cut.
-    fn sync(&self) -> Result<(), StoreError> {
-        let flushed = self.tree.flush().map_err(failed("flush"));
-        let synced = flushed.and_then(|_| self.log.sync_data().map_err(failed_io("sync")));
-        if synced.is_err() {
-            resync::note(self.folder.path());
-        }
-        synced
     }
 
     fn trusted(&self) -> MutexGuard<'_, Trust> {
@@ -175,10 +180,25 @@ impl SledBackend {
     }
 }
 
+/// What makes durable what sled was given. sled's own `flush` only calls `sync_file_range`, which survives a crash of the
+/// process but not a power cut, so it ends with an fdatasync of ours on the log, opened once more.
+fn syncing(tree: &::sled::Db, folder: &Path) -> io::Result<impl Fn() -> Result<(), StoreError> + use<>> {
+    let log = File::open(folder.join(SUBFOLDER).join("db"))?;
+    let (tree, folder) = (tree.clone(), folder.to_owned());
+    Ok(move || {
+        let flushed = tree.flush().map_err(failed("flush"));
+        let synced = flushed.and_then(|_| log.sync_data().map_err(failed_io("sync")));
+        if synced.is_err() {
+            resync::note(&folder);
+        }
+        synced
+    })
+}
+
 /// Makes the files of a store that was not closed fit to be opened; where its log is broken.
 fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
     rescue::restore(folder, &path.join("db"))?;
-    resync::run(folder, &path.join("db"))?;
+    resync::run(folder)?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         // A snapshot whose writing was cut off: sled would take it for its newest, find it damaged and give up. The one
@@ -230,7 +250,10 @@ impl Backend for SledBackend {
         if let Some(doubt) = &trust.doubt {
             return Err(StoreError::Backend { doing: "write", cause: doubt.to_string() });
         }
-        self.table.apply(writes, || self.sync())?;
+        self.table.apply(writes).inspect_err(|_| resync::note(self.folder.path()))?;
+        if let Some(mover) = self.mover.get().filter(|_| self.table.is_full()) {
+            mover.wake();
+        }
         let batches = self.table.batches();
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))
     }
@@ -244,6 +267,6 @@ impl Backend for SledBackend {
     }
 
     fn size_on_disk(&self) -> Result<u64, StoreError> {
-        self.tree.size_on_disk().map_err(failed("measure its size"))
+        Ok(self.tree.size_on_disk().map_err(failed("measure its size"))? + self.table.journal_size())
     }
 }

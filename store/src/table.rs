@@ -1,68 +1,82 @@
-//! Records in sled at a price per block in place of per key: a message's life changes some thirty keys.
+//! Records at a price per block in place of per key: a message's life changes some thirty keys.
 //!
-//! A batch goes into the tree as one entry of the [`journal`], and its changes into a [`Memtable`]. When that is full the next
-//! one is begun, and each further batch carries a share of the full one into sorted [`blocks`]. When all of it is there,
-//! its part of the journal goes. A read looks into both memtables, then into the block.
+//! A batch is written to the [`journal`], which makes it durable, and its changes go into a [`Memtable`]. When that is full the
+//! next one is begun, and the full one is moved, a step at a time, into sorted [`blocks`] in sled; then its part of the
+//! journal is free. A read looks into both memtables, then into the block.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::sled::{Batch, Db};
 use arc_swap::ArcSwap;
 
 use crate::backend::{Order, StoreError, Visit, Write};
 use crate::blocks::{self, Block};
-use crate::journal;
+use crate::journal::Journal;
 use crate::keys;
 use crate::memtable::Memtable;
 use crate::sled::failed;
 
 /// Changes that a scan takes from a memtable at once: it does not hold writers off while it visits.
 const SCAN_STEP: usize = 64;
-/// Changes that are moved with one batch when nothing else is to be done.
-const SETTLE_STEP: usize = 4096;
 /// Under it stands the number of the last batch of which everything is in the blocks.
 const MOVED: &[u8] = b"\0moved";
 
-/// Ordered records in one tree of sled.
+/// Ordered records: the latest in memory and in the journal, the others in one tree of sled.
 pub(crate) struct Table {
     tree: Db,
+    /// Makes durable what sled was given.
+    sync: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
     /// Bytes of changes after which the next memtable is begun.
     memtable_bytes: usize,
     latest: ArcSwap<Latest>,
     writer: Mutex<Writer>,
+    /// From which key on the full memtable is not in the blocks yet. Locked while a step of it is moved.
+    cursor: Mutex<Vec<u8>>,
+    /// Why nothing can be moved any more.
+    failed: OnceLock<StoreError>,
 }
 
 /// What is newer than the blocks.
 #[derive(Default)]
 struct Latest {
     growing: Arc<Memtable>,
-    full: Option<Arc<Memtable>>,
+    full: Option<Full>,
+}
+
+/// A memtable that changes no more.
+#[derive(Clone)]
+struct Full {
+    memtable: Arc<Memtable>,
+    /// The number of its last batch.
+    last: u64,
 }
 
 impl Latest {
     /// Newest first.
     fn memtables(&self) -> impl DoubleEndedIterator<Item = &Memtable> {
-        [Some(&*self.growing), self.full.as_deref()].into_iter().flatten()
+        [Some(&*self.growing), self.full.as_ref().map(|full| &*full.memtable)].into_iter().flatten()
     }
 }
 
-/// How far writing has come. Batches are numbered from 1.
+/// Where writing goes.
 struct Writer {
-    /// The last batch.
+    journal: Journal,
+    /// The number of the last batch, counted from 1.
     last: u64,
-    /// The last one that is only in the blocks.
-    moved: u64,
-    /// The last one in the full memtable.
-    full: u64,
-    /// The last key of the full memtable that is in the blocks.
-    cursor: Option<Vec<u8>>,
 }
 
 impl Table {
-    /// Reads the journal. A memtable takes so many bytes; there may be two.
-    pub(crate) fn open(tree: Db, memtable_bytes: usize) -> Result<Self, StoreError> {
+    /// Reads back the journal in the data folder. A memtable takes so many bytes; there may be two. `sync` makes durable what sled
+    /// was given.
+    pub(crate) fn open(
+        tree: Db,
+        folder: &Path,
+        memtable_bytes: usize,
+        sync: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
         let moved = match tree.get(MOVED).map_err(failed("read"))? {
             Some(bytes) => {
                 let bytes = bytes.as_ref().try_into().map_err(|_| StoreError::Damaged { what: "count of batches" })?;
@@ -70,10 +84,18 @@ impl Table {
             }
             None => 0,
         };
-        let latest = Latest::default();
-        let last = journal::replay(&tree, moved, |writes| latest.growing.apply(writes))?;
-        let writer = Mutex::new(Writer { last, moved, full: moved, cursor: None });
-        Ok(Self { tree, memtable_bytes, latest: ArcSwap::from_pointee(latest), writer })
+        let (journal, mut replayed) = Journal::open(folder, moved)?;
+        let growing = replayed.memtables.pop().map_or_else(Arc::default, |(memtable, _)| Arc::new(memtable));
+        let full = replayed.memtables.pop().map(|(memtable, last)| Full { memtable: Arc::new(memtable), last });
+        Ok(Self {
+            tree,
+            sync: Box::new(sync),
+            memtable_bytes,
+            latest: ArcSwap::from_pointee(Latest { growing, full }),
+            writer: Mutex::new(Writer { journal, last: replayed.last }),
+            cursor: Mutex::default(),
+            failed: OnceLock::new(),
+        })
     }
 
     /// How many batches it holds.
@@ -81,73 +103,71 @@ impl Table {
         self.writer().last
     }
 
-    /// Applies a batch; `sync` makes durable what sled was given. Readers see it after that.
-    pub(crate) fn apply(
-        &self,
-        writes: Vec<Write>,
-        sync: impl Fn() -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    /// Bytes that its journal takes.
+    pub(crate) fn journal_size(&self) -> u64 {
+        self.writer().journal.size()
+    }
+
+    /// Applies a batch. It is durable when it returns `Ok`, and readers see it after that.
+    pub(crate) fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        if let Some(error) = self.failed.get() {
+            return Err(error.clone());
+        }
         let mut writer = self.writer();
-        // All of the full memtable is moved before half as much again has come.
-        let grown: usize = writes.iter().map(Memtable::cost).sum();
-        let full = self.latest.load().full.as_ref().map_or(0, |full| full.read().len());
-        let share = (2 * full).saturating_mul(grown).div_ceil(self.memtable_bytes);
-        let mut batch = Batch::default();
-        journal::append(writer.last + 1, &writes, &mut batch)?;
-        self.carry(&mut writer, share, batch, &sync)?;
-        writer.last += 1;
-        let growing = Arc::clone(&self.latest.load().growing);
-        growing.apply(writes);
-        if full == 0 && growing.bytes() >= self.memtable_bytes {
+        if self.latest.load().growing.bytes() >= self.memtable_bytes {
+            while self.move_step()? {}
             self.turn_over(&mut writer);
         }
+        let number = writer.last + 1;
+        writer.journal.append(number, &writes)?;
+        writer.last = number;
+        self.latest.load().growing.apply(writes);
         Ok(())
     }
 
-    /// Moves everything into the blocks.
-    pub(crate) fn settle(&self, sync: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    /// Moves everything into the blocks, and empties the journal.
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        while writer.moved < writer.last {
-            if self.latest.load().full.is_none() {
-                self.turn_over(&mut writer);
-            }
-            self.carry(&mut writer, SETTLE_STEP, Batch::default(), &sync)?;
-        }
-        Ok(())
+        while self.move_step()? {}
+        self.turn_over(&mut writer);
+        while self.move_step()? {}
+        writer.journal.clear()
     }
 
-    /// Writes `batch` and with it about so many changes of the full memtable into the blocks.
-    fn carry(
-        &self,
-        writer: &mut Writer,
-        share: usize,
-        mut batch: Batch,
-        sync: impl Fn() -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let latest = self.latest.load();
-        let mut cursor = None;
-        if let Some(full) = &latest.full {
-            cursor = blocks::absorb(&self.tree, &full.read(), writer.cursor.as_deref(), share, &mut batch)?;
-            if cursor.is_none() {
-                journal::forget(&self.tree, writer.moved + 1..=writer.full, &mut batch)?;
-                batch.insert(MOVED, &writer.full.to_be_bytes());
-            }
+    /// Begins a new memtable; the one before is full, and the one before that is moved.
+    fn turn_over(&self, writer: &mut Writer) {
+        let full = Full { memtable: Arc::clone(&self.latest.load().growing), last: writer.last };
+        writer.journal.turn_over();
+        self.latest.store(Arc::new(Latest { growing: Arc::default(), full: Some(full) }));
+    }
+
+    /// Takes no more batches: moving has failed, and it would be noticed only when the next memtable is full.
+    pub(crate) fn fail(&self, error: StoreError) {
+        let _ = self.failed.set(error);
+    }
+
+    /// Whether there is something to move.
+    pub(crate) fn is_full(&self) -> bool {
+        self.latest.load().full.is_some()
+    }
+
+    /// Moves a part of the full memtable into the blocks, and syncs it; false if there was none.
+    pub(crate) fn move_step(&self) -> Result<bool, StoreError> {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = self.latest.load_full();
+        let Some(full) = &latest.full else { return Ok(false) };
+        let mut batch = Batch::default();
+        let rest = blocks::absorb(&self.tree, &full.memtable.read(), &cursor, &mut batch)?;
+        if rest.is_none() {
+            batch.insert(MOVED, &full.last.to_be_bytes());
         }
         self.tree.apply_batch(batch).map_err(failed("write"))?;
-        sync()?;
-        if latest.full.is_some() && cursor.is_none() {
-            writer.moved = writer.full;
+        (self.sync)()?;
+        if rest.is_none() {
             self.latest.store(Arc::new(Latest { growing: Arc::clone(&latest.growing), full: None }));
         }
-        writer.cursor = cursor;
-        Ok(())
-    }
-
-    /// Begins a new memtable; the one before is full.
-    fn turn_over(&self, writer: &mut Writer) {
-        let full = Some(Arc::clone(&self.latest.load().growing));
-        self.latest.store(Arc::new(Latest { growing: Arc::default(), full }));
-        writer.full = writer.last;
+        *cursor = rest.unwrap_or_default();
+        Ok(true)
     }
 
     /// The value of `key`.
@@ -229,12 +249,25 @@ mod tests {
 
     const MEMTABLE: usize = 4 << 10;
 
-    fn tree() -> Db {
-        ::sled::Config::new().temporary(true).open().unwrap()
+    /// What outlives a table.
+    struct Disk {
+        tree: Db,
+        folder: tempfile::TempDir,
     }
 
-    fn open(tree: &Db) -> Table {
-        Table::open(tree.clone(), MEMTABLE).unwrap()
+    impl Disk {
+        fn new() -> Self {
+            let tree = ::sled::Config::new().temporary(true).open().unwrap();
+            Self { tree, folder: tempfile::tempdir().unwrap() }
+        }
+
+        fn open(&self) -> Table {
+            self.try_open().unwrap()
+        }
+
+        fn try_open(&self) -> Result<Table, StoreError> {
+            Table::open(self.tree.clone(), self.folder.path(), MEMTABLE, || Ok(()))
+        }
     }
 
     fn key(n: u16) -> Vec<u8> {
@@ -273,6 +306,7 @@ mod tests {
     enum Step {
         Apply(Vec<(u16, Option<u16>)>),
         Reopen,
+        Move,
         Settle,
     }
 
@@ -280,6 +314,7 @@ mod tests {
         prop_oneof![
             20 => prop::collection::vec((0..600u16, prop::option::weighted(0.7, 0..900u16)), 0..60).prop_map(Step::Apply),
             1 => Just(Step::Reopen),
+            4 => Just(Step::Move),
             1 => Just(Step::Settle),
         ]
     }
@@ -293,13 +328,16 @@ mod tests {
             start in 0..600u16,
             len in 0..60u16,
         ) {
-            let tree = tree();
-            let (mut table, mut model) = (open(&tree), BTreeMap::new());
+            let disk = Disk::new();
+            let (mut table, mut model) = (disk.open(), BTreeMap::new());
             for step in steps {
                 match step {
-                    Step::Reopen => table = open(&tree),
+                    Step::Reopen => table = disk.open(),
+                    Step::Move => {
+                        table.move_step().unwrap();
+                    }
                     Step::Settle => {
-                        table.settle(|| Ok(())).unwrap();
+                        table.settle().unwrap();
                         assert!(table.latest.load().growing.read().is_empty());
                     }
                     Step::Apply(changes) => {
@@ -309,7 +347,7 @@ mod tests {
                             Some(len) => Write::Put(key(*n), value(*n, *len)),
                             None => Write::Delete(key(*n)),
                         });
-                        table.apply(writes.collect(), || Ok(())).unwrap();
+                        table.apply(writes.collect()).unwrap();
                         assert_eq!(table.batches(), batches + 1);
                         for (n, len) in changes {
                             match len {
@@ -321,52 +359,63 @@ mod tests {
                 }
             }
             agrees(&table, &model, start..start + len);
-            agrees(&open(&tree), &model, start..start + len);
+            agrees(&disk.open(), &model, start..start + len);
         }
     }
 
     #[test]
-    fn all_that_was_written_is_in_blocks_soon_and_the_journal_does_not_grow() {
-        let tree = tree();
-        let table = open(&tree);
+    fn the_journal_does_not_grow() {
+        let disk = Disk::new();
+        let table = disk.open();
         for n in 0..2000u16 {
-            table.apply(vec![Write::Put(key(n), vec![7; 200])], || Ok(())).unwrap();
-            let writer = table.writer();
-            assert!(writer.last - writer.moved <= 2 * MEMTABLE as u64 / 200);
-            assert!(tree.range(..blocks::FIRST.to_vec()).count() as u64 <= writer.last - writer.moved + 1);
+            table.apply(vec![Write::Put(key(n), vec![7; 200])]).unwrap();
         }
+        let moved = table.tree.get(MOVED).unwrap().unwrap();
+        assert!(u64::from_be_bytes(moved.as_ref().try_into().unwrap()) >= 2000 - 2 * MEMTABLE as u64 / 200);
+        assert_eq!(table.journal_size(), 2 * 256 * 1024);
     }
 
     #[test]
-    fn a_batch_that_could_not_be_synced_is_not_seen() {
-        let tree = tree();
-        let table = open(&tree);
-        let failed = || Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() });
-        assert!(table.apply(vec![Write::Put(b"m".to_vec(), vec![])], failed).is_err());
+    fn what_is_settled_is_not_in_the_journal_any_more() {
+        let disk = Disk::new();
+        let table = disk.open();
+        table.apply(vec![Write::Put(b"m".to_vec(), vec![7])]).unwrap();
+        table.settle().unwrap();
+        assert_eq!((table.journal_size(), table.batches()), (0, 1));
+        drop(table);
+        let table = disk.open();
+        assert_eq!((table.get(b"m").unwrap(), table.batches()), (Some(vec![7]), 1));
+    }
+
+    #[test]
+    fn once_moving_has_failed_no_batch_is_taken() {
+        let disk = Disk::new();
+        let table = disk.open();
+        table.fail(StoreError::Backend { doing: "sync", cause: "told to fail".into() });
+        assert!(table.apply(vec![Write::Put(b"m".to_vec(), vec![])]).is_err());
         assert_eq!(table.get(b"m").unwrap(), None);
     }
 
     #[test]
-    fn a_journal_with_a_gap_is_not_taken_for_a_shorter_one() {
-        let tree = tree();
-        let table = open(&tree);
-        for n in 0..5u16 {
-            table.apply(vec![Write::Put(key(n), vec![1])], || Ok(())).unwrap();
-        }
-        let mut batch = Batch::default();
-        journal::forget(&tree, 3..=3, &mut batch).unwrap();
-        tree.apply_batch(batch).unwrap();
-        assert!(matches!(Table::open(tree, MEMTABLE), Err(StoreError::Damaged { what: "journal" })));
+    fn what_could_not_be_synced_is_moved_again_after_a_start() {
+        let (disk, mut model) = (Disk::new(), BTreeMap::new());
+        let refuses = || Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() });
+        let table = Table::open(disk.tree.clone(), disk.folder.path(), MEMTABLE, refuses).unwrap();
+        let written = (0..600u16).take_while(|n| table.apply(vec![Write::Put(key(*n), vec![7; 200])]).is_ok());
+        model.extend(written.map(|n| (key(n), vec![7; 200])));
+        assert!(model.len() > MEMTABLE / 500);
+        agrees(&table, &model, 0..600);
+        agrees(&disk.open(), &model, 0..600);
     }
 
     #[test]
     fn whoever_reads_while_blocks_are_split_and_emptied_sees_every_record_once_and_in_order() {
         const STAY: u16 = 300;
-        let tree = tree();
-        let table = open(&tree);
+        let disk = Disk::new();
+        let table = disk.open();
         let stays = |n: u16| [b"m".as_slice(), &n.to_be_bytes()].concat();
         let passes = |n: u16, k: u16| [b"m".as_slice(), &n.to_be_bytes(), &k.to_be_bytes()].concat();
-        table.apply((0..STAY).map(|n| Write::Put(stays(n), vec![0; 50])).collect(), || Ok(())).unwrap();
+        table.apply((0..STAY).map(|n| Write::Put(stays(n), vec![0; 50])).collect()).unwrap();
         let is_done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for order in [Order::Ascending, Order::Descending] {
@@ -395,7 +444,7 @@ mod tests {
                         true => Write::Put(passes(n, k), vec![1; 300]),
                         false => Write::Delete(passes(n, k)),
                     });
-                    table.apply(writes.collect(), || Ok(())).unwrap();
+                    table.apply(writes.collect()).unwrap();
                 }
             }
             is_done.store(true, SeqCst);
