@@ -1,8 +1,8 @@
-//! Writes a store anew: sled's log keeps what was deleted or overwritten until it happens to use the place again, and
-//! never gives space back, so only a fresh log is known to hold nothing else than what is there.
+//! Writes a store anew: the place of what was deleted or overwritten keeps it until something else happens to be put there,
+//! so only fresh files are known to hold nothing else than what is there.
 //!
-//! The copy is made and checked beside the log, then takes its place. Whatever cuts that off, the next opening finds one
-//! whole log: [`settle`].
+//! The copy is made and checked beside sled's folder, then takes its place. Whatever cuts that off, the next opening finds
+//! one whole folder: [`settle`].
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -11,7 +11,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::backend::StoreError;
-use crate::blocks;
 use crate::folder::{DataFolder, sync_folder};
 use crate::sled::{self, SledBackend, failed, failed_io};
 
@@ -19,8 +18,6 @@ use crate::sled::{self, SledBackend, failed, failed_io};
 const COPY: &str = "sled.compact";
 /// The old log while the copy takes its place.
 const OLD: &str = "sled.old";
-/// Bytes that one batch copies.
-const BATCH_BYTES: usize = 1 << 20;
 const RELEASED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What came of it.
@@ -44,11 +41,11 @@ pub fn compact(folder: DataFolder, cache_bytes: u64, progress: &mut dyn FnMut(u6
     }
     let before = size(&log).map_err(failed_io("measure its size"))?;
     let fresh = sled::config(&copy, cache_bytes).open().map_err(failed("make a copy"))?;
-    let (tree, _folder) = backend.into_parts()?;
-    let records = copy_all(&tree, &fresh, progress)?;
-    check(&tree, &fresh)?;
-    for (tree, path) in [(fresh, &copy), (tree, &log)] {
-        drop(tree);
+    let fresh = sled::open_blocks(fresh, &path, &copy)?;
+    let (table, _folder) = backend.into_parts();
+    let records = table.settle()?.copy_to(&fresh, progress)?;
+    drop((fresh, table));
+    for path in [&copy, &log] {
         released(path).map_err(failed_io("close its log"))?;
     }
     sled::sync_files(&copy).map_err(failed_io("sync the copy"))?;
@@ -71,42 +68,6 @@ pub(crate) fn settle(folder: &Path) -> io::Result<()> {
         sync_folder(folder)?;
     }
     Ok(())
-}
-
-fn copy_all(from: &::sled::Db, to: &::sled::Db, progress: &mut dyn FnMut(u64)) -> Result<u64, StoreError> {
-    let (mut records, mut batch, mut bytes) = (0, ::sled::Batch::default(), 0);
-    for item in from.iter() {
-        let (key, value) = item.map_err(failed("read"))?;
-        records += blocks::count(&key, &value)?;
-        bytes += key.len() + value.len();
-        batch.insert(key, value);
-        if bytes >= BATCH_BYTES {
-            to.apply_batch(std::mem::take(&mut batch)).map_err(failed("write the copy"))?;
-            to.flush().map_err(failed("flush the copy"))?;
-            bytes = 0;
-            progress(records);
-        }
-    }
-    to.apply_batch(batch).map_err(failed("write the copy"))?;
-    to.flush().map_err(failed("flush the copy"))?;
-    Ok(records)
-}
-
-/// Compares the two, record by record.
-fn check(from: &::sled::Db, to: &::sled::Db) -> Result<(), StoreError> {
-    let mut copied = to.iter();
-    for item in from.iter() {
-        let original = item.map_err(failed("read"))?;
-        let same = copied.next().transpose().map_err(failed("read the copy"))?.is_some_and(|copy| copy == original);
-        if !same {
-            return Err(StoreError::Damaged { what: "copy; the store itself is as it was" });
-        }
-    }
-    if copied.next().is_some() {
-        Err(StoreError::Damaged { what: "copy; the store itself is as it was" })
-    } else {
-        Ok(())
-    }
 }
 
 /// Waits until sled's threads have let go of a log: what they write by its path must not land in another.

@@ -9,6 +9,7 @@
 
 pub mod backend;
 pub mod backup;
+mod block_file;
 mod blocks;
 mod codec;
 pub mod commit;
@@ -42,6 +43,7 @@ pub mod seal;
 pub mod search;
 pub mod sled;
 mod sled_log;
+mod space;
 mod store;
 mod table;
 pub mod verify;

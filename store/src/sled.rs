@@ -1,5 +1,5 @@
-//! The sled backend: a table over one tree of sled; and what must be done around sled's start so that nothing acknowledged is
-//! lost without being noticed.
+//! The sled backend: a table whose index is one tree of sled; and what must be done around sled's start so that nothing
+//! acknowledged is lost without being noticed.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Order, StoreError, Visit, Write};
+use crate::blocks::Blocks;
 use crate::folder::{DataFolder, sync_folder};
 use crate::mark::{Mark, Marks};
 use crate::mover::Mover;
@@ -28,7 +29,6 @@ pub struct SledBackend {
     /// Before the table, which it uses.
     mover: OnceLock<Mover>,
     table: Arc<Table>,
-    tree: ::sled::Db,
     trust: Mutex<Trust>,
     folder: DataFolder,
 }
@@ -116,10 +116,10 @@ impl SledBackend {
         let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
         let tree = tree?;
         synced.map_err(failed_io("sync its files"))?;
-        let sync = syncing(&tree, folder.path()).map_err(failed_io("open its log"))?;
-        let table = Arc::new(Table::open(tree.clone(), folder.path(), memtable_bytes(cache_bytes), sync)?);
+        let blocks = open_blocks(tree, folder.path(), &path)?;
+        let table = Arc::new(Table::open(blocks, folder.path(), memtable_bytes(cache_bytes))?);
         let found = table.batches();
-        let backend = Self { mover: OnceLock::new(), table, tree, trust: Mutex::new(Trust { marks, doubt }), folder };
+        let backend = Self { mover: OnceLock::new(), table, trust: Mutex::new(Trust { marks, doubt }), folder };
         if found < acknowledged {
             backend.trusted().doubt = Some(Doubt::Lost { acknowledged, found });
         }
@@ -168,11 +168,9 @@ impl SledBackend {
         Ok(survey.map_err(failed_io("look through its log"))?.broken)
     }
 
-    /// sled itself, with everything in blocks, and the hold on the folder.
-    pub(crate) fn into_parts(self) -> Result<(::sled::Db, DataFolder), StoreError> {
-        drop(self.mover);
-        self.table.settle()?;
-        Ok((self.tree, self.folder))
+    /// The table, for whoever has it alone, and the hold on the folder.
+    pub(crate) fn into_parts(self) -> (Arc<Table>, DataFolder) {
+        (self.table, self.folder)
     }
 
     fn trusted(&self) -> MutexGuard<'_, Trust> {
@@ -180,18 +178,14 @@ impl SledBackend {
     }
 }
 
-/// What makes durable what sled was given. sled's own `flush` only calls `sync_file_range`, which survives a crash of the
-/// process but not a power cut, so it ends with an fdatasync of ours on the log, opened once more.
-fn syncing(tree: &::sled::Db, folder: &Path) -> io::Result<impl Fn() -> Result<(), StoreError> + use<>> {
-    let log = File::open(folder.join(SUBFOLDER).join("db"))?;
-    let (tree, folder) = (tree.clone(), folder.to_owned());
-    Ok(move || {
-        let flushed = tree.flush().map_err(failed("flush"));
-        let synced = flushed.and_then(|_| log.sync_data().map_err(failed_io("sync")));
-        if synced.is_err() {
-            resync::note(&folder);
-        }
-        synced
+/// The blocks whose index is `index`. sled's own `flush` only calls `sync_file_range`, which survives a crash of the process but
+/// not a power cut, so it ends with an fdatasync of ours on sled's log, opened once more. What fails is noted in `folder`.
+pub(crate) fn open_blocks(index: ::sled::Db, folder: &Path, path: &Path) -> Result<Blocks, StoreError> {
+    let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
+    let (flushed, folder) = (index.clone(), folder.to_owned());
+    Blocks::open(index, path, move || {
+        let synced = flushed.flush().map_err(failed("flush")).and_then(|_| log.sync_data().map_err(failed_io("sync")));
+        synced.inspect_err(|_| resync::note(&folder))
     })
 }
 
@@ -267,6 +261,6 @@ impl Backend for SledBackend {
     }
 
     fn size_on_disk(&self) -> Result<u64, StoreError> {
-        Ok(self.tree.size_on_disk().map_err(failed("measure its size"))? + self.table.journal_size())
+        self.table.size()
     }
 }

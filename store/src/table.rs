@@ -1,34 +1,28 @@
 //! Records at a price per block in place of per key: a message's life changes some thirty keys.
 //!
 //! A batch is written to the [`journal`], which makes it durable, and its changes go into a [`Memtable`]. When that is full the
-//! next one is begun, and the full one is moved, a step at a time, into sorted [`blocks`] in sled; then its part of the
-//! journal is free. A read looks into both memtables, then into the block.
+//! next one is begun, and the full one is moved, a step at a time, into sorted [`Blocks`]; then its part of the journal is
+//! free. A read looks into both memtables, then into the block.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ::sled::{Batch, Db};
 use arc_swap::ArcSwap;
 
 use crate::backend::{Order, StoreError, Visit, Write};
-use crate::blocks::{self, Block};
+use crate::blocks::Blocks;
 use crate::journal::Journal;
 use crate::keys;
 use crate::memtable::Memtable;
-use crate::sled::failed;
 
 /// Changes that a scan takes from a memtable at once: it does not hold writers off while it visits.
 const SCAN_STEP: usize = 64;
-/// Under it stands the number of the last batch of which everything is in the blocks.
-const MOVED: &[u8] = b"\0moved";
 
-/// Ordered records: the latest in memory and in the journal, the others in one tree of sled.
+/// Ordered records: the latest in memory and in the journal, the others in blocks.
 pub(crate) struct Table {
-    tree: Db,
-    /// Makes durable what sled was given.
-    sync: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
+    blocks: Blocks,
     /// Bytes of changes after which the next memtable is begun.
     memtable_bytes: usize,
     latest: ArcSwap<Latest>,
@@ -69,27 +63,13 @@ struct Writer {
 }
 
 impl Table {
-    /// Reads back the journal in the data folder. A memtable takes so many bytes; there may be two. `sync` makes durable what sled
-    /// was given.
-    pub(crate) fn open(
-        tree: Db,
-        folder: &Path,
-        memtable_bytes: usize,
-        sync: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
-    ) -> Result<Self, StoreError> {
-        let moved = match tree.get(MOVED).map_err(failed("read"))? {
-            Some(bytes) => {
-                let bytes = bytes.as_ref().try_into().map_err(|_| StoreError::Damaged { what: "count of batches" })?;
-                u64::from_be_bytes(bytes)
-            }
-            None => 0,
-        };
-        let (journal, mut replayed) = Journal::open(folder, moved)?;
+    /// Reads back the journal in the data folder. A memtable takes so many bytes; there may be two.
+    pub(crate) fn open(blocks: Blocks, folder: &Path, memtable_bytes: usize) -> Result<Self, StoreError> {
+        let (journal, mut replayed) = Journal::open(folder, blocks.moved()?)?;
         let growing = replayed.memtables.pop().map_or_else(Arc::default, |(memtable, _)| Arc::new(memtable));
         let full = replayed.memtables.pop().map(|(memtable, last)| Full { memtable: Arc::new(memtable), last });
         Ok(Self {
-            tree,
-            sync: Box::new(sync),
+            blocks,
             memtable_bytes,
             latest: ArcSwap::from_pointee(Latest { growing, full }),
             writer: Mutex::new(Writer { journal, last: replayed.last }),
@@ -103,9 +83,9 @@ impl Table {
         self.writer().last
     }
 
-    /// Bytes that its journal takes.
-    pub(crate) fn journal_size(&self) -> u64 {
-        self.writer().journal.size()
+    /// Bytes on disk.
+    pub(crate) fn size(&self) -> Result<u64, StoreError> {
+        Ok(self.blocks.size()? + self.writer().journal.size())
     }
 
     /// Applies a batch. It is durable when it returns `Ok`, and readers see it after that.
@@ -126,12 +106,13 @@ impl Table {
     }
 
     /// Moves everything into the blocks, and empties the journal.
-    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+    pub(crate) fn settle(&self) -> Result<&Blocks, StoreError> {
         let mut writer = self.writer();
         while self.move_step()? {}
         self.turn_over(&mut writer);
         while self.move_step()? {}
-        writer.journal.clear()
+        writer.journal.clear()?;
+        Ok(&self.blocks)
     }
 
     /// Begins a new memtable; the one before is full, and the one before that is moved.
@@ -156,13 +137,7 @@ impl Table {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = self.latest.load_full();
         let Some(full) = &latest.full else { return Ok(false) };
-        let mut batch = Batch::default();
-        let rest = blocks::absorb(&self.tree, &full.memtable.read(), &cursor, &mut batch)?;
-        if rest.is_none() {
-            batch.insert(MOVED, &full.last.to_be_bytes());
-        }
-        self.tree.apply_batch(batch).map_err(failed("write"))?;
-        (self.sync)()?;
+        let rest = self.blocks.absorb(&full.memtable.read(), &cursor, full.last)?;
         if rest.is_none() {
             self.latest.store(Arc::new(Latest { growing: Arc::clone(&latest.growing), full: None }));
         }
@@ -176,7 +151,7 @@ impl Table {
         if let Some(change) = latest.memtables().find_map(|memtable| memtable.get(key)) {
             return Ok(change);
         }
-        Ok(Block::of(&self.tree, key)?.get(key).map(<[u8]>::to_vec))
+        Ok(self.blocks.of(key)?.get(key).map(<[u8]>::to_vec))
     }
 
     /// Visits the records within `range`. Each is as it was at some moment since the scan began; `visit` may read and wait.
@@ -187,8 +162,8 @@ impl Table {
             let mut step = left.clone();
             let block = match order {
                 Order::Ascending => {
-                    let block = Block::of(&self.tree, &left.start)?;
-                    match block.next(&self.tree)? {
+                    let block = self.blocks.of(&left.start)?;
+                    match self.blocks.next(&block)? {
                         // It was split since it was read.
                         Some(next) if *next <= *left.start => continue,
                         Some(next) if *next < *left.end => step.end = next.to_vec(),
@@ -197,7 +172,7 @@ impl Table {
                     block
                 }
                 Order::Descending => {
-                    let block = Block::before(&self.tree, &left.end)?;
+                    let block = self.blocks.before(&left.end)?;
                     step.start = left.start.as_slice().max(block.from()).to_vec();
                     block
                 }
@@ -251,22 +226,23 @@ mod tests {
 
     /// What outlives a table.
     struct Disk {
-        tree: Db,
+        index: ::sled::Db,
         folder: tempfile::TempDir,
     }
 
     impl Disk {
         fn new() -> Self {
-            let tree = ::sled::Config::new().temporary(true).open().unwrap();
-            Self { tree, folder: tempfile::tempdir().unwrap() }
+            let index = ::sled::Config::new().temporary(true).open().unwrap();
+            Self { index, folder: tempfile::tempdir().unwrap() }
         }
 
         fn open(&self) -> Table {
-            self.try_open().unwrap()
+            self.open_with(|| Ok(()))
         }
 
-        fn try_open(&self) -> Result<Table, StoreError> {
-            Table::open(self.tree.clone(), self.folder.path(), MEMTABLE, || Ok(()))
+        fn open_with(&self, sync: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static) -> Table {
+            let blocks = Blocks::open(self.index.clone(), self.folder.path(), sync).unwrap();
+            Table::open(blocks, self.folder.path(), MEMTABLE).unwrap()
         }
     }
 
@@ -370,9 +346,8 @@ mod tests {
         for n in 0..2000u16 {
             table.apply(vec![Write::Put(key(n), vec![7; 200])]).unwrap();
         }
-        let moved = table.tree.get(MOVED).unwrap().unwrap();
-        assert!(u64::from_be_bytes(moved.as_ref().try_into().unwrap()) >= 2000 - 2 * MEMTABLE as u64 / 200);
-        assert_eq!(table.journal_size(), 2 * 256 * 1024);
+        assert!(table.blocks.moved().unwrap() >= 2000 - 2 * MEMTABLE as u64 / 200);
+        assert_eq!(table.writer().journal.size(), 2 * 256 * 1024);
     }
 
     #[test]
@@ -381,7 +356,8 @@ mod tests {
         let table = disk.open();
         table.apply(vec![Write::Put(b"m".to_vec(), vec![7])]).unwrap();
         table.settle().unwrap();
-        assert_eq!((table.journal_size(), table.batches()), (0, 1));
+        assert_eq!(table.writer().journal.size(), 0);
+        assert_eq!(table.batches(), 1);
         drop(table);
         let table = disk.open();
         assert_eq!((table.get(b"m").unwrap(), table.batches()), (Some(vec![7]), 1));
@@ -400,7 +376,7 @@ mod tests {
     fn what_could_not_be_synced_is_moved_again_after_a_start() {
         let (disk, mut model) = (Disk::new(), BTreeMap::new());
         let refuses = || Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() });
-        let table = Table::open(disk.tree.clone(), disk.folder.path(), MEMTABLE, refuses).unwrap();
+        let table = disk.open_with(refuses);
         let written = (0..600u16).take_while(|n| table.apply(vec![Write::Put(key(*n), vec![7; 200])]).is_ok());
         model.extend(written.map(|n| (key(n), vec![7; 200])));
         assert!(model.len() > MEMTABLE / 500);

@@ -1,0 +1,131 @@
+//! The file of the blocks. One that changes is written anew in a free place; its old place is free once nothing that is durable
+//! speaks of it any more. So what is in use is never written over, and a power cut in the middle only leaves free places.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::backend::StoreError;
+use crate::sled::failed_io;
+use crate::space::Space;
+
+/// In sled's folder.
+const NAME: &str = "blocks";
+/// Places begin at multiples of it.
+const UNIT: u32 = 128;
+/// The file is cut off when so many bytes at its end are free.
+const SHRINK: u64 = 4 << 20;
+
+/// Where a block lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// In units.
+    start: u32,
+    /// In bytes.
+    len: u32,
+    /// CRC-32 of the bytes.
+    checksum: u32,
+}
+
+impl Place {
+    pub(crate) const BYTES: usize = 12;
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        for (to, from) in bytes.chunks_exact_mut(4).zip([self.start, self.len, self.checksum]) {
+            to.copy_from_slice(&from.to_be_bytes());
+        }
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+        let (&[start, len, checksum], []) = bytes.as_chunks() else {
+            return Err(StoreError::Damaged { what: "place of a block" });
+        };
+        let [start, len, checksum] = [start, len, checksum].map(u32::from_be_bytes);
+        Ok(Self { start, len, checksum })
+    }
+
+    fn units(self) -> Range<u32> {
+        self.start..self.start.saturating_add(self.len.div_ceil(UNIT))
+    }
+
+    fn at(self) -> u64 {
+        bytes(self.start)
+    }
+}
+
+fn bytes(units: u32) -> u64 {
+    u64::from(units) * u64::from(UNIT)
+}
+
+/// Blocks, each in its place.
+pub(crate) struct BlockFile {
+    file: File,
+    space: Mutex<Space>,
+}
+
+impl BlockFile {
+    /// Opens the file in sled's `folder`, or makes it, with what is in use.
+    pub(crate) fn open(folder: &Path, mut places: Vec<Place>) -> Result<Self, StoreError> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(folder.join(NAME)).map_err(failed_io("open its blocks"))?;
+        let len = file.metadata().map_err(failed_io("measure its blocks"))?.len();
+        places.sort_unstable_by_key(|place| place.start);
+        let space = Space::around(places.iter().map(|place| place.units()));
+        let is_all_there = places.last().is_none_or(|place| place.at() + u64::from(place.len) <= len);
+        match space.filter(|_| is_all_there) {
+            Some(space) => Ok(Self { file, space: Mutex::new(space) }),
+            None => Err(StoreError::Damaged { what: "file of blocks" }),
+        }
+    }
+
+    /// Writes a block. It is durable after [`Self::sync`].
+    pub(crate) fn put(&self, block: &[u8]) -> Result<Place, StoreError> {
+        let too_large = || StoreError::Backend { doing: "write a block", cause: "there is no place for it".into() };
+        let len = u32::try_from(block.len()).map_err(|_| too_large())?;
+        let start = self.space().take(len.div_ceil(UNIT)).ok_or_else(too_large)?;
+        let place = Place { start, len, checksum: crc32fast::hash(block) };
+        self.file.write_all_at(block, place.at()).map_err(failed_io("write a block"))?;
+        Ok(place)
+    }
+
+    /// The block in this place; `None` if it is not there: another was put there since, or it is damaged.
+    pub(crate) fn get(&self, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut block = vec![0; usize::try_from(place.len).unwrap_or(usize::MAX)];
+        match self.file.read_exact_at(&mut block, place.at()) {
+            Ok(()) => Ok((crc32fast::hash(&block) == place.checksum).then_some(block)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(failed_io("read a block")(error)),
+        }
+    }
+
+    /// Makes what was put durable.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(failed_io("sync its blocks"))
+    }
+
+    /// These places are not in use any more, for good.
+    pub(crate) fn free(&self, places: &[Place]) -> Result<(), StoreError> {
+        let mut space = self.space();
+        places.iter().for_each(|place| space.give(place.units()));
+        let end = bytes(space.end());
+        if end + SHRINK <= self.size()? {
+            self.file.set_len(end).map_err(failed_io("cut off its blocks"))?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn size(&self) -> Result<u64, StoreError> {
+        Ok(self.file.metadata().map_err(failed_io("measure its blocks"))?.len())
+    }
+
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
