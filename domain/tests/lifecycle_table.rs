@@ -351,7 +351,7 @@ fn every_row_of_the_table_holds() {
         let then = match decision {
             Decision::Ignore(reason) => Then::Ignored(reason),
             Decision::Move(step) => {
-                assert_eq!(check_step(before, &step.next), Ok(()), "line {line}");
+                assert_eq!(check_step(&row.given.message, before, &step), Ok(()), "line {line}");
                 assert!(row.waits.is_none_or(|wait| wait == step.next.wait), "line {line}: {:?}", step.next.wait);
                 let due_in = step.next.due().map(|due| due.since(row.given.now).as_secs());
                 let says = step.facts.iter().map(said).collect();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use domain::audit::{By, Entry, Fact, Kept, Subject};
 use domain::lifecycle::{Decision, Event, Move, Policy, decide};
-use domain::{Epoch, Message, MessageId, OrgNo, SenderNo, State, Timestamp};
+use domain::{Epoch, Message, MessageId, OrgNo, SenderNo, State, Timestamp, invariants};
 
 use crate::backend::{Order, StoreError};
 use crate::commit::Commit;
@@ -144,6 +144,7 @@ fn hold(
     step: Move,
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    debug_assert_eq!(invariants::check_step(message, before, &step), Ok(()));
     let Move { mut next, facts, call: _, opt_out: _ } = step;
     for fact in facts {
         head.last_seq += 1;
