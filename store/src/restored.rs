@@ -73,8 +73,9 @@ impl Store {
         Ok(())
     }
 
-    /// Holds, in every organisation, what was not finished; how many messages that are. `mark.held` is filled in.
-    pub(crate) fn hold_unfinished(
+    /// Holds, in every organisation, what was not finished; how many messages that are. `mark.held` is filled in. To be called
+    /// once, on a store that was restored and that nobody owns yet.
+    pub fn hold_unfinished(
         &self,
         mark: &Restored,
         policy: &Policy,
