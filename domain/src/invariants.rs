@@ -8,7 +8,7 @@ use crate::ids::AttemptNo;
 use crate::lifecycle::{Move, rank};
 use crate::message::Message;
 use crate::receipt::ReceiptKind;
-use crate::state::{Attempt, AttemptStatus, Phase, State};
+use crate::state::{Attempt, AttemptStatus, Phase, State, Wait};
 use crate::time::Timestamp;
 
 /// A rule that was broken.
@@ -175,7 +175,11 @@ fn is_taken_back(before: &State, after: &State) -> bool {
 /// An attempt begins when a message that waits gets its turn, and then it is called for, once.
 fn begins_only_what_is_called(message: &Message, before: &State, step: &Move) -> Result<(), Violation> {
     let after = &step.next;
-    let mut begun = after.attempts.iter().map(|attempt| attempt.no).filter(|no| before.attempt(*no).is_none());
+    // The original of a restored store made others since: a receipt tells of them.
+    let is_learned =
+        |attempt: &Attempt| before.wait == Wait::Restored && !attempt.charged && attempt.provider_id.is_some();
+    let begun = after.attempts.iter().filter(|attempt| before.attempt(attempt.no).is_none() && !is_learned(attempt));
+    let mut begun = begun.map(|attempt| attempt.no);
     holds(begun.next() == step.call && begun.next().is_none(), Violation::Call)?;
     let Some(no) = step.call else { return Ok(()) };
     // `updated_at` is when the step was decided.

@@ -70,7 +70,7 @@ impl Play {
         for told in &mut self.told {
             let state = state(&told.org, told.attempt.message);
             let attempt = state.as_ref().and_then(|state| state.attempt(told.attempt.attempt));
-            told.is_lost |= attempt.is_none_or(|attempt| told.at.is_some() && !attempt.receipts.has(told.receipt.kind));
+            told.is_lost |= told.at.is_some() && attempt.is_none_or(|attempt| !attempt.receipts.has(told.receipt.kind));
         }
     }
 

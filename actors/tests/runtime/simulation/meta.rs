@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::News;
 use domain::receipt::{Receipt, ReceiptKind};
-use domain::{AttemptRef, OrgId};
+use domain::{AttemptRef, OrgId, Wait};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use whatsapp::classify::Origin;
@@ -24,7 +24,7 @@ pub(super) struct Told {
     pub(super) first_told: Option<Duration>,
     /// When it was answered 200.
     pub(super) at: Option<Duration>,
-    /// Whether it was told to an original that is lost, or is about an attempt that only that one knew.
+    /// Whether it was told to an original that is lost, or is about an attempt that only that one knew, and nobody waits for.
     pub(super) is_lost: bool,
 }
 
@@ -73,6 +73,13 @@ impl Play {
         });
     }
 
+    /// Whether it is about an attempt that is known, or that a copy may learn of.
+    fn is_awaited(&self, told: &Told) -> bool {
+        let Told { org, attempt, .. } = told;
+        let state = self.world.store.state(self.world.org_no(org), attempt.message).unwrap();
+        state.is_some_and(|state| state.wait == Wait::Restored || state.attempt(attempt.attempt).is_some())
+    }
+
     /// Tells what is due, all of an organisation at once; what is not answered 200 is told again later.
     pub(super) async fn deliver(&mut self) {
         let now = self.world.elapsed();
@@ -85,6 +92,7 @@ impl Play {
             }
             for (_, n) in &due {
                 self.told[*n].first_told.get_or_insert(now);
+                self.told[*n].is_lost |= !self.is_awaited(&self.told[*n]);
             }
             self.played.receipts += u64::try_from(receipts.len()).unwrap();
             let answer = self.world.outbox.webhook(&org, News { receipts, ..News::default() }).await;
