@@ -19,11 +19,8 @@ pub(super) fn judge(play: &Play) {
     for call in &calls {
         has_its_intent(call);
     }
-    for posted in &play.gone {
-        let calls: Vec<&Call> = calls.iter().filter(|call| posted.id == Some(call.attempt.message)).collect();
-        comes_in_its_time(play, posted, &calls);
-    }
-    for posted in &play.posted {
+    let all = play.posted.iter().map(|posted| (posted, true)).chain(play.gone.iter().map(|gone| (gone, false)));
+    for (posted, is_there) in all {
         let Some(id) = posted.id else {
             assert!(posted.is_blocked, "never accepted");
             continue;
@@ -33,7 +30,9 @@ pub(super) fn judge(play: &Play) {
         comes_in_its_time(play, posted, &calls);
         waits_for_a_person_in_a_copy(play, posted, &calls);
         is_sent_twice_only_with_need(play, posted, &calls, &told);
-        stands_as_told(play, posted, id, &calls, &told);
+        if is_there {
+            stands_as_told(play, posted, id, &calls, &told);
+        }
     }
     let known =
         |call: &Call| play.posted.iter().chain(&play.gone).any(|posted| posted.id == Some(call.attempt.message));
