@@ -112,7 +112,7 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
             async move {
                 let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { door.max_body };
                 let answer = async {
-                    let request = Request::read(arrival, method, path.as_str(), query, headers, body, max).await?;
+                    let request = Request::read(arrival, method, path.as_str(), &query, headers, body, max).await?;
                     door.answer(&request).await
                 };
                 let answer = timeout(door.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));

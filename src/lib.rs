@@ -19,6 +19,7 @@ mod http;
 mod logging;
 mod master_key;
 mod private_file;
+pub mod query;
 mod rekey;
 mod restore;
 mod serve;

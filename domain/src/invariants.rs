@@ -1,108 +1,204 @@
-//! What must hold after every step of a message, as predicates: used by property tests and as debug assertions in the
-//! runtime.
+//! What must hold of every message, whatever has happened to it: of how it stands, of each step, of each call. The property
+//! tests, the runtime's debug assertions, the simulation and `store::verify` all ask here.
+//!
+//! That exactly the unfinished have a due time is not among it: [`Phase`] has no room for anything else. That the index says
+//! the same is for `store::verify` to find.
 
 use crate::ids::AttemptNo;
-use crate::lifecycle::rank;
-use crate::state::{Attempt, AttemptStatus, Phase, State};
+use crate::lifecycle::{Move, rank};
+use crate::message::Message;
+use crate::receipt::ReceiptKind;
+use crate::state::{Attempt, AttemptStatus, Phase, State, Wait};
 use crate::time::Timestamp;
 
 /// A rule that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Broken {
-    /// An unfinished message must have exactly one due time, a finished one none.
-    #[error("due time does not match the phase")]
-    Due,
+pub enum Violation {
     /// One that waits since its store was restored is due at no time: only a person lets it go.
     #[error("held since a restore, and due all the same")]
     HeldButDue,
-    /// A message that is SENDING has an attempt that is open.
+    /// One that waits is due when it expires, at the latest.
+    #[error("waits beyond its expiry")]
+    WaitsTooLong,
+    /// One that waits may make another attempt.
+    #[error("waits for an attempt that it may not make")]
+    WaitsInVain,
+    /// A message that is SENDING has an attempt whose outcome is open.
     #[error("SENDING without an open attempt")]
     SendWithoutIntent,
-    /// No more attempts than allowed.
+    /// No more attempts than allowed, and only a person allows more.
     #[error("more attempts than allowed")]
     TooManyAttempts,
     /// The current budget began after no more attempts than count.
     #[error("a budget that begins after more attempts than count")]
     Budget,
-    /// Attempts are in the order of their numbers, and no number is given twice.
+    /// Attempts are in the order of their numbers, from 1, and no number is given twice.
     #[error("attempt numbers do not grow")]
     Numbers,
+    /// An attempt has an end once its outcome is known, a reason if that is not its acceptance, and Meta's id if it is.
+    #[error("an attempt that does not agree with itself")]
+    Attempt,
     /// Of several attempts in a row that do not count and that Meta did not name, only the last is kept.
     #[error("attempts kept that tell nothing")]
     Verbose,
-    /// An attempt that counts, or that a receipt may still name, is kept.
-    #[error("an attempt was forgotten")]
+    /// An attempt that counts, or that a receipt may still name, is kept, and so are the receipts and the name it had.
+    #[error("an attempt, or what was known of it, was forgotten")]
     Forgotten,
-    /// Delivery is never taken back.
+    /// What was no fault of the message never counts against it later.
+    #[error("an attempt that was spared counts after all")]
+    Charged,
+    /// SENT, DELIVERED and READ rest on what Meta said of an attempt.
+    #[error("further than Meta said")]
+    Unproved,
+    /// Only a `failed` receipt takes back that it was sent, and nothing takes back its delivery or that it was called back.
     #[error("moved backwards")]
     Backwards,
-    /// Times are in order: sent, delivered, read.
-    #[error("times out of order")]
+    /// It has the times of how far it came; they are in order: sent, delivered, read.
+    #[error("times that do not fit how far it came, or each other")]
     Times,
+    /// A known time is only ever corrected to an earlier one.
+    #[error("a time moved later")]
+    Later,
     /// FAILED says why.
     #[error("FAILED without a reason")]
     FailedWithoutReason,
+    /// What was sent has no error.
+    #[error("sent, with an error")]
+    SentWithError,
+    /// It names its audit entries in order, each once.
+    #[error("audit entries out of order")]
+    Trail,
     /// The version grows by one with each step.
     #[error("version did not grow by one")]
     Version,
+    /// A call is for the attempt that this step begins, of a message that waited and has not expired.
+    #[error("a call that is not the beginning of an attempt")]
+    Call,
 }
 
-/// Checks one state.
-pub fn check(state: &State) -> Result<(), Broken> {
-    let unfinished = matches!(state.phase, Phase::Queued { .. } | Phase::Sending { .. });
-    if state.due().is_some() != unfinished {
-        return Err(Broken::Due);
-    }
-    if state.is_held_by_restore() && state.due() != Some(Timestamp::MAX) {
-        return Err(Broken::HeldButDue);
-    }
-    let open = state
-        .attempts
-        .last()
-        .is_some_and(|attempt| matches!(attempt.status, AttemptStatus::Sending | AttemptStatus::Unknown));
-    if matches!(state.phase, Phase::Sending { .. }) && !open {
-        return Err(Broken::SendWithoutIntent);
-    }
-    if state.attempt_count() > state.max_attempts {
-        return Err(Broken::TooManyAttempts);
-    }
-    if state.budget_start > state.attempt_count() {
-        return Err(Broken::Budget);
-    }
-    if !state.attempts.is_sorted_by(|earlier, later| earlier.no < later.no) {
-        return Err(Broken::Numbers);
-    }
-    let mut pairs = state.attempts.iter().zip(state.attempts.iter().skip(1));
-    if pairs.any(|(earlier, later)| earlier.is_forgettable() && later.is_forgettable()) {
-        return Err(Broken::Verbose);
-    }
-    if state.sent_at > state.delivered_at.or(state.sent_at) || state.delivered_at > state.read_at.or(state.delivered_at)
-    {
-        return Err(Broken::Times);
-    }
-    if state.phase == Phase::Failed && state.failure.is_none() {
-        return Err(Broken::FailedWithoutReason);
-    }
-    Ok(())
+/// Checks how a message stands.
+pub fn check(message: &Message, state: &State) -> Result<(), Violation> {
+    waits_rightly(message, state)?;
+    attempts_are_right(state)?;
+    has_come_as_far_as_told(state)?;
+    holds(state.trail.is_sorted_by(|earlier, later| earlier < later), Violation::Trail)
 }
 
-/// Checks a step from one state to the next.
-pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
-    check(after)?;
-    if after.version != before.version.wrapping_add(1) {
-        return Err(Broken::Version);
+/// Checks a step of a message from `before`.
+pub fn check_step(message: &Message, before: &State, step: &Move) -> Result<(), Violation> {
+    let after = &step.next;
+    check(message, after)?;
+    holds(after.version == before.version.wrapping_add(1), Violation::Version)?;
+    let is_asked = before.phase == Phase::Failed && matches!(after.phase, Phase::Queued { .. });
+    holds(after.max_attempts == before.max_attempts || is_asked, Violation::TooManyAttempts)?;
+    holds(!is_taken_back(before, after), Violation::Backwards)?;
+    let times = |state: &State| [state.sent_at, state.delivered_at, state.read_at];
+    let mut times = times(before).into_iter().zip(times(after));
+    holds(times.all(|(was, is)| was.is_none() || is <= was), Violation::Later)?;
+    begins_only_what_is_called(message, before, step)?;
+    keeps_what_is_known(before, after)
+}
+
+/// Checks that a message in this state may be sent as the attempt `no`: its intent is recorded.
+pub fn check_call(state: &State, no: AttemptNo) -> Result<(), Violation> {
+    let is_open = |attempt: &Attempt| attempt.no == no && attempt.status == AttemptStatus::Sending;
+    let is_sending = matches!(state.phase, Phase::Sending { .. });
+    holds(is_sending && state.attempts.last().is_some_and(is_open), Violation::SendWithoutIntent)
+}
+
+fn holds(rule: bool, otherwise: Violation) -> Result<(), Violation> {
+    if rule { Ok(()) } else { Err(otherwise) }
+}
+
+fn waits_rightly(message: &Message, state: &State) -> Result<(), Violation> {
+    let Phase::Queued { due } = state.phase else { return Ok(()) };
+    if state.is_held_by_restore() {
+        // Its expiry has an index of its own.
+        holds(due == Timestamp::MAX, Violation::HeldButDue)?;
+    } else {
+        holds(message.expires_at.is_none_or(|end| due <= end), Violation::WaitsTooLong)?;
     }
-    if rank(before.phase) >= rank(Phase::Delivered) && rank(after.phase) < rank(before.phase) {
-        return Err(Broken::Backwards);
+    holds(state.attempt_count() < state.max_attempts, Violation::WaitsInVain)
+}
+
+fn attempts_are_right(state: &State) -> Result<(), Violation> {
+    let attempts = &state.attempts;
+    holds(state.attempt_count() <= state.max_attempts, Violation::TooManyAttempts)?;
+    holds(state.budget_start <= state.attempt_count(), Violation::Budget)?;
+    let is_numbered = attempts.first().is_none_or(|first| first.no > AttemptNo(0));
+    holds(is_numbered && attempts.is_sorted_by(|earlier, later| earlier.no < later.no), Violation::Numbers)?;
+    for Attempt { status, finished_at, provider_id, failure, .. } in attempts {
+        let agrees = match status {
+            AttemptStatus::Sending => finished_at.is_none() && failure.is_none(),
+            AttemptStatus::Accepted => finished_at.is_some() && failure.is_none() && provider_id.is_some(),
+            AttemptStatus::Failed | AttemptStatus::Unknown => finished_at.is_some() && failure.is_some(),
+        };
+        holds(agrees, Violation::Attempt)?;
     }
-    let is_new = |no: AttemptNo| before.latest().is_none_or(|latest| latest < no);
-    let mut numbers = after.attempts.iter().map(|attempt| attempt.no);
-    if !numbers.all(|no| before.attempt(no).is_some() || is_new(no)) {
-        return Err(Broken::Numbers);
+    let mut pairs = attempts.iter().zip(attempts.iter().skip(1));
+    holds(!pairs.any(|(earlier, later)| earlier.is_forgettable() && later.is_forgettable()), Violation::Verbose)
+}
+
+fn has_come_as_far_as_told(state: &State) -> Result<(), Violation> {
+    let is_one = |of: &dyn Fn(&Attempt) -> bool| state.attempts.iter().any(of);
+    let told = |kind| is_one(&|attempt| attempt.receipts.has(kind));
+    let is_accepted = || is_one(&|attempt| attempt.status == AttemptStatus::Accepted);
+    match state.phase {
+        Phase::Queued { .. } | Phase::Cancelled => {}
+        Phase::Sending { .. } => {
+            let last = state.attempts.last().map(|attempt| attempt.status);
+            let is_open = matches!(last, Some(AttemptStatus::Sending | AttemptStatus::Unknown));
+            holds(is_open, Violation::SendWithoutIntent)?;
+        }
+        Phase::Sent => holds(is_accepted(), Violation::Unproved)?,
+        Phase::Delivered => holds(told(ReceiptKind::Delivered), Violation::Unproved)?,
+        Phase::Read => holds(told(ReceiptKind::Read), Violation::Unproved)?,
+        Phase::Failed => holds(state.failure.is_some(), Violation::FailedWithoutReason)?,
     }
-    let mut gone = before.attempts.iter().filter(|attempt| after.attempt(attempt.no).is_none());
-    if !gone.all(Attempt::is_forgettable) {
-        return Err(Broken::Forgotten);
+    let reached = rank(state.phase);
+    holds(reached == 0 || state.failure.is_none(), Violation::SentWithError)?;
+    let times = [state.sent_at, state.delivered_at, state.read_at];
+    let fits = (1..).zip(times).all(|(needed, time)| time.is_some() == (reached >= needed));
+    holds(fits && times.into_iter().flatten().is_sorted(), Violation::Times)
+}
+
+fn is_taken_back(before: &State, after: &State) -> bool {
+    let is_accepted = || after.attempts.iter().any(|attempt| attempt.status == AttemptStatus::Accepted);
+    match before.phase {
+        Phase::Queued { .. } | Phase::Sending { .. } | Phase::Failed => false,
+        Phase::Cancelled => rank(after.phase) == 0 && after.phase != Phase::Cancelled,
+        Phase::Sent => rank(after.phase) == 0 && is_accepted(),
+        Phase::Delivered | Phase::Read => rank(after.phase) < rank(before.phase),
+    }
+}
+
+/// An attempt begins when a message that waits gets its turn, and then it is called for, once.
+fn begins_only_what_is_called(message: &Message, before: &State, step: &Move) -> Result<(), Violation> {
+    let after = &step.next;
+    // The original of a restored store made others since: a receipt tells of them.
+    let is_learned =
+        |attempt: &Attempt| before.wait == Wait::Restored && !attempt.charged && attempt.provider_id.is_some();
+    let begun = after.attempts.iter().filter(|attempt| before.attempt(attempt.no).is_none() && !is_learned(attempt));
+    let mut begun = begun.map(|attempt| attempt.no);
+    holds(begun.next() == step.call && begun.next().is_none(), Violation::Call)?;
+    let Some(no) = step.call else { return Ok(()) };
+    // `updated_at` is when the step was decided.
+    let is_its_time = before.due().is_some_and(|due| due <= after.updated_at) && !message.is_expired(after.updated_at);
+    holds(matches!(before.phase, Phase::Queued { .. }) && is_its_time, Violation::Call)?;
+    holds(before.latest().is_none_or(|latest| latest < no), Violation::Numbers)?;
+    check_call(after, no)
+}
+
+fn keeps_what_is_known(before: &State, after: &State) -> Result<(), Violation> {
+    for was in &before.attempts {
+        let Some(is) = after.attempt(was.no) else {
+            holds(was.is_forgettable(), Violation::Forgotten)?;
+            continue;
+        };
+        let keeps_receipts = ReceiptKind::ALL.into_iter().all(|kind| !was.receipts.has(kind) || is.receipts.has(kind));
+        let keeps_name = was.provider_id.is_none() || was.provider_id == is.provider_id;
+        holds(keeps_receipts && keeps_name, Violation::Forgotten)?;
+        holds(was.charged || !is.charged, Violation::Charged)?;
     }
     Ok(())
 }

@@ -62,6 +62,9 @@ pub enum ReceiptKind {
 }
 
 impl ReceiptKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Sent, Self::Delivered, Self::Read, Self::Failed];
+
     /// Meta's word for it.
     pub const fn as_str(self) -> &'static str {
         match self {

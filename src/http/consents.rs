@@ -1,19 +1,17 @@
 //! What recipients agreed to: recorded, shown with its history, listed.
 
-use domain::Seq;
 use domain::consent::{Choice, Covers, Source};
 use domain::fields::Fields;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::auth::Caller;
-use super::inbound::{AUTHOR, author};
 use super::messages::blocking;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
+use crate::query::{AUTHOR, Paging, author};
 
-const PAGE_MAX: usize = 200;
 const SOURCE_MAX: usize = 100;
 /// In bytes of JSON text: a record of the store holds it whole.
 const EVIDENCE_MAX: usize = 2000;
@@ -56,13 +54,10 @@ pub(super) async fn put(app: &App, request: &Request, caller: Caller, name: &str
 }
 
 pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str) -> Answer {
-    request.only(&["limit", "cursor"])?;
+    let Paging { limit, cursor } = request.query.statements()?;
     let name = recipient(name)?;
-    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
-    let rule = "must be a nextCursor of an earlier page";
-    let before = request.parsed("cursor", rule, |text| text.parse::<Seq>().ok())?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let read = move || Ok((store.consent(no, &name)?, store.statements(no, &name, before, limit)?));
+    let read = move || Ok((store.consent(no, &name)?, store.statements(no, &name, cursor, limit)?));
     let (known, page) = blocking(read).await?;
     let mut view =
         views::consent(&known.ok_or_else(|| Problem::not_found("consent: nothing is known of this recipient"))?);
@@ -75,12 +70,9 @@ pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str
 }
 
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
-    request.only(&["limit", "cursor"])?;
-    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
-    let place = |text: &str| hex::decode(text).ok()?.try_into().ok();
-    let after = request.parsed("cursor", "must be a nextCursor of an earlier page", place)?;
+    let Paging { limit, cursor } = request.query.consents()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let page = blocking(move || store.consents(no, after, limit)).await?;
+    let page = blocking(move || store.consents(no, cursor, limit)).await?;
     let items: Vec<_> = page.items.iter().map(views::consent).collect();
     views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(hex::encode)}))
 }

@@ -3,24 +3,18 @@
 use actors::{Manual, ManualError};
 use domain::audit::By;
 use domain::intake::NewMessage;
-use domain::message::Recipient;
 use domain::state::Status;
 use domain::{MessageId, OrgNo, State};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
-use store::search::MessageFilter;
 use store::{Store, StoreError};
 
 use super::auth::Caller;
-use super::inbound::AUTHOR;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
-
-const PAGE_MAX: usize = 200;
-/// Beyond so many messages a page by number would read too much; the cursor has no such limit.
-const PAGED_MAX: usize = 100_000;
+use crate::query::Paging;
 
 /// A message's id, or that there is no such message.
 pub(super) fn id(text: &str) -> Result<MessageId, Problem> {
@@ -74,23 +68,10 @@ pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State
     Ok(state.attempts.iter().map(|attempt| views::attempt(attempt, response(attempt.no))).collect())
 }
 
-fn filter(request: &Request) -> Result<MessageFilter, Problem> {
-    let recipient = |text: &str| text.parse::<Recipient>().ok().map(|to| to.as_str().to_owned());
-    Ok(MessageFilter {
-        dossier: request.param("dossierId").map(str::to_owned),
-        // A '+' in a query means a blank: the number may come with either.
-        to: request.parsed("to", AUTHOR, |text| recipient(&text.replace(' ', "+")))?,
-        status: request.parsed("status", "must be a status such as QUEUED or READ", Status::parse)?,
-    })
-}
-
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
-    request.only(&["dossierId", "status", "to", "limit", "cursor"])?;
-    let filter = filter(request)?;
-    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
-    let before = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
+    let (filter, Paging { limit, cursor }) = request.query.messages()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let page = blocking(move || store.messages(no, &filter, before, limit)).await?;
+    let page = blocking(move || store.messages(no, &filter, cursor, limit)).await?;
     let items: Vec<_> =
         page.items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
     let next = page.next.map(|id| id.to_string());
@@ -98,10 +79,7 @@ pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer
 }
 
 pub(super) async fn pages(app: &App, request: &Request, caller: Caller) -> Answer {
-    request.only(&["dossierId", "status", "to", "page", "size"])?;
-    let filter = filter(request)?;
-    let size = request.number("size", 20, 1, PAGE_MAX)?;
-    let page = request.number("page", 0, 0, PAGED_MAX / size)?;
+    let (filter, page, size) = request.query.numbered()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
     let (items, total) = blocking(move || store.messages_by_page(no, &filter, page, size)).await?;
     let content: Vec<_> = items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();

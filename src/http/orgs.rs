@@ -1,10 +1,10 @@
 //! The admin's side: organisations and the actor tree.
 
-use actors::{HeldWish, OrgChange, TreeQuery};
+use actors::{HeldWish, OrgChange};
+use domain::OrgId;
 use domain::audit::By;
 use domain::fields::Fields;
 use domain::org::{Pause, PausedBy, PutOrg};
-use domain::{OrgId, PhoneNumberId};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
@@ -64,7 +64,7 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
         reason
     };
     let pause = Pause { reason, by: PausedBy::Operator, since: app.outbox.clock().now() };
-    let change = OrgChange::Pause(senders(request)?, pause);
+    let change = OrgChange::Pause(request.query.senders()?, pause);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
     views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
@@ -72,7 +72,7 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
 /// Sends again.
 pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let change = OrgChange::Resume(senders(request)?, PausedBy::Operator);
+    let change = OrgChange::Resume(request.query.senders()?, PausedBy::Operator);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
     views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
@@ -80,7 +80,9 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
 /// What WhatsApp says of one sender, named by `?sender=`; changes nothing.
 pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let [sender] = &*senders(request)? else { return Err(Problem::invalid_field("sender", "is required")) };
+    let [sender] = &*request.query.senders()? else {
+        return Err(Problem::invalid_field("sender", "is required"));
+    };
     let sender = org.sender(sender).ok_or_else(|| Problem::not_found("sender"))?;
     let report = crate::doctor::senders::check(app.graph.clone(), &org, sender).await;
     let report = report.map_err(|error| Problem::unavailable(error.to_string()))?;
@@ -101,23 +103,10 @@ pub(super) async fn release(app: &App, request: &Request, id: &str) -> Answer {
     views::json(StatusCode::OK, &json!({"messages": released.messages, "isAll": released.is_all}))
 }
 
-fn senders(request: &Request) -> Result<Vec<PhoneNumberId>, Problem> {
-    request.only(&["sender"])?;
-    request.filled("sender")?;
-    Ok(request.parsed("sender", "must be a phone number id", |text| text.parse().ok())?.into_iter().collect())
-}
-
 pub(super) fn actors(app: &App, request: &Request) -> Answer {
-    request.only(&["format", "depth", "org", "limit"])?;
-    let format = request
-        .parsed("format", "must be json or text", |text| matches!(text, "json" | "text").then_some(text == "text"))?;
-    let query = TreeQuery {
-        depth: request.number("depth", usize::MAX, 0, usize::MAX)?,
-        org: request.param("org").map(str::to_owned),
-        limit: request.number("limit", 100, 0, 100_000)?,
-    };
-    let root = app.outbox.tree(&query);
-    if format == Some(true) {
+    let (tree, is_text) = request.query.tree()?;
+    let root = app.outbox.tree(&tree);
+    if is_text {
         let mut response = Response::new(root.to_text().into_bytes());
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
@@ -128,7 +117,7 @@ pub(super) fn actors(app: &App, request: &Request) -> Answer {
 
 /// Who tried what does not open.
 pub(super) fn tries(app: &App, request: &Request) -> Answer {
-    request.only(&[])?;
+    request.query.nothing()?;
     let now = app.outbox.clock().now();
     views::json(StatusCode::OK, &json!({"keys": app.tries.view(now), "webhooks": app.webhook_tries.view(now)}))
 }

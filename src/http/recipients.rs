@@ -16,9 +16,9 @@ use super::messages::{attempts_of, blocking};
 use super::request::Request;
 use super::trail::timeline_of;
 use super::{Answer, App, views};
+use crate::query::Paging;
 
 /// Messages of both directions in one page.
-const PAGE_MAX: usize = 500;
 /// Statements of consent in an export, all of them: nobody says more.
 const STATEMENTS_MAX: usize = 10_000;
 /// An erasure that takes longer goes on by itself.
@@ -44,14 +44,12 @@ pub(super) async fn erase(app: &App, caller: Caller, name: &str) -> Answer {
 }
 
 pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &str) -> Answer {
-    request.only(&["limit", "cursor"])?;
+    let Paging { limit, cursor } = request.query.export()?;
     let name = recipient(name)?;
-    let limit = request.number("limit", 100, 1, PAGE_MAX)?;
-    let after = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
     let (store, org) = (app.outbox.store().clone(), caller.org);
     let view = blocking(move || {
         let (no, called) = (org.no, store.called(org.no, &name)?);
-        let (ids, next) = ids(&store, no, &called, after, limit)?;
+        let (ids, next) = ids(&store, no, &called, cursor, limit)?;
         let (mut messages, mut inbound) = (Vec::new(), Vec::new());
         for id in ids {
             match (store.message(no, id)?, store.state(no, id)?) {
@@ -68,7 +66,7 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
             }
         }
         // With the first page comes what is not a list of messages.
-        let first = match after {
+        let first = match cursor {
             None => (consents(&store, no, &called)?, parked(&store, no, &called.names)?),
             Some(_) => Default::default(),
         };

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use domain::FieldError;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
@@ -13,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
 use super::server::Arrival;
+use crate::query::Query;
 
 /// Room that is made for a body before any of it came.
 const RESERVED_MAX: usize = 16 * 1024;
@@ -36,7 +36,7 @@ pub(crate) struct Request {
     pub(crate) arrival: Arrival,
     pub(crate) method: Method,
     path: Vec<String>,
-    query: Vec<(String, String)>,
+    pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// What its body takes of the room for all.
@@ -49,7 +49,7 @@ impl Request {
         arrival: Arrival,
         method: Method,
         path: &str,
-        query: String,
+        query: &str,
         headers: HeaderMap,
         body: impl Stream<Item = Result<B, warp::Error>>,
         max: usize,
@@ -90,10 +90,7 @@ impl Request {
             return Err(Problem::too_large(max));
         }
         let path = path.split('/').skip(1).map(decode).collect();
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let query = pairs.map(|(name, value)| (decode(name), decode(&value.replace('+', " ")))).collect();
-        Ok(Self { arrival, method, path, query, headers, body: Bytes::from(whole), _room: room })
+        Ok(Self { arrival, method, path, query: Query::parse(query), headers, body: Bytes::from(whole), _room: room })
     }
 
     pub(crate) fn segments(&self) -> Vec<&str> {
@@ -102,47 +99,6 @@ impl Request {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
-    }
-
-    /// A query parameter; an empty one counts as absent.
-    pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        let found = self.query.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// A query parameter that must not be empty where it is given: a shell's unset variable must not widen a change.
-    pub(crate) fn filled(&self, name: &str) -> Result<Option<&str>, Problem> {
-        match self.query.iter().find(|(known, _)| known == name) {
-            Some((_, value)) if value.is_empty() => Err(Problem::invalid_field(name, "must not be empty")),
-            found => Ok(found.map(|(_, value)| value.as_str())),
-        }
-    }
-
-    /// A query parameter that must be a whole number within `min..=max`.
-    pub(crate) fn number(&self, name: &str, default: usize, min: usize, max: usize) -> Result<usize, Problem> {
-        let Some(text) = self.param(name) else { return Ok(default) };
-        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-        number.ok_or_else(|| Problem::invalid_field(name, format!("must be a whole number from {min} to {max}")))
-    }
-
-    /// A query parameter that `parse` must understand.
-    pub(crate) fn parsed<T>(
-        &self,
-        name: &str,
-        rule: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.param(name) else { return Ok(None) };
-        parse(text).map(Some).ok_or_else(|| Problem::invalid_field(name, rule))
-    }
-
-    /// Refuses parameters that the call does not know: a misspelt filter must not list everything.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
-        let unknown = self.query.iter().filter(|(name, _)| !known.contains(&name.as_str()));
-        let message = format!("is not a known parameter; known are {}", known.join(", "));
-        let errors: Vec<_> =
-            unknown.map(|(name, _)| FieldError { field: name.clone(), message: message.clone() }).collect();
-        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
     }
 
     /// The body as a JSON object.

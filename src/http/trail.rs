@@ -1,7 +1,7 @@
 //! What happened: the timeline of a message, the activity of a dossier, the audit trail.
 
-use domain::audit::{Action, Subject};
-use domain::{OrgNo, Seq, State};
+use domain::audit::Subject;
+use domain::{OrgNo, State};
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::search::AuditFilter;
@@ -12,8 +12,7 @@ use super::messages::{blocking, id};
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
-
-const PAGE_MAX: usize = 200;
+use crate::query::Paging;
 
 pub(super) fn timeline(app: &App, caller: Caller, text: &str) -> Answer {
     let (store, no) = (app.outbox.store(), caller.org.no);
@@ -26,31 +25,21 @@ pub(super) fn timeline_of(store: &Store, no: OrgNo, state: &State) -> Result<Vec
     Ok(store.trail(no, state)?.iter().map(views::activity).collect())
 }
 
-fn page(request: &Request) -> Result<(usize, Option<Seq>), Problem> {
-    let limit = request.number("limit", 50, 1, PAGE_MAX)?;
-    let before = request.parsed("cursor", "must be a nextCursor of an earlier page", |text| text.parse().ok())?;
-    Ok((limit, before))
-}
-
 pub(super) async fn activities(app: &App, request: &Request, caller: Caller) -> Answer {
-    request.only(&["dossierId", "limit", "cursor"])?;
-    let dossier = request.param("dossierId").ok_or_else(|| Problem::invalid_field("dossierId", "is required"))?;
-    let (limit, before) = page(request)?;
-    let (store, no, dossier) = (app.outbox.store().clone(), caller.org.no, dossier.to_owned());
-    let page = blocking(move || store.activities(no, &dossier, before, limit)).await?;
+    let (dossier, Paging { limit, cursor }) = request.query.activities()?;
+    let (store, no) = (app.outbox.store().clone(), caller.org.no);
+    let page = blocking(move || store.activities(no, &dossier, cursor, limit)).await?;
     let items: Vec<_> = page.items.iter().map(|(_, entry)| views::activity(entry)).collect();
     views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
 }
 
 pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answer {
-    request.only(&["entityId", "action", "limit", "cursor"])?;
-    let action = request.parsed("action", "must be an action such as CREATED or SENT", Action::parse)?;
-    let (limit, before) = page(request)?;
+    let (entity, action, Paging { limit, cursor }) = request.query.audit()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let subject = request.param("entityId").map(|text| match text.parse() {
+    let subject = entity.map(|text| match text.parse() {
         Ok(id) => Subject::Message(id),
         Err(_) if text == caller.org.id.as_str() => Subject::Organisation,
-        Err(_) => Subject::ApiKey(text.to_owned()),
+        Err(_) => Subject::ApiKey(text),
     });
     let read = move || {
         let subject = match subject {
@@ -60,7 +49,7 @@ pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answe
             },
             other => other,
         };
-        store.audit(no, &AuditFilter { subject, action }, before, limit)
+        store.audit(no, &AuditFilter { subject, action }, cursor, limit)
     };
     let page = blocking(read).await?;
     let items: Vec<_> = page.items.iter().map(|(seq, entry)| views::event(&caller.org.id, *seq, entry)).collect();

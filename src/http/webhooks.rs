@@ -48,10 +48,10 @@ impl<'a> Meant<'a> {
 
 /// Meta shows the verify token and wants its challenge back. `path` is the organisation that the address names.
 pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer {
-    let token = request.param("hub.verify_token").unwrap_or("");
+    let token = request.query.get("hub.verify_token").unwrap_or("");
     let is_known = |sender: &Sender| signature::is_secret(&sender.verify_token, token);
     let is_ours = Meant::by(request, path).orgs(app).iter().any(|org| org.senders.iter().any(is_known));
-    let challenge = request.param("hub.challenge").filter(|_| request.param("hub.mode") == Some("subscribe"));
+    let challenge = request.query.get("hub.challenge").filter(|_| request.query.get("hub.mode") == Some("subscribe"));
     match challenge {
         Some(challenge) if is_ours => {
             let mut response = Response::new(challenge.as_bytes().to_vec());

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use domain::audit::{By, Entry, Fact, Kept, Subject};
 use domain::lifecycle::{Decision, Event, Move, Policy, decide};
-use domain::{Epoch, Message, MessageId, OrgNo, SenderNo, State, Timestamp};
+use domain::{Epoch, Message, MessageId, OrgNo, SenderNo, State, Timestamp, invariants};
 
 use crate::backend::{Order, StoreError};
 use crate::commit::Commit;
@@ -73,8 +73,9 @@ impl Store {
         Ok(())
     }
 
-    /// Holds, in every organisation, what was not finished; how many messages that are. `mark.held` is filled in.
-    pub(crate) fn hold_unfinished(
+    /// Holds, in every organisation, what was not finished; how many messages that are. `mark.held` is filled in. To be called
+    /// once, on a store that was restored and that nobody owns yet.
+    pub fn hold_unfinished(
         &self,
         mark: &Restored,
         policy: &Policy,
@@ -144,6 +145,7 @@ fn hold(
     step: Move,
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    debug_assert_eq!(invariants::check_step(message, before, &step), Ok(()));
     let Move { mut next, facts, call: _, opt_out: _ } = step;
     for fact in facts {
         head.last_seq += 1;

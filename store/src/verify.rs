@@ -101,7 +101,7 @@ pub enum Broken {
     Differs,
     /// The state of a message is one that cannot be.
     #[error("is a state that cannot be: {0}")]
-    State(invariants::Broken),
+    State(invariants::Violation),
     /// A count is not that of what is there.
     #[error("says {said}, but there are {found}")]
     Count {

@@ -14,6 +14,7 @@
 )]
 
 mod changes;
+mod queries;
 mod records;
 mod requests;
 mod webhooks;

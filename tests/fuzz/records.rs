@@ -30,13 +30,13 @@ const RESPONSE: u8 = b'r';
 
 type Record = (Vec<u8>, Vec<u8>);
 
-fn records(text: &[u8]) -> Vec<Record> {
+pub(crate) fn records(text: &[u8]) -> Vec<Record> {
     let bytes = |text: &str| hex::decode(text).unwrap();
     let record = |line: &str| line.split_once(' ').map(|(key, value)| (bytes(key), bytes(value))).unwrap();
     std::str::from_utf8(text).unwrap().lines().map(record).collect()
 }
 
-fn store(records: Vec<Record>) -> Store {
+pub(crate) fn store(records: Vec<Record>) -> Store {
     let backend = MemoryBackend::new();
     backend.apply(records.into_iter().map(|(key, value)| Write::Put(key, value)).collect()).unwrap();
     Store::new(Arc::new(backend))

@@ -88,6 +88,7 @@ impl Ledger {
         fingerprint: &domain::audit::Hash,
     ) -> Result<Arc<State>, StoreError> {
         state.trail.push(self.message_fact(draft, message, Fact::Created)?);
+        debug_assert_eq!(invariants::check(message, &state), Ok(()));
         draft.commit.accepted(message, &state, fingerprint)?;
         self.head.moved(None, state.phase.status());
         Ok(self.note(draft, message, state))
@@ -102,11 +103,11 @@ impl Ledger {
         step: Move,
         response: Option<(AttemptNo, Vec<u8>)>,
     ) -> Result<Arc<State>, StoreError> {
+        debug_assert_eq!(invariants::check_step(message, before, &step), Ok(()));
         let Move { mut next, facts, call: _, opt_out: _ } = step;
         for fact in facts {
             next.trail.push(self.message_fact(draft, message, fact)?);
         }
-        debug_assert_eq!(invariants::check_step(before, &next), Ok(()));
         draft.commit.moved(message, before, &next)?;
         if let Some((attempt, body)) = response {
             draft.commit.response(message.id, attempt, body);

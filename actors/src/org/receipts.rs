@@ -169,7 +169,7 @@ impl State {
             Ok(Decision::Move(step)) => {
                 let after = self.take_step(draft, &message, &before, *step, None)?;
                 if before.phase.status() != after.phase.status() {
-                    self.hold_if_restored(draft, &message, &after, attempt.attempt)?;
+                    self.hold_if_restored(draft, &message, &before, &after, attempt.attempt)?;
                 }
                 draft.observed.extend(receipt.error.clone().map(|error| (message, error)));
             }

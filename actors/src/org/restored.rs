@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::audit::{By, Fact, Subject};
 use domain::lifecycle::{Decision, Event, decide};
-use domain::{AttemptNo, Message, State as MessageState};
+use domain::{Attempt, AttemptNo, Message, State as MessageState};
 use ractor::ActorProcessingErr;
 use store::{StoreError, Unavailable};
 use tokio::sync::oneshot;
@@ -92,11 +92,14 @@ impl State {
         &mut self,
         draft: &mut Draft,
         message: &Arc<Message>,
+        before: &MessageState,
         state: &MessageState,
         attempt: AttemptNo,
     ) -> Result<(), StoreError> {
         let Some(mark) = &self.ledger.restored else { return Ok(()) };
-        if state.attempt(attempt).is_none_or(|attempt| attempt.started_at >= mark.at) {
+        // What the original made after the backup is known from its receipts, and charges nothing.
+        let is_the_originals = |attempt: &Attempt| attempt.started_at < mark.at || !attempt.charged;
+        if !before.attempt(attempt).is_some_and(is_the_originals) {
             return Ok(());
         }
         if !matches!(state.phase, domain::Phase::Queued { .. }) {

@@ -26,6 +26,7 @@ mod provider;
 mod quotas;
 mod receipts;
 mod restarts;
+mod restored;
 mod retention;
 mod scopes;
 mod sending;

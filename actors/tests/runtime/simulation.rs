@@ -1,10 +1,12 @@
-//! Seeded simulation: clients, Meta, people and crashes by the dice, over the whole runtime under a paused clock. Whatever
-//! comes, at the end no message is lost, none was sent twice without need, and the store agrees with itself.
+//! Seeded simulation: clients, Meta, people, crashes and restored backups by the dice, over the whole runtime under a paused
+//! clock. Whatever comes, at the end no message is lost, none was sent twice without need, and the store agrees with itself.
 //!
 //! `SEED=7 cargo test -p actors --test runtime simulation` repeats one play exactly; `SEEDS=20000` plays that many.
 
 mod chance;
+mod copies;
 mod judge;
+mod meta;
 mod play;
 mod played;
 

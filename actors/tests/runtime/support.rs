@@ -13,7 +13,7 @@ use domain::{AttemptNo, AttemptRef, MessageId, OrgId, OrgNo, ProviderId, State, 
 use serde_json::{Value, json};
 use store::backend::{Backend, Order, Write};
 use store::verify::verify;
-use store::{Committer, MemoryBackend, Store};
+use store::{Committer, MemoryBackend, Restored, Store};
 use tokio::time::Instant;
 use whatsapp::Provider;
 
@@ -92,6 +92,20 @@ impl World {
         self.backend = self.life.image().unwrap_or_else(|| copy(&self.backend));
         self.outbox.stop(Duration::ZERO).await;
         self.next_life().await;
+    }
+
+    /// The original ends, and `backup`, a copy of its store at a moment of before, is restored and goes on in its place; how
+    /// many messages are held.
+    pub(crate) async fn restore(&mut self, backup: &MemoryBackend, taken_at: Duration) -> u64 {
+        self.outbox.stop(Duration::ZERO).await;
+        // Whatever is called from now on is called by the copy.
+        pass(Duration::from_millis(1)).await;
+        self.backend = copy(backup);
+        let at = START.after(self.elapsed());
+        let mark = Restored { backup: "backup".into(), taken_at: START.after(taken_at), at, held: 0 };
+        let held = store_over(self.backend.clone()).hold_unfinished(&mark, &self.settings.policy, &mut |_| ()).unwrap();
+        self.next_life().await;
+        held
     }
 
     async fn next_life(&mut self) {

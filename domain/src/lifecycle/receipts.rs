@@ -7,11 +7,12 @@ use crate::audit::{Fact, ReceiptEffect};
 use crate::ids::AttemptNo;
 use crate::outcome::ProviderError;
 use crate::receipt::{Receipt, ReceiptKind};
-use crate::state::{AttemptStatus, Failure, Phase};
+use crate::state::{Attempt, AttemptStatus, Failure, Phase, Wait};
 use crate::time::Timestamp;
 
 impl Step<'_> {
     pub(super) fn receipt(mut self, no: AttemptNo, receipt: &Receipt) -> Decision {
+        self.learn_of(no, receipt.at);
         let Some(attempt) = self.next.attempt_mut(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };
         if attempt.receipts.has(receipt.kind) {
             return Decision::Ignore(Ignored::Repeated);
@@ -27,6 +28,16 @@ impl Step<'_> {
         // Before what follows from it (a retry, a failure), the trail says what came.
         self.facts.insert(0, Fact::Receipt { attempt: no, receipt: Box::new(receipt.clone()), effect });
         self.done()
+    }
+
+    /// Of a store that was restored, the original made attempts since its backup: that Meta names one is how it becomes known.
+    /// It charges nothing.
+    fn learn_of(&mut self, no: AttemptNo, at: Timestamp) {
+        let is_possible = self.next.wait == Wait::Restored && no > AttemptNo(0) && !self.is_worn();
+        if is_possible && self.next.attempt(no).is_none() {
+            let place = self.next.attempts.partition_point(|earlier| earlier.no < no);
+            self.next.attempts.insert(place, Attempt { charged: false, ..Attempt::begun(no, at) });
+        }
     }
 
     /// A receipt proves that the provider took the attempt and how far it came.

@@ -58,3 +58,14 @@ impl FromStr for Secret {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_show_in_debug_output() {
+        let secret: Secret = "EAAG-token".parse().unwrap();
+        assert!(!format!("{secret:?}").contains("EAAG"));
+    }
+}

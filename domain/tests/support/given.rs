@@ -177,7 +177,7 @@ impl Given {
         let event = dated(&event, at);
         let decision = decide(&self.message, &self.state, &event, &policy(), self.now, 0.0);
         let Decision::Move(step) = decision else { panic!("{event:?} does nothing here") };
-        assert_eq!(check_step(&self.state, &step.next), Ok(()));
+        assert_eq!(check_step(&self.message, &self.state, &step), Ok(()));
         Self { state: step.next, ..self }
     }
 

@@ -50,9 +50,6 @@ impl Walk<'_> {
 
     fn message(&mut self, id: MessageId, state: &State) {
         let of = Of::Message(id);
-        if let Err(broken) = invariants::check(state) {
-            self.wrong("state", of, Broken::State(broken));
-        }
         if state.is_held_by_restore() && !self.is_restored {
             self.wrong(name(b'R'), of, Broken::Missing);
         }
@@ -61,6 +58,9 @@ impl Walk<'_> {
             Ok(None) => return self.wrong("message", of, Broken::Missing),
             Err(error) => return self.wrong("message", of, Broken::Unreadable(error)),
         };
+        if let Err(violation) = invariants::check(&message, state) {
+            self.wrong("state", of, Broken::State(violation));
+        }
         let org = self.org;
         for key in self.keys(&message, state) {
             match key.first() {

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::audit::{By, Entry, Fact, Kept, Subject};
+use domain::lifecycle::{Decision, Event, Move, Policy, decide};
 use domain::message::Category;
 use domain::org::Org;
+use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
+use domain::receipt::{Receipt, ReceiptKind};
+use domain::retry::RetryPolicy;
 use domain::{
-    Attempt, AttemptNo, Dossier, Epoch, Message, MessageId, OrgNo, Phase, Priority, ProviderId, SenderNo, State,
-    Timestamp,
+    AttemptNo, Dossier, Epoch, Message, MessageId, OnUnknown, OrgNo, Phase, Priority, ProviderId, SenderNo, State,
+    Timestamp, Wait,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -18,6 +23,8 @@ use store::{Commit, Committer, Head, MemoryBackend, Store, StoreError};
 
 const ORG: OrgNo = OrgNo(7);
 const EPOCH: Epoch = Epoch(1);
+const FIRST: AttemptNo = AttemptNo(1);
+const HOUR: Duration = Duration::from_secs(3600);
 /// Few messages that change often: so sled's log turns over again and again.
 const MESSAGES_MAX: usize = 300;
 
@@ -112,33 +119,38 @@ impl History {
         self.messages.push((message, state));
     }
 
-    /// Moves a message on, or back to the queue.
+    /// Moves a message on, or back to the queue, where it then stays.
     fn change(&mut self, commit: &mut Commit) {
         let n = self.rng.random_range(0..self.messages.len());
         let (message, before) = self.messages[n].clone();
-        let mut after = before.clone();
-        after.version += 1;
-        let due = Timestamp::from_millis(self.rng.random_range(1_000..9_000_000));
-        match before.phase {
-            Phase::Queued { .. } if after.attempts.is_empty() => {
-                after.phase = Phase::Sending { due };
-                after.attempts.push(Attempt::begun(AttemptNo(1), due));
+        let now = before.due().unwrap_or(before.updated_at);
+        let provider_id = ProviderId::new(&format!("wamid.{n}"));
+        let event = match before.phase {
+            Phase::Queued { .. } if before.attempts.is_empty() => Event::Turn,
+            Phase::Queued { .. } => {
+                let until = now.after(Duration::from_millis(self.rng.random_range(1_000..9_000_000)));
+                Event::Hold { until, wait: Wait::Rate }
             }
-            Phase::Queued { .. } => after.phase = Phase::Queued { due },
-            Phase::Sending { .. } => {
-                after.phase = Phase::Sent;
-                after.attempts[0].provider_id = Some(ProviderId::new(&format!("wamid.{n}")));
-                self.entry(commit, &message, &mut after, Fact::Resumed);
-            }
+            Phase::Sending { .. } => Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(provider_id) },
             Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
-                after.phase = Phase::Queued { due };
                 let len = self.rng.random_range(0..4000);
-                commit.response(message.id, AttemptNo(1), (0..len).map(|_| self.rng.random::<u8>()).collect());
+                commit.response(message.id, FIRST, (0..len).map(|_| self.rng.random::<u8>()).collect());
+                let verdict = Verdict { class: Class::Transient, scope: Scope::Message };
+                let error = Some(ProviderError { code: 131_000, message: String::new(), verdict });
+                let kind = ReceiptKind::Failed;
+                let receipt = Receipt { provider_id, attempt: None, kind, at: now, error, pricing: None };
+                Event::Receipt { attempt: FIRST, receipt: Box::new(receipt) }
             }
+        };
+        let policy = Policy { retry: RetryPolicy::default(), stale_after: HOUR, on_unknown: OnUnknown::Resend };
+        let Decision::Move(step) = decide(&message, &before, &event, &policy, now, 0.0) else { return };
+        let Move { mut next, facts, .. } = *step;
+        for fact in facts {
+            self.entry(commit, &message, &mut next, fact);
         }
-        commit.moved(&message, &before, &after).unwrap();
-        self.head.moved(Some(before.phase.status()), after.phase.status());
-        self.messages[n].1 = after;
+        commit.moved(&message, &before, &next).unwrap();
+        self.head.moved(Some(before.phase.status()), next.phase.status());
+        self.messages[n].1 = next;
     }
 
     fn entry(&mut self, commit: &mut Commit, message: &Message, state: &mut State, fact: Fact) {

@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use actors::{AcceptError, Manual, ManualError, News, OrgChange, Settings};
+use actors::{AcceptError, Manual, ManualError, OrgChange, Settings};
 use domain::audit::By;
 use domain::consent::{Choice, Covers, Source};
 use domain::message::OnUnknown;
 use domain::org::{Pause, PausedBy};
-use domain::receipt::{Receipt, ReceiptKind};
-use domain::{AttemptRef, MessageId, OrgId, Status};
+use domain::{MessageId, OrgId, State, Status};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use store::MemoryBackend;
 use store::verify::verify;
-use whatsapp::classify::Origin;
 
 use super::chance::{after, bad_day, settings_by};
+use super::copies::Backup;
 use super::judge::judge;
+use super::meta::Told;
 use super::played::Played;
-use crate::provider::{Call, Say, error, wamid};
-use crate::support::{HOUR, MINUTE, SECOND, START, World, org_id, pass, receipt, sender};
+use crate::provider::{Call, Say};
+use crate::support::{HOUR, MINUTE, SECOND, START, World, org_id, pass, sender};
 
 const STEPS: usize = 60;
 const RECIPIENTS: usize = 8;
@@ -30,9 +30,10 @@ const RECIPIENTS: usize = 8;
 const REST_WITHIN: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// A message that a client has posted.
+#[derive(Clone)]
 pub(super) struct Posted {
     pub(super) org: OrgId,
-    body: Value,
+    pub(super) body: Value,
     /// Once it is acknowledged.
     pub(super) id: Option<MessageId>,
     /// Whether it was refused for good.
@@ -47,40 +48,29 @@ pub(super) struct Posted {
     pub(super) retried: Vec<Duration>,
     /// Whether anybody asked to call it back.
     pub(super) is_unwanted: bool,
-}
-
-/// A receipt that Meta has, or had, to tell.
-#[derive(Clone)]
-pub(super) struct Told {
-    org: OrgId,
-    pub(super) receipt: Receipt,
-    pub(super) attempt: AttemptRef,
-    /// When it was told first.
-    pub(super) first_told: Option<Duration>,
-    /// When it was answered 200.
-    pub(super) at: Option<Duration>,
-}
-
-impl Told {
-    /// Whether it names its attempt.
-    pub(super) const fn is_named(&self) -> bool {
-        self.receipt.attempt.is_some()
-    }
+    /// When a copy with it took the original's place.
+    pub(super) copied: Vec<Duration>,
 }
 
 pub(super) struct Play {
     pub(super) world: World,
-    dice: StdRng,
-    orgs: [OrgId; 2],
+    pub(super) dice: StdRng,
+    pub(super) orgs: [OrgId; 2],
     pub(super) posted: Vec<Posted>,
+    /// Posted to an original that is lost, and not in its backup.
+    pub(super) gone: Vec<Posted>,
     pub(super) told: Vec<Told>,
     /// Receipts to come, by when and number.
-    due: BTreeMap<(Duration, usize), ()>,
+    pub(super) due: BTreeMap<(Duration, usize), ()>,
     /// Calls whose receipts are planned.
-    planned: usize,
+    pub(super) planned: usize,
     /// When the consent of a recipient of an organisation was revoked, as the client was told.
     pub(super) revoked: BTreeMap<(OrgId, usize), Duration>,
-    played: Played,
+    /// The latest.
+    pub(super) backup: Option<Backup>,
+    /// When a person decided about what an organisation held.
+    pub(super) released: Vec<(OrgId, Duration)>,
+    pub(super) played: Played,
 }
 
 impl Play {
@@ -97,10 +87,13 @@ impl Play {
             dice,
             orgs,
             posted: Vec::new(),
+            gone: Vec::new(),
             told: Vec::new(),
             due: BTreeMap::new(),
             planned: 0,
             revoked: BTreeMap::new(),
+            backup: None,
+            released: Vec::new(),
             played: Played::default(),
         }
     }
@@ -118,7 +111,7 @@ impl Play {
     }
 
     async fn step(&mut self) {
-        match self.dice.random_range(0..40) {
+        match self.dice.random_range(0..44) {
             0..14 => self.post().await,
             14 => self.post_again().await,
             15..18 => self.wish().await,
@@ -128,6 +121,12 @@ impl Play {
             21..25 => self.world.life.ends_after(self.dice.random_range(1..12)),
             25 => self.crash().await,
             26 => self.restart().await,
+            40..42 => self.back_up(),
+            42 if self.dice.random_bool(0.5) => self.restore().await,
+            43 => {
+                let org = self.org();
+                self.release(org).await;
+            }
             27..36 => {
                 let time = after(&mut self.dice, 20 * SECOND);
                 self.pass(time).await;
@@ -146,18 +145,19 @@ impl Play {
     }
 
     /// What a client learns of what it asked: nothing, if the process died over it.
-    fn heard<T>(&self, answer: T) -> Option<T> {
+    pub(super) fn heard<T>(&self, answer: T) -> Option<T> {
         (!self.world.life.is_over()).then_some(answer)
     }
 
     async fn post(&mut self) {
         let (n, org, recipient) = (self.posted.len(), self.org(), self.dice.random_range(0..RECIPIENTS));
+        let key = format!("key-{}", n + self.gone.len());
         let now = self.world.elapsed();
         let soon =
             |dice: &mut StdRng, share| dice.random_bool(share).then(|| now + 20 * SECOND + after(dice, 30 * MINUTE));
         let send_at = soon(&mut self.dice, 0.15);
         let expires_at = soon(&mut self.dice, 0.15).filter(|expires| send_at.is_none_or(|send| send < *expires));
-        let mut body = json!({"to": format!("+4915100000{recipient:02}"), "idempotencyKey": format!("key-{n}")});
+        let mut body = json!({"to": format!("+4915100000{recipient:02}"), "idempotencyKey": key});
         let numbers: &[&str] = if org == self.orgs[0] { &["1001", "1002"] } else { &["2001"] };
         body["from"] = json!(numbers.choose(&mut self.dice));
         if let Some(at) = send_at {
@@ -188,6 +188,7 @@ impl Play {
             cancelled: None,
             retried: Vec::new(),
             is_unwanted: false,
+            copied: Vec::new(),
         });
         self.post_nth(n).await;
     }
@@ -237,6 +238,9 @@ impl Play {
         match (wish, self.heard(answer)) {
             (Manual::Cancel, Some(Ok(_))) => self.posted[n].cancelled = Some(now),
             (Manual::Retry, Some(Ok(_))) => self.posted[n].cancelled = None,
+            (Manual::Retry, Some(Err(ManualError::WrongState | ManualError::Blocked(_)))) => {
+                self.posted[n].retried.pop();
+            }
             (_, None | Some(Err(ManualError::WrongState | ManualError::Blocked(_) | ManualError::Unavailable))) => {}
             (_, Some(Err(error))) => panic!("message {n}: {error:?}"),
         }
@@ -254,12 +258,16 @@ impl Play {
 
     async fn revoke(&mut self) {
         let (org, recipient) = (self.org(), self.dice.random_range(0..RECIPIENTS));
+        self.revoke_for(&org, recipient).await;
+    }
+
+    pub(super) async fn revoke_for(&mut self, org: &OrgId, recipient: usize) {
         let (name, source) = (format!("+4915100000{recipient:02}"), Source::Api { name: None, evidence: None });
         let said = (Choice::Revoked, Covers::Both);
-        let answer = self.world.outbox.consent(&org, name, said, source, By::Admin).await;
+        let answer = self.world.outbox.consent(org, name, said, source, By::Admin).await;
         if let Some(Ok(_)) = self.heard(answer) {
             let now = self.world.elapsed();
-            self.revoked.entry((org, recipient)).or_insert(now);
+            self.revoked.entry((org.clone(), recipient)).or_insert(now);
         }
     }
 
@@ -280,10 +288,18 @@ impl Play {
         self.nobody_crashed();
         self.world.crash().await;
         self.played.crashes += 1;
+        self.agrees_with_itself("after a crash");
+        self.ask_again().await;
+    }
+
+    pub(super) fn agrees_with_itself(&self, when: &str) {
         let report = verify(&self.world.store, &mut |_| ());
         let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
-        assert!(report.is_clean(), "after a crash: {findings:#?}");
-        // Who heard nothing asks again soon, and only before its message expires.
+        assert!(report.is_clean(), "{when}: {findings:#?}");
+    }
+
+    /// Who heard nothing asks again soon, and only before its message expires.
+    pub(super) async fn ask_again(&mut self) {
         for n in 0..self.posted.len() {
             if self.posted[n].id.is_none() && !self.posted[n].is_blocked {
                 self.post_nth(n).await;
@@ -298,7 +314,7 @@ impl Play {
     }
 
     /// A broken assertion ends an actor, and nothing else tells of it.
-    fn nobody_crashed(&self) {
+    pub(super) fn nobody_crashed(&self) {
         let mut nodes = vec![self.world.tree()];
         while let Some(node) = nodes.pop() {
             assert_eq!((node.restarts, &node.last_exit), (0, &None), "{} crashed", node.path);
@@ -320,64 +336,7 @@ impl Play {
         }
     }
 
-    /// Receipts of the messages that Meta has taken.
-    fn plan_receipts(&mut self) {
-        use ReceiptKind::{Delivered, Failed, Read, Sent};
-        let calls = self.world.provider.calls_after(self.planned);
-        for call in calls.iter().filter(|call| call.is_taken()) {
-            let plans: &[&[ReceiptKind]] =
-                &[&[Sent, Delivered, Read], &[Sent, Delivered], &[Read, Delivered], &[Sent], &[Failed], &[]];
-            let mut kinds = plans.choose(&mut self.dice).unwrap().to_vec();
-            if self.dice.random_bool(0.2) {
-                kinds.extend_from_within(..);
-            }
-            let (is_named, code) = (self.dice.random_bool(0.9), *[131_026, 131_000].choose(&mut self.dice).unwrap());
-            let most = if self.dice.random_bool(0.9) { 10 * SECOND } else { 20 * MINUTE };
-            for kind in kinds {
-                self.plan_receipt(call, kind, is_named, code, most);
-            }
-        }
-        self.planned += calls.len();
-    }
-
-    fn plan_receipt(&mut self, call: &Call, kind: ReceiptKind, is_named: bool, code: i64, most: Duration) {
-        let Call { attempt, at, from, .. } = call;
-        let mut receipt = receipt(kind, wamid(*attempt), is_named.then_some(*attempt));
-        receipt.error = (kind == ReceiptKind::Failed).then(|| error(code, Origin::Receipt));
-        let [first, second] = &self.orgs;
-        let org = if from.starts_with('1') { first } else { second };
-        self.due.insert((*at + after(&mut self.dice, most), self.told.len()), ());
-        self.told.push(Told { org: org.clone(), receipt, attempt: *attempt, first_told: None, at: None });
-    }
-
-    /// Tells what is due, all of an organisation at once; what is not answered 200 is told again later.
-    async fn deliver(&mut self) {
-        let now = self.world.elapsed();
-        let due: Vec<(Duration, usize)> = self.due.keys().copied().take_while(|(at, _)| *at <= now).collect();
-        for org in self.orgs.clone() {
-            let due: Vec<_> = due.iter().copied().filter(|(_, n)| self.told[*n].org == org).collect();
-            let receipts: Vec<_> = due.iter().map(|(_, n)| self.told[*n].receipt.clone().into()).collect();
-            if receipts.is_empty() {
-                continue;
-            }
-            for (_, n) in &due {
-                self.told[*n].first_told.get_or_insert(now);
-            }
-            self.played.receipts += u64::try_from(receipts.len()).unwrap();
-            let answer = self.world.outbox.webhook(&org, News { receipts, ..News::default() }).await;
-            let is_done = matches!(self.heard(answer), Some(Ok(())));
-            for (at, n) in due {
-                self.due.remove(&(at, n));
-                if is_done {
-                    self.told[n].at = Some(self.world.elapsed());
-                } else {
-                    self.due.insert((now + SECOND, n), ());
-                }
-            }
-        }
-    }
-
-    /// Everything gets better, and everybody is heard, until nothing is left to do.
+    /// Everything gets better, and everybody is heard, until nothing is left to do; first without what is held for a person.
     async fn come_to_rest(&mut self) {
         self.world.life.ends_after(0);
         self.world.provider.always(Say::Accept, Duration::from_millis(50));
@@ -387,13 +346,22 @@ impl Play {
             let resume = OrgChange::Resume(vec![], PausedBy::Operator);
             self.world.outbox.change_org(&org, resume, By::Admin).await.unwrap();
         }
+        self.rest().await;
+        for org in self.orgs.clone() {
+            self.release(org).await;
+        }
+        self.rest().await;
+        assert_eq!(self.held(), 0, "held, although all was released");
+        self.nobody_crashed();
+    }
+
+    async fn rest(&mut self) {
         let began = self.world.elapsed();
         while !self.is_at_rest() {
             assert!(self.world.elapsed() - began < REST_WITHIN, "not at rest: {:?}", self.restless());
             let step = if self.world.elapsed() - began < HOUR / 4 { 30 * SECOND } else { 10 * MINUTE };
             self.pass(step).await;
         }
-        self.nobody_crashed();
     }
 
     fn is_at_rest(&mut self) -> bool {
@@ -401,11 +369,18 @@ impl Play {
         self.due.is_empty() && self.restless().is_empty()
     }
 
-    /// The messages that something is still to happen to.
+    fn states(&self) -> impl Iterator<Item = (MessageId, State)> {
+        self.posted.iter().filter_map(|posted| Some((posted.id?, self.world.state(&posted.org, posted.id?))))
+    }
+
+    fn held(&self) -> usize {
+        self.states().filter(|(_, state)| state.is_held_by_restore()).count()
+    }
+
+    /// The messages that something is still to happen to, unless a person must let it.
     fn restless(&self) -> Vec<(MessageId, Status)> {
-        let known =
-            self.posted.iter().filter_map(|posted| Some((posted.id?, self.world.status(&posted.org, posted.id?))));
-        known.filter(|(_, status)| matches!(status, Status::Queued | Status::Sending)).collect()
+        let restless = self.states().filter(|(_, state)| state.due().is_some() && !state.is_held_by_restore());
+        restless.map(|(id, state)| (id, state.phase.status())).collect()
     }
 
     fn told_as_story(mut self) -> Played {

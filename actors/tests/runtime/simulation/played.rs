@@ -14,6 +14,9 @@ pub(super) struct Played {
     pub(super) calls: u64,
     pub(super) crashes: u64,
     pub(super) restarts: u64,
+    pub(super) restores: u64,
+    pub(super) held: u64,
+    pub(super) released: u64,
     pub(super) receipts: u64,
     pub(super) resent: u64,
     pub(super) statuses: BTreeMap<Status, u64>,
@@ -27,6 +30,9 @@ impl Played {
         self.calls += other.calls;
         self.crashes += other.crashes;
         self.restarts += other.restarts;
+        self.restores += other.restores;
+        self.held += other.held;
+        self.released += other.released;
         self.receipts += other.receipts;
         self.resent += other.resent;
         for (status, count) in &other.statuses {
@@ -43,17 +49,21 @@ impl Played {
             && per_play(self.crashes, 1)
             && per_play(self.receipts, 5)
             && self.restarts > 0
+            && self.restores > 0
+            && self.released > 0
+            && self.released < self.held
             && self.resent > 0
     }
 }
 
 impl fmt::Display for Played {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plays, messages, calls, crashes, restarts, receipts, resent, statuses, .. } = self;
+        let Self { plays, messages, calls, crashes, restarts, restores, held, released, .. } = self;
+        let Self { receipts, resent, statuses, .. } = self;
         write!(
             out,
-            "{plays} plays: {messages} messages, {calls} calls, {crashes} crashes, {restarts} restarts, {receipts} receipts, \
-             {resent} sent again rightly; in the end {statuses:?}"
+            "{plays} plays: {messages} messages, {calls} calls, {crashes} crashes, {restarts} restarts, {restores} restores \
+             with {held} held of which people let {released} go, {receipts} receipts, {resent} sent again rightly; in the end {statuses:?}"
         )
     }
 }

@@ -1,0 +1,104 @@
+//! What becomes of a message while it is QUEUED: what holds it longer, lets it go sooner, or ends its waiting.
+
+use super::{Decision, Ignored, Step};
+use crate::audit::Fact;
+use crate::consent::Refusal;
+use crate::state::{Failure, Phase, Wait};
+use crate::time::Timestamp;
+
+impl Step<'_> {
+    pub(super) fn expire(mut self) -> Decision {
+        match self.next.phase {
+            Phase::Queued { .. } if self.message.is_expired(self.now) => {
+                let last = self.next.failure.as_ref().map(|failure| format!("; the last error was {}", failure.code));
+                let message = format!("it was not sent before its expiresAt{}", last.unwrap_or_default());
+                self.fail(None, Failure::new("EXPIRED", message));
+                self.done()
+            }
+            Phase::Queued { .. } => Decision::Ignore(Ignored::TooEarly),
+            Phase::Sending { .. } | Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
+                Decision::Ignore(Ignored::Overtaken)
+            }
+        }
+    }
+
+    pub(super) fn hold(mut self, until: Timestamp, wait: Wait) -> Decision {
+        match self.next.phase {
+            Phase::Queued { due } if due <= self.now && until > self.now => {
+                self.queue(until, wait);
+                self.done()
+            }
+            Phase::Queued { .. } => Decision::Ignore(Ignored::TooEarly),
+            Phase::Sending { .. } | Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
+                Decision::Ignore(Ignored::Overtaken)
+            }
+        }
+    }
+
+    /// Only what waits for something beyond the message can be released: its own schedule stands.
+    pub(super) fn release(mut self) -> Decision {
+        let is_held = match self.next.wait {
+            Wait::Template | Wait::Pair | Wait::Rate | Wait::Sender | Wait::DailyQuota | Wait::RecipientQuota => true,
+            Wait::Schedule | Wait::Retry | Wait::Deferred | Wait::Restored => false,
+        };
+        match self.next.phase {
+            Phase::Queued { .. } if self.next.wait == Wait::Restored => {
+                self.queue(self.not_before(), Wait::Schedule);
+                self.facts.push(Fact::Requeued);
+                self.done()
+            }
+            Phase::Queued { due } if due > self.now && is_held => {
+                self.queue(self.now, self.next.wait);
+                self.done()
+            }
+            Phase::Queued { .. }
+            | Phase::Sending { .. }
+            | Phase::Sent
+            | Phase::Delivered
+            | Phase::Read
+            | Phase::Failed
+            | Phase::Cancelled => Decision::Ignore(Ignored::Overtaken),
+        }
+    }
+
+    /// What was not finished waits for a person; a call whose outcome was awaited had its answer told to the original.
+    pub(super) fn restored(mut self) -> Decision {
+        let is_to_be_sent = match self.next.phase {
+            Phase::Queued { .. } => self.next.wait != Wait::Restored,
+            Phase::Sending { .. } => {
+                let Some(no) = self.next.latest() else { return Decision::Ignore(Ignored::UnknownAttempt) };
+                if !self.lost(no) {
+                    return self.done();
+                }
+                true
+            }
+            Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => false,
+        };
+        if !is_to_be_sent {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        // Not even its expiry makes it due: that has an index of its own.
+        self.next.phase = Phase::Queued { due: Timestamp::MAX };
+        self.next.wait = Wait::Restored;
+        self.done()
+    }
+
+    pub(super) fn window_closed(mut self) -> Decision {
+        if !matches!(self.next.phase, Phase::Queued { .. }) {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        let message = "the recipient last wrote more than 24 hours ago: only a template may be sent";
+        self.fail(None, Failure::new("WINDOW_CLOSED", message));
+        self.done()
+    }
+
+    pub(super) fn barred(mut self, refusal: Refusal) -> Decision {
+        if !matches!(self.next.phase, Phase::Queued { .. }) {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        self.next.phase = Phase::Failed;
+        self.next.failure = Some(Failure::new(Refusal::CODE, refusal.to_string()));
+        self.facts.push(Fact::Blocked(refusal));
+        self.done()
+    }
+}
