@@ -218,10 +218,10 @@ impl Consent {
     /// than all that it is about.
     pub fn after(&self, statement: &Statement, record: Seq) -> Option<Self> {
         let Statement { choice, covers, at, .. } = *statement;
-        let said = Said::of(statement);
-        if said.as_ref().is_some_and(|said| self.heard.knows(said)) {
+        if self.has_heard(statement) {
             return None;
         }
+        let said = Said::of(statement);
         let mut next = self.clone();
         let concerned = match covers {
             Covers::Transactional => vec![&mut next.transactional],
@@ -250,6 +250,11 @@ impl Consent {
             next.heard.note(said, would_count);
         }
         is_news.then_some(next)
+    }
+
+    /// Whether this was said before, or is older than what was said the same way.
+    pub fn has_heard(&self, statement: &Statement) -> bool {
+        Said::of(statement).is_some_and(|said| self.heard.knows(&said))
     }
 
     /// The same after a statement that is recorded under this name as `record`, and has made `lead` of what was known under

@@ -47,6 +47,22 @@ impl State {
         Ok(now.map(|id| self.person(id)).transpose()?.flatten())
     }
 
+    /// Who had a name at a time, by Meta's clock, and gave it up since.
+    pub(super) fn had(&self, name: &str, at: Timestamp) -> Result<Option<Person>, StoreError> {
+        let name = spelling::canonical(name);
+        let mut first: Option<(Timestamp, Person)> = None;
+        for id in self.ties(&name)?.before {
+            let Some(person) = self.person(id)? else { continue };
+            let until = person.former.iter().find(|former| former.name == name).map(|former| former.until);
+            if let Some(until) = until.filter(|until| *until >= at)
+                && first.as_ref().is_none_or(|(earliest, _)| until < *earliest)
+            {
+                first = Some((until, person));
+            }
+        }
+        Ok(first.map(|(_, person)| person))
+    }
+
     /// All that whoever has a name is known by, durable or not.
     pub(super) fn called(&self, name: &str) -> Result<Called, StoreError> {
         Ok(Called::new(name, self.holder(name)?))
@@ -56,6 +72,10 @@ impl State {
     pub(super) fn link(&mut self, draft: &mut Draft, told: &Told) -> Result<(), StoreError> {
         let mut known: Vec<Person> = Vec::new();
         for name in told.all() {
+            if self.had(name, told.at)?.is_some() {
+                // It is of who had the name then.
+                return Ok(());
+            }
             let holder = self.holder(name)?;
             known.extend(holder.filter(|holder| known.iter().all(|person| person.id != holder.id)));
         }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use actors::News;
+use actors::{Arrival, News};
 use domain::audit::By;
 use domain::consent::{Choice, Covers, Preference, Source};
 use domain::people::Told;
-use domain::{OrgId, Status};
+use domain::{Inbound, OrgId, ProviderId, SenderNo, Status};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -19,8 +19,23 @@ const ID: &str = "DE.1";
 
 impl World {
     async fn told_of(&self, org: &OrgId, names: &[&str], before: &[&str]) {
-        let people = Told::new(names, before, self.outbox.clock().now()).into_iter().collect();
-        self.outbox.webhook(org, News { people, ..News::default() }).await.unwrap();
+        let now = self.outbox.clock().now();
+        let id = self.outbox.clock().new_message_id(now);
+        let inbound = Inbound {
+            id,
+            provider_id: ProviderId::new(&id.to_string()),
+            sender: "1001".parse().unwrap(),
+            sender_no: SenderNo(1),
+            from: None,
+            user_id: None,
+            kind: "system".into(),
+            opens_window: false,
+            payload: b"{}".as_slice().into(),
+            at: now,
+            received_at: now,
+        };
+        let inbound = vec![Arrival { inbound, told: Told::new(names, before, now) }];
+        self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 
     async fn says_under(&self, org: &OrgId, name: &str, choice: Choice) {
