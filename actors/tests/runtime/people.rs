@@ -80,6 +80,24 @@ async fn an_answer_that_tells_the_recipients_id_links_it_and_that_outlives_a_cra
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pair_that_meta_limits_under_one_name_waits_under_the_others() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.told_of(&acme, &[NUMBER, ID], &[]).await;
+    world.provider.next(&[Say::Refuse(131_056), Say::Refuse(131_056), Say::Refuse(131_056)]);
+    let first = world.post(&acme, json!({"to": ID})).await;
+    // Left alone for 1 s, 4 s and 16 s; of these, ten are over.
+    pass(10 * SECOND).await;
+    assert_eq!(world.provider.calls().len(), 3);
+    let second = world.post(&acme, json!({"to": NUMBER})).await;
+    pass(5 * SECOND).await;
+    assert_eq!(world.provider.calls().len(), 3, "the person is left alone");
+    for id in [first, second] {
+        world.until(&acme, id, Status::Sent, 10 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_person_counts_once_for_a_quota_and_one_who_wrote_under_another_name_does_not() {
     let world = World::new().await;
     let acme = world.acme_with(json!({"quotas": {"recipientsPerDay": 1}})).await;
