@@ -316,7 +316,13 @@ impl Consent {
 
     /// What stays under a name that its recipient gave up: whoever has it next has granted nothing.
     pub fn left_behind(&self) -> Self {
-        let revoked = |standing: Option<Standing>| standing.filter(|standing| standing.choice == Choice::Revoked);
+        self.left_behind_at(Timestamp::MAX)
+    }
+
+    /// The same of one who gave it up `then`: what was granted later is the next one's word.
+    pub fn left_behind_at(&self, then: Timestamp) -> Self {
+        let stays = |said: &Standing| said.choice == Choice::Revoked || said.at > then;
+        let revoked = |standing: Option<Standing>| standing.filter(stays);
         Self { transactional: revoked(self.transactional), marketing: revoked(self.marketing), ..self.clone() }
     }
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, status, text, with};
+use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, status, text, until_eq, with};
 
 const NUMBER: &str = "+4915112345678";
 const NEW_NUMBER: &str = "+4915187654321";
@@ -187,6 +187,35 @@ async fn who_changes_their_number_takes_consent_along_and_leaves_no_grant_behind
     app.webhook(&webhook("messages", &with(late, &both()))).await.ok(200);
     assert!(may_go(api, NUMBER).await);
     assert_eq!(names(api, NUMBER).await, json!([NUMBER]));
+}
+
+#[tokio::test]
+async fn who_moves_to_a_number_that_was_anothers_gets_neither_their_grant_nor_their_messages() {
+    const ANOTHER: &str = "DE.33391208655302741918";
+    let app = TestApp::start().await;
+    let api = app.acme();
+    app.webhook(&wrote(&json!({"from": &NEW_NUMBER[1..], "from_user_id": ANOTHER}), "START")).await.ok(200);
+    let anothers = api.accept(&to(NEW_NUMBER)).await;
+    api.until(&anothers, "READ").await;
+    app.settled().await;
+    app.webhook(&wrote(&both(), "hello")).await.ok(200);
+    let changed = json!({"type": "user_changed_number", "body": "x", "wa_id": &NEW_NUMBER[1..], "user_id": NEW_ID,
+        "previous_user_id": ID});
+    app.webhook(&renamed(&json!(&NUMBER[1..]), &changed)).await.ok(200);
+    for name in [NEW_NUMBER, NEW_ID, ID] {
+        assert_eq!(said(api, name).await, Value::Null, "{name}");
+    }
+    let export = api.get(&format!("recipients/{NEW_ID}/export")).await.ok(200);
+    assert_eq!(export["names"], json!([NEW_ID, ID, NEW_NUMBER]));
+    assert_eq!(said(api, ANOTHER).await, "GRANTED", "they are who they were, under what is left to them");
+    let export = api.get(&format!("recipients/{ANOTHER}/export")).await.ok(200);
+    assert_eq!((&export["names"], &export["formerNames"][0]["name"]), (&json!([ANOTHER]), &json!(NEW_NUMBER)));
+    assert_eq!(export["messages"][0]["message"]["id"], json!(anothers));
+    // Nor does one of them speak for the other from here on.
+    let since = now() + 1;
+    until_eq("a later time than that of the news", true, || now() > since).await;
+    app.webhook(&wrote(&json!({"from": &NEW_NUMBER[1..]}), "STOP")).await.ok(200);
+    assert!(may_go(api, ANOTHER).await && !may_go(api, NEW_ID).await);
 }
 
 #[tokio::test]
