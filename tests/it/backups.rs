@@ -217,6 +217,19 @@ async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_bring
 }
 
 #[tokio::test]
+async fn a_backup_that_has_nowhere_to_go_is_not_begun() {
+    let (temp, file, _) = places();
+    let mut app = TestApp::start().await;
+    refused(&ask(&app, &["backup", path(&temp.path().join("missing/file"))]).await, "missing/file.part");
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]));
+    app.stop().await;
+    let (base, data) = (app.base(), app.data());
+    let args = ["backup", path(&file), "--url", &base, "--data", path(&data)];
+    assert_eq!(run_with(temp.path(), &args, &[]).await.code, Some(1));
+    assert!(!temp.path().join("backup.twotick.part").exists());
+}
+
+#[tokio::test]
 async fn killed_while_it_takes_a_backup_it_starts_with_nothing_half_and_takes_the_next() {
     let (temp, _, data) = places();
     let mut app = TestApp::start().await;
