@@ -99,6 +99,23 @@ async fn a_place_that_cannot_become_the_store_is_refused_and_left_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_copy_holds_what_the_first_one_held_and_says_how_much() {
+    let temp = tempfile::tempdir().unwrap();
+    let [file, second] = ["backup.twotick", "second"].map(|name| temp.path().join(name));
+    let [copy, copied] = ["copy", "copied"].map(|name| temp.path().join(name));
+    let app = backed_up(&file, 3).await;
+    assert!(restore(temp.path(), &file, &copy).status.success());
+    let exit = run_with(temp.path(), &["backup", path(&second), "--data", path(&copy)], &[]).await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    let told = restore(temp.path(), &second, &copied);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("3 messages are held"), "{told:?}");
+    fs::copy(app.data().join("master.key"), copied.join("master.key")).unwrap();
+    let app = Setup::new().data(&copied).start_empty().await;
+    assert_eq!(app.admin().get("admin/orgs/acme").await.ok(200)["restored"]["held"], 3);
+    assert!(app.log().contains("messages of before are held"), "{}", app.log());
+}
+
+#[tokio::test]
 async fn what_is_held_goes_once_however_many_release_it_at_once_and_whatever_cuts_them_off() {
     const HELD: usize = 300;
     let temp = tempfile::tempdir().unwrap();
