@@ -48,16 +48,23 @@ impl State {
 
     /// Who has a name now, if they have several.
     pub(super) fn holder(&self, name: &str) -> Result<Option<Person>, StoreError> {
-        let now = self.ties(&spelling::canonical(name))?.now;
-        Ok(now.map(|id| self.person(id)).transpose()?.flatten())
+        self.holder_by(&self.ties(&spelling::canonical(name))?)
+    }
+
+    fn holder_by(&self, ties: &Ties) -> Result<Option<Person>, StoreError> {
+        Ok(ties.now.map(|id| self.person(id)).transpose()?.flatten())
     }
 
     /// Who had a name at a time, by Meta's clock, and gave it up since.
     pub(super) fn had(&self, name: &str, at: Timestamp) -> Result<Option<Person>, StoreError> {
         let name = spelling::canonical(name);
+        self.had_by(&self.ties(&name)?, &name, at)
+    }
+
+    fn had_by(&self, ties: &Ties, name: &str, at: Timestamp) -> Result<Option<Person>, StoreError> {
         let mut first: Option<(Timestamp, Person)> = None;
-        for id in self.ties(&name)?.before {
-            let Some(person) = self.person(id)? else { continue };
+        for id in &ties.before {
+            let Some(person) = self.person(*id)? else { continue };
             let until = person.former.iter().find(|former| former.name == name).map(|former| former.until);
             if let Some(until) = until.filter(|until| *until >= at)
                 && first.as_ref().is_none_or(|(earliest, _)| until < *earliest)
@@ -78,11 +85,13 @@ impl State {
         let (mut known, mut others): (Vec<Person>, Vec<Person>) = (Vec::new(), Vec::new());
         let (moved_to, kept): (Vec<_>, Vec<_>) = told.all().partition(|name| told.is_moved_to(name));
         for name in kept.iter().chain(&moved_to) {
-            if self.had(name, told.at)?.is_some() {
+            let ties = self.ties(name)?;
+            if self.had_by(&ties, name, told.at)?.is_some() {
                 // It is of who had the name then.
                 return Ok(());
             }
-            let Some(holder) = self.holder(name)?.filter(|holder| known.iter().all(|person| person.id != holder.id))
+            let Some(holder) =
+                self.holder_by(&ties)?.filter(|holder| known.iter().all(|person| person.id != holder.id))
             else {
                 continue;
             };
