@@ -61,7 +61,8 @@ impl Backups {
     pub(crate) fn load(data: &Path) -> Self {
         let folder = data.join(FOLDER);
         for (path, _) in files(&folder).unwrap_or_default() {
-            if path.extension().is_some_and(|extension| extension == "part") {
+            let is_half = path.extension().is_some_and(|end| end == "part" || !path.with_extension("").exists());
+            if is_half {
                 remove(&path);
             }
         }

@@ -47,7 +47,7 @@ pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};
 pub use org::restored::{HeldWish, Released};
 pub use org::templates::TemplateStatus;
-pub use org::{News, OrgChange, Snapshot};
+pub use org::{Arrival, News, OrgChange, Snapshot};
 pub use outbox::{Outbox, StartError, Unreachable};
 pub use panics::note_panic;
 pub use settings::{Limits, Settings};

@@ -9,13 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::gate::{Backoff, TemplateGates, TemplateKey};
 use domain::lifecycle::Event;
-use domain::message::Recipient;
 use domain::org::{PausedBy, Sender};
 use domain::outcome::Outcome;
 use domain::pace::Pace;
 use domain::pair::Pairs;
 use domain::throttle::TokenBucket;
-use domain::{Failure, Message, MessageId, Priority, Timestamp, Wait};
+use domain::{Failure, Message, MessageId, OrgNo, Priority, Timestamp, Wait, spelling};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 use whatsapp::{Answer, SendRequest};
@@ -78,6 +77,7 @@ pub(crate) struct ProviderActor;
 pub(crate) struct Args {
     pub(crate) ctx: Arc<Context>,
     pub(crate) org: DerivedActorRef<FromProvider>,
+    pub(crate) org_no: OrgNo,
     pub(crate) sender: Sender,
     pub(crate) vitals: Arc<Vitals>,
 }
@@ -85,6 +85,7 @@ pub(crate) struct Args {
 pub(crate) struct State {
     ctx: Arc<Context>,
     org: DerivedActorRef<FromProvider>,
+    org_no: OrgNo,
     sender: Sender,
     me: Address<ProviderMsg>,
     /// Who waits, in order. Bounded by the organisation's `max_resident`: only resident messages ask.
@@ -95,7 +96,7 @@ pub(crate) struct State {
     granted: u64,
     pace: Pace,
     bucket: TokenBucket,
-    pairs: Pairs<Recipient, MessageId>,
+    pairs: Pairs<String, MessageId>,
     templates: TemplateGates,
     /// Turns given and not yet back.
     out: usize,
@@ -117,12 +118,13 @@ impl Actor for ProviderActor {
     type Arguments = Args;
 
     async fn pre_start(&self, myself: ActorRef<ProviderMsg>, args: Args) -> Result<State, ActorProcessingErr> {
-        let Args { ctx, org, sender, vitals } = args;
+        let Args { ctx, org, org_no, sender, vitals } = args;
         let full = rate(&ctx, &sender);
         let pairs = Pairs::new(ctx.settings().pair_limit);
         let mut state = State {
             ctx,
             org,
+            org_no,
             sender,
             me: Address::new(myself, vitals),
             queue: BTreeMap::new(),
@@ -251,7 +253,18 @@ impl State {
         {
             return Some((until, Wait::Template));
         }
-        self.pairs.take(&message.to, message.id, now).err().map(|until| (until, Wait::Pair))
+        let recipient = self.recipient(message);
+        self.pairs.take(&recipient, message.id, now).err().map(|until| (until, Wait::Pair))
+    }
+
+    /// Every name of a message's recipient: for Meta they are one user.
+    fn recipient(&self, message: &Message) -> Vec<String> {
+        let to = message.to.as_str();
+        match self.ctx.store.called(self.org_no, to) {
+            Ok(called) => called.names,
+            // Of a store that cannot be read hears whoever has something to record.
+            Err(_) => vec![spelling::canonical(to).into_owned()],
+        }
     }
 
     fn withdraw(&mut self, id: MessageId) {

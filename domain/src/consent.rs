@@ -218,10 +218,10 @@ impl Consent {
     /// than all that it is about.
     pub fn after(&self, statement: &Statement, record: Seq) -> Option<Self> {
         let Statement { choice, covers, at, .. } = *statement;
-        let said = Said::of(statement);
-        if said.as_ref().is_some_and(|said| self.heard.knows(said)) {
+        if self.has_heard(statement) {
             return None;
         }
+        let said = Said::of(statement);
         let mut next = self.clone();
         let concerned = match covers {
             Covers::Transactional => vec![&mut next.transactional],
@@ -250,6 +250,11 @@ impl Consent {
             next.heard.note(said, would_count);
         }
         is_news.then_some(next)
+    }
+
+    /// Whether this was said before, or is older than what was said the same way.
+    pub fn has_heard(&self, statement: &Statement) -> bool {
+        Said::of(statement).is_some_and(|said| self.heard.knows(&said))
     }
 
     /// The same after a statement that is recorded under this name as `record`, and has made `lead` of what was known under
@@ -311,7 +316,13 @@ impl Consent {
 
     /// What stays under a name that its recipient gave up: whoever has it next has granted nothing.
     pub fn left_behind(&self) -> Self {
-        let revoked = |standing: Option<Standing>| standing.filter(|standing| standing.choice == Choice::Revoked);
+        self.left_behind_at(Timestamp::MAX)
+    }
+
+    /// The same of one who gave it up `then`: what was granted later is the next one's word.
+    pub fn left_behind_at(&self, then: Timestamp) -> Self {
+        let stays = |said: &Standing| said.choice == Choice::Revoked || said.at > then;
+        let revoked = |standing: Option<Standing>| standing.filter(stays);
         Self { transactional: revoked(self.transactional), marketing: revoked(self.marketing), ..self.clone() }
     }
 

@@ -94,6 +94,16 @@ impl Told {
         (known.len() > 1).then_some(Self { names, before, at })
     }
 
+    /// When that was so, as far as Meta's clock is believed.
+    pub fn moment(&self, now: Timestamp) -> Timestamp {
+        self.at.min(now.after(AHEAD_MAX))
+    }
+
+    /// Whether it tells that they have moved to this number: until then it was another's, if it was anybody's.
+    pub fn is_moved_to(&self, name: &String) -> bool {
+        is_number(name) && self.names.contains(name) && self.before.iter().any(|name| is_number(name))
+    }
+
     /// All names in it.
     pub fn all(&self) -> impl Iterator<Item = &String> {
         self.before.iter().chain(&self.names)
@@ -125,7 +135,7 @@ impl Person {
     /// The one person that all of `known` are, after what was told of them; `None` if that is older than a change of theirs.
     /// `id` is for one who was not known.
     pub fn after(known: &[Self], told: &Told, id: MessageId, now: Timestamp) -> Option<Self> {
-        let at = told.at.min(now.after(AHEAD_MAX));
+        let at = told.moment(now);
         let is_over = |former: &Former| former.until >= at && told.all().any(|name| *name == former.name);
         if known.iter().flat_map(|person| &person.former).any(is_over) {
             return None;
@@ -159,6 +169,14 @@ impl Person {
     /// What they are and were known by.
     pub fn all_names(&self) -> impl Iterator<Item = &String> {
         self.names.iter().chain(self.former.iter().map(|former| &former.name))
+    }
+
+    /// The same after another has this name, `until` when it was theirs; `None` if it was all that they were known by.
+    pub fn without(&self, name: &str, until: Timestamp) -> Option<Self> {
+        let mut next = self.clone();
+        next.names.retain(|own| own != name);
+        next.gave_up(name.to_owned(), until);
+        (!next.names.is_empty()).then_some(next)
     }
 
     /// The same without a name that they once had; `None` if that leaves nothing to tell of them.

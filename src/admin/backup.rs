@@ -92,7 +92,7 @@ fn offline(folder: DataFolder, cache: u64, part: &Path) -> anyhow::Result<Summar
 async fn online(api: &Api, part: &Path) -> anyhow::Result<Summary> {
     let (id, have) = match begun(api, part).await? {
         Some(begun) => begun,
-        None => (begin(api).await?, 0),
+        None => (begin(api, part).await?, 0),
     };
     let status = ready(api, &id).await?;
     let whole = status.get("bytes").and_then(Value::as_u64).unwrap_or_default();
@@ -119,9 +119,14 @@ async fn begun(api: &Api, part: &Path) -> anyhow::Result<Option<(String, u64)>> 
     Ok(Some((id, have)))
 }
 
-async fn begin(api: &Api) -> anyhow::Result<String> {
-    let begun = api.call(Method::POST, "admin/backups", None).await?;
-    Ok(text(&begun, "id"))
+async fn begin(api: &Api, part: &Path) -> anyhow::Result<String> {
+    // Whether it has anywhere to go is found out before the service works for it.
+    private_file::create(part).with_context(|| part.display().to_string())?;
+    let begun = api.call(Method::POST, "admin/backups", None).await;
+    if begun.is_err() {
+        fs::remove_file(part)?;
+    }
+    Ok(text(&begun?, "id"))
 }
 
 /// Waits until the service has taken the backup.

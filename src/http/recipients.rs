@@ -67,7 +67,7 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
         }
         // With the first page comes what is not a list of messages.
         let first = match cursor {
-            None => (consents(&store, no, &called)?, parked(&store, no, &called.names)?),
+            None => (consents(&store, no, &called)?, parked(&store, no, &called)?),
             Some(_) => Default::default(),
         };
         // Somebody of whom nothing is held is known by nothing.
@@ -138,10 +138,10 @@ fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, Sto
 }
 
 /// Receipts that wait for a message of theirs.
-fn parked(store: &Store, no: OrgNo, names: &[String]) -> Result<Vec<Value>, StoreError> {
+fn parked(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, StoreError> {
     let parked = store.parked(no)?.into_iter().map(|parked| parked.reported);
     Ok(parked
-        .filter(|reported| whatsapp::wamid::concerns(reported, names))
+        .filter(|reported| whatsapp::wamid::concerns(reported, &called.names, &called.former))
         .map(|Reported { receipt, .. }| {
             json!({
                 "providerMessageId": receipt.provider_id.as_str(),

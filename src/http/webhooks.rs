@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use actors::{Clock, News, TemplateStatus};
+use actors::{Arrival, Clock, News, TemplateStatus};
 use domain::gate::TemplateKey;
 use domain::org::{Org, Secret, Sender};
 use domain::{Inbound, OrgId, PhoneNumberId, Timestamp};
@@ -111,7 +111,6 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
             Some((org, sender)) => {
                 let news = by_org.entry(org).or_default();
                 news.receipts.extend(change.receipts);
-                news.people.extend(change.inbound.iter().filter_map(|item| item.told.clone()));
                 let arrived = |item| arrived(app.outbox.clock(), sender, item, now);
                 news.inbound.extend(change.inbound.into_iter().map(arrived));
                 news.preferences.extend(change.preferences);
@@ -126,8 +125,8 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
     views::json(StatusCode::OK, &serde_json::json!({"status": "recorded"}))
 }
 
-fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) -> Inbound {
-    Inbound {
+fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) -> Arrival {
+    let inbound = Inbound {
         id: clock.new_message_id(now),
         provider_id: item.id,
         sender: sender.phone_number_id.clone(),
@@ -139,7 +138,8 @@ fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) ->
         payload: item.raw,
         at: item.at,
         received_at: now,
-    }
+    };
+    Arrival { inbound, told: item.told }
 }
 
 /// Tells the organisations that have senders of this account; those whose secrets do not hold are not among them.

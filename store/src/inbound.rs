@@ -38,7 +38,7 @@ impl Store {
         Ok(last)
     }
 
-    /// What recipients wrote before `before`, newest first; only `from` this author, if one is given.
+    /// What recipients wrote before `before`, newest first; only `from` this author, under any name of theirs, if one is given.
     pub fn inbound_page(
         &self,
         org: OrgNo,
@@ -46,26 +46,53 @@ impl Store {
         before: Option<MessageId>,
         limit: usize,
     ) -> Result<Page<Inbound, MessageId>, StoreError> {
-        let prefix = from.map_or_else(|| keys::of_kind(b'n', org), |from| keys::author_inbounds(org, from));
-        let mut range = keys::within(prefix.clone());
-        if let Some(before) = before {
-            range.end = prefix;
-            range.end.extend_from_slice(before.as_bytes());
-        }
-        let id_of = if from.is_some() { keys::message_at_end } else { keys::message_of_part };
-        let mut ids: Vec<MessageId> = Vec::new();
-        self.backend.scan(&*range.start..&*range.end, Order::Descending, &mut |key, _| {
-            let id = id_of(key);
-            if id != ids.last().copied() {
-                ids.extend(id);
+        let mut ids = Vec::new();
+        match from {
+            None => {
+                self.last_inbound_behind(keys::of_kind(b'n', org), keys::message_of_part, before, limit, &mut ids)?
             }
-            if ids.len() <= limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
+            Some(from) => {
+                for name in self.called(org, from)?.names {
+                    let prefix = keys::author_inbounds(org, &name);
+                    self.last_inbound_behind(prefix, keys::message_at_end, before, limit, &mut ids)?;
+                }
+            }
+        }
+        // One that shows several names is found by each.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
         let has_more = ids.len() > limit;
         ids.truncate(limit);
         let next = ids.last().copied().filter(|_| has_more);
         let items = ids.into_iter().map(|id| self.inbound(org, id)).collect::<Result<Vec<_>, _>>()?;
         Ok(Page { items: items.into_iter().flatten().collect(), next })
+    }
+
+    /// Adds the last ids before `before` in keys that begin with `prefix`: one more than `limit`, if there are.
+    fn last_inbound_behind(
+        &self,
+        prefix: Vec<u8>,
+        id_of: fn(&[u8]) -> Option<MessageId>,
+        before: Option<MessageId>,
+        limit: usize,
+        ids: &mut Vec<MessageId>,
+    ) -> Result<(), StoreError> {
+        let mut range = keys::within(prefix.clone());
+        if let Some(before) = before {
+            range.end = prefix;
+            range.end.extend_from_slice(before.as_bytes());
+        }
+        let (mut left, mut last) = (limit + 1, None);
+        self.backend.scan(&*range.start..&*range.end, Order::Descending, &mut |key, _| {
+            let id = id_of(key);
+            // A long message has several keys.
+            if id != last {
+                ids.extend(id);
+                last = id;
+                left -= 1;
+            }
+            if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
     }
 
     /// The message to a recipient that was accepted last, however its number is spelt.

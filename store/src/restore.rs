@@ -71,6 +71,14 @@ pub enum RestoreError {
     /// The folder holds something.
     #[error("{} is not empty: nothing is ever restored over what is there; name a new folder", .0.display())]
     NotEmpty(PathBuf),
+    /// The folder is one that nothing can be put in the place of.
+    #[error("{} cannot be replaced as a whole ({source}): if it is a disk of its own, name a folder in it. Nothing was restored", .path.display())]
+    Fixed {
+        /// The folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The folder beside it cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -104,41 +112,53 @@ impl Restore<'_> {
         let mut file = File::open(self.file).map_err(|error| wrong(error.into()))?;
         progress(Stage::Checking);
         let summary = backup::read(&file, &mut |_| Ok(())).map_err(wrong)?;
-        self.check_folder()?;
-        let building = self.building();
+        let folder = self.place()?;
+        let mut building = OsString::from(&folder);
+        building.push(UNDER_WAY);
+        let building = PathBuf::from(building);
         self.clear(&building)?;
+        self.check_place(&folder, &building)?;
         let result = file.rewind().map_err(|error| wrong(error.into()));
-        let result = result.and_then(|()| self.build(&file, &summary, &building, progress));
+        let result = result.and_then(|()| self.build(&file, &summary, &building, progress)).and_then(|held| {
+            fs::rename(&building, &folder).map_err(self.io("put the restored store at"))?;
+            Ok(held)
+        });
         if result.is_err() {
             // As it was; what is left of it, if that fails too, the next try removes.
             let _ = fs::remove_dir_all(&building);
         }
         let held = result?;
-        fs::rename(&building, self.folder).map_err(self.io("put the restored store at"))?;
-        sync_folder(parent(self.folder)).map_err(self.io("sync the folder of"))?;
+        sync_folder(parent(&folder)).map_err(self.io("sync the folder of"))?;
         Ok(Done { backup: summary, held })
     }
 
-    fn check_folder(&self) -> Result<(), RestoreError> {
-        match fs::read_dir(self.folder).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(RestoreError::NotEmpty(self.folder.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(parent(self.folder)).map_err(self.io("make the folder of"))
+    /// Where the folder really is, however it was named: what is built beside it takes its place by that name.
+    fn place(&self) -> Result<PathBuf, RestoreError> {
+        match fs::canonicalize(self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.folder.is_symlink() => {
+                let parent = parent(self.folder);
+                fs::create_dir_all(parent).map_err(self.io("make the folder of"))?;
+                let name = self.folder.file_name().ok_or(error).map_err(self.io("look into"))?;
+                Ok(fs::canonicalize(parent).map_err(self.io("look into the folder of"))?.join(name))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                Err(RestoreError::NotEmpty(self.folder.to_owned()))
-            }
-            Err(error) => Err(self.io("look into")(error)),
+            place => place.map_err(self.io("look into")),
         }
     }
 
-    fn building(&self) -> PathBuf {
-        // Without a slash at its end, which would make it a name within.
-        let path: PathBuf = self.folder.components().collect();
-        let mut name: OsString = path.into_os_string();
-        name.push(UNDER_WAY);
-        name.into()
+    /// Refuses a folder that holds something, and one that nothing can be put in the place of: an empty one shows that
+    /// before there is work to lose.
+    fn check_place(&self, folder: &Path, building: &Path) -> Result<(), RestoreError> {
+        match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {}
+            Ok(false) => return Err(RestoreError::NotEmpty(self.folder.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.io("look into")(error)),
+        }
+        let tried = fs::create_dir(building).and_then(|()| fs::rename(building, folder));
+        tried.map_err(|source| {
+            let _ = fs::remove_dir(building);
+            RestoreError::Fixed { path: self.folder.to_owned(), source }
+        })
     }
 
     /// Removes what a restore that was cut off has left; one that is going on is left alone.

@@ -73,8 +73,8 @@ impl Store {
         Ok(())
     }
 
-    /// Holds, in every organisation, what was not finished; how many messages that are. `mark.held` is filled in. To be called
-    /// once, on a store that was restored and that nobody owns yet.
+    /// Holds, in every organisation, what was not finished; how many messages are held then, also by an earlier restore.
+    /// `mark.held` is filled in. To be called once, on a store that was restored and that nobody owns yet.
     pub fn hold_unfinished(
         &self,
         mark: &Restored,
@@ -86,7 +86,9 @@ impl Store {
             let mut head = self.head(org.no)?;
             // Whoever owned it is over.
             head.epoch = Epoch(head.epoch.0 + 1);
-            let of_org = self.hold_in(org.no, &mut head, mark.at, policy, &mut |of_org| progress(held + of_org))?;
+            let earlier = u64::try_from(self.held(org.no, org.next_sender, usize::MAX)?.len()).unwrap_or(0);
+            let tell = &mut |now| progress(held + earlier + now);
+            let of_org = earlier + self.hold_in(org.no, &mut head, mark.at, policy, tell)?;
             held += of_org;
             let mark = Restored { held: of_org, ..mark.clone() };
             let mut commit = Commit::new(org.no, head.epoch);

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
 use std::fs::File;
-use std::io::Seek;
+use std::io::{ErrorKind, Seek};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use domain::{AttemptNo, Epoch, MessageId, OrgNo, Timestamp};
 use store::backend::Backend;
-use store::backup::{Source, Summary, read, take};
+use store::backup::{BackupError, Source, Summary, read, take};
 use store::{Commit, Committer, MemoryBackend, SledBackend, Store};
 
 const WRITERS: u32 = 4;
@@ -133,4 +133,21 @@ fn any_byte_that_is_changed_or_missing_is_noticed() {
         assert!(check(&bent).is_err(), "byte {n} of {} was changed", whole.len());
         assert!(check(&whole[..n]).is_err(), "cut off after {n} bytes of {}", whole.len());
     }
+}
+
+#[test]
+fn a_backup_that_finds_its_disk_full_ends_and_nobody_else_notices() {
+    let store = Store::new(Arc::new(MemoryBackend::new()));
+    let committer = Committer::inline(&store);
+    let commit = |n: u64| committer.reserve().unwrap().submit(step(OrgNo(1), n), |result| result.unwrap());
+    commit(1);
+    // Every write to it finds no room.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let source = Source { store: &store, committer: Some(&committer), id: "test", now: &|| Timestamp::from_secs(1) };
+    let error = take(&source, &full, &mut |_| Ok(())).unwrap_err();
+    assert!(matches!(&error, BackupError::Io(error) if error.kind() == ErrorKind::StorageFull), "{error}");
+    commit(2);
+    let mut file = tempfile::tempfile().unwrap();
+    backup(&store, Some(&committer), &file);
+    assert_eq!(number(&restored(&mut file).0, OrgNo(1), 0), 2);
 }

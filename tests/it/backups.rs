@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -196,8 +197,10 @@ async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_bring
     assert_eq!(ready["bytes"], whole.len());
     let part = file.with_extension("twotick.part");
     fs::write(&part, &whole[..whole.len() - 300]).unwrap();
-    // A backup that was being taken when it was killed leaves nothing.
-    fs::write(app.data().join("backups/20260101T000000000Z-00000000.part"), "half").unwrap();
+    // A backup that was being taken when it was killed leaves nothing, nor does one that was about to be whole.
+    for end in ["0.part", "1.part", "1.json"] {
+        fs::write(app.data().join(format!("backups/20260101T000000000Z-0000000{end}")), "half").unwrap();
+    }
     app.kill_and_start_again().await;
     let exit = done(ask(&app, &["backup", path(&file)]).await);
     assert!(exit.stderr.contains(&format!("going on with backup {id} at byte")), "{exit:?}");
@@ -211,6 +214,76 @@ async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_bring
     fs::write(file.with_extension("second.part"), &whole[..whole.len() / 2]).unwrap();
     let exit = done(ask(&app, &["backup", path(&file)]).await);
     assert!(exit.stderr.contains("a new one is begun"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_backup_that_has_nowhere_to_go_is_not_begun() {
+    let (temp, file, _) = places();
+    let mut app = TestApp::start().await;
+    refused(&ask(&app, &["backup", path(&temp.path().join("missing/file"))]).await, "missing/file.part");
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]));
+    app.stop().await;
+    let (base, data) = (app.base(), app.data());
+    let args = ["backup", path(&file), "--url", &base, "--data", path(&data)];
+    assert_eq!(run_with(temp.path(), &args, &[]).await.code, Some(1));
+    assert!(!temp.path().join("backup.twotick.part").exists());
+}
+
+#[tokio::test]
+async fn killed_while_it_takes_a_backup_it_starts_with_nothing_half_and_takes_the_next() {
+    let (temp, _, data) = places();
+    let mut app = TestApp::start().await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    let body = "x".repeat(3000);
+    for n in 0..300 {
+        app.acme().accept(&with(text(n), &json!({"payloadJson": {"type": "text", "text": {"body": body}}}))).await;
+    }
+    for round in 0..4 {
+        let begun = app.admin().post("admin/backups", &json!({})).await.ok(202);
+        let place = format!("admin/backups/{}", begun["id"].as_str().unwrap());
+        // A little further each time: from its first moment on until it is whole.
+        let enough = eventually("a backup under way", async || {
+            let status = app.admin().get(&place).await.ok(200);
+            let is_so_far = status["records"].as_u64().is_some_and(|records| records >= 400 * round);
+            if is_so_far || status["state"] == "READY" { Ok(status) } else { Err(status) }
+        })
+        .await;
+        app.kill_and_start_again().await;
+        let found = app.admin().get("admin/backups").await.ok(200)["items"].clone();
+        let whole: Vec<_> = found.as_array().unwrap().iter().filter(|item| item["state"] == "READY").collect();
+        assert_eq!(whole.len(), found.as_array().unwrap().len(), "round {round}, {enough}: {found}");
+        assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 2 * whole.len());
+    }
+    let file = temp.path().join("next");
+    back_up(&app, &file).await;
+    done(restore(&file, &data).await);
+}
+
+#[tokio::test]
+async fn a_disk_that_gets_full_during_a_backup_ends_the_backup_and_not_the_service() {
+    let (_temp, file, data) = places();
+    // Nobody is there yet, so that nothing but the backup is written.
+    let app = Setup::new().file_limit(1 << 40).start_empty().await;
+    let limit = |bytes: &str| {
+        let args = [format!("--pid={}", app.pid()), format!("--fsize={bytes}:")];
+        assert!(Command::new("prlimit").args(args).status().unwrap().success());
+    };
+    limit("64");
+    let begun = app.admin().post("admin/backups", &json!({})).await.ok(202);
+    let status = eventually("the end of a backup", async || {
+        let status = app.admin().get(&format!("admin/backups/{}", begun["id"].as_str().unwrap())).await.ok(200);
+        if status["state"] == "RUNNING" { Err(status) } else { Ok(status) }
+    })
+    .await;
+    assert!(status["state"] == "FAILED" && status["reason"].as_str().unwrap().contains("the backup file"), "{status}");
+    assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
+    assert_eq!(app.api(None).get("/readyz").await.status, 200);
+    limit("unlimited");
+    let acme = app.org("acme", PHONE).await;
+    let id = acme.accept(&text(1)).await;
+    acme.until(&id, "READ").await;
+    back_up(&app, &file).await;
+    done(restore(&file, &data).await);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod privacy;
 mod quotas;
 mod reading;
 mod reload;
+mod restore;
 mod retention;
 mod scopes;
 mod secrets;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, status, text, with};
+use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, status, text, until_eq, with};
 
 const NUMBER: &str = "+4915112345678";
 const NEW_NUMBER: &str = "+4915187654321";
@@ -190,6 +190,35 @@ async fn who_changes_their_number_takes_consent_along_and_leaves_no_grant_behind
 }
 
 #[tokio::test]
+async fn who_moves_to_a_number_that_was_anothers_gets_neither_their_grant_nor_their_messages() {
+    const ANOTHER: &str = "DE.33391208655302741918";
+    let app = TestApp::start().await;
+    let api = app.acme();
+    app.webhook(&wrote(&json!({"from": &NEW_NUMBER[1..], "from_user_id": ANOTHER}), "START")).await.ok(200);
+    let anothers = api.accept(&to(NEW_NUMBER)).await;
+    api.until(&anothers, "READ").await;
+    app.settled().await;
+    app.webhook(&wrote(&both(), "hello")).await.ok(200);
+    let changed = json!({"type": "user_changed_number", "body": "x", "wa_id": &NEW_NUMBER[1..], "user_id": NEW_ID,
+        "previous_user_id": ID});
+    app.webhook(&renamed(&json!(&NUMBER[1..]), &changed)).await.ok(200);
+    for name in [NEW_NUMBER, NEW_ID, ID] {
+        assert_eq!(said(api, name).await, Value::Null, "{name}");
+    }
+    let export = api.get(&format!("recipients/{NEW_ID}/export")).await.ok(200);
+    assert_eq!(export["names"], json!([NEW_ID, ID, NEW_NUMBER]));
+    assert_eq!(said(api, ANOTHER).await, "GRANTED", "they are who they were, under what is left to them");
+    let export = api.get(&format!("recipients/{ANOTHER}/export")).await.ok(200);
+    assert_eq!((&export["names"], &export["formerNames"][0]["name"]), (&json!([ANOTHER]), &json!(NEW_NUMBER)));
+    assert_eq!(export["messages"][0]["message"]["id"], json!(anothers));
+    // Nor does one of them speak for the other from here on.
+    let since = now() + 1;
+    until_eq("a later time than that of the news", true, || now() > since).await;
+    app.webhook(&wrote(&json!({"from": &NEW_NUMBER[1..]}), "STOP")).await.ok(200);
+    assert!(may_go(api, ANOTHER).await && !may_go(api, NEW_ID).await);
+}
+
+#[tokio::test]
 async fn a_revocation_stays_with_the_number_and_goes_with_the_person() {
     let app = TestApp::start().await;
     let api = app.acme();
@@ -293,4 +322,92 @@ async fn what_is_posted_after_an_erasure_was_asked_for_lives_on_and_a_second_one
     let erased = api.delete(&format!("recipients/{ID}")).await.ok(200);
     assert_eq!((&erased["messages"], &erased["inboundMessages"]), (&json!(1), &json!(1)));
     assert_eq!(api.message(&after).await["to"], Value::Null);
+}
+
+#[tokio::test]
+async fn webhooks_that_come_again_after_an_erasure_bring_no_name_back() {
+    let mut app = TestApp::start().await;
+    let api = app.acme().clone();
+    let switched = json!({"wa_id": &NUMBER[1..], "user_id": ID, "category": "marketing_messages", "value": "resume",
+        "timestamp": now()});
+    let mut switched: Value = serde_json::from_slice(&webhook("user_preferences", &switched)).unwrap();
+    switched["entry"][0]["changes"][0]["field"] = json!("user_preferences");
+    let changed = json!({"type": "user_changed_number", "body": "x", "wa_id": &NEW_NUMBER[1..], "user_id": NEW_ID,
+        "previous_user_id": ID});
+    let bodies = [
+        wrote(&both(), "START"),
+        switched.to_string().into_bytes(),
+        wrote(&json!({"from": &NUMBER[1..], "from_user_id": ID, "from_parent_user_id": PARENT}), "hello"),
+        renamed(&json!(&NUMBER[1..]), &changed),
+    ];
+    for body in &bodies {
+        app.webhook(body).await.ok(200);
+    }
+    api.delete(&format!("recipients/{NEW_ID}")).await.ok(200);
+    let held = async || {
+        let mut all = Vec::new();
+        for name in [NUMBER, ID, PARENT, NEW_NUMBER, NEW_ID] {
+            all.push(api.get(&format!("recipients/{name}/export")).await.ok(200));
+        }
+        all
+    };
+    let before = held().await;
+    for n in 0..2 {
+        for body in &bodies {
+            app.webhook(body).await.ok(200);
+        }
+        assert_eq!(held().await, before);
+        if n == 0 {
+            app.kill_and_start_again().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_number_changed_hands_is_of_who_had_it_then_however_late_it_comes() {
+    let app = TestApp::start().await;
+    let api = app.acme();
+    app.webhook(&wrote(&both(), "hello")).await.ok(200);
+    let changed = json!({"type": "user_changed_number", "body": "x", "wa_id": &NEW_NUMBER[1..]});
+    app.webhook(&renamed(&json!(&NUMBER[1..]), &changed)).await.ok(200);
+    // Both were written under the old number, and are told after it was given up.
+    let late = |names: &Value, words: &str, secs: u64| {
+        let item = json!({"id": format!("wamid.late-{words}"), "timestamp": (now() - secs).to_string(), "type": "text",
+            "text": {"body": words}});
+        webhook("messages", &with(item, names))
+    };
+    let old = json!({"from": &NUMBER[1..]});
+    app.webhook(&late(&both(), "START", 60)).await.ok(200);
+    assert_eq!(said(api, NUMBER).await, Value::Null, "who has the number now has granted nothing");
+    assert_eq!((said(api, NEW_NUMBER).await, said(api, ID).await), (json!("GRANTED"), json!("GRANTED")));
+    app.webhook(&late(&old, "STOP", 30)).await.ok(200);
+    for name in [NUMBER, ID, NEW_NUMBER] {
+        assert!(!may_go(api, name).await, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_wrote_is_listed_under_each_of_their_names() {
+    let app = TestApp::start().await;
+    let api = app.acme();
+    for (names, words) in [
+        (json!({"from": &NUMBER[1..]}), "one"),
+        (json!({"from_user_id": ID}), "two"),
+        (json!({"from": "1234567890"}), "another's"),
+        (json!({"from": &NUMBER[1..], "from_user_id": ID, "from_parent_user_id": PARENT}), "three"),
+        (json!({"from_parent_user_id": PARENT}), "four"),
+    ] {
+        app.webhook(&wrote(&names, words)).await.ok(200);
+    }
+    for name in [NUMBER, ID, PARENT] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = api.get(&format!("inbound/messages?from={name}&limit=3{cursor}")).await.ok(200);
+            let items = page["items"].as_array().unwrap();
+            found.extend(items.iter().map(|item| item["payloadJson"]["text"]["body"].as_str().unwrap().to_owned()));
+            let Some(next) = page["nextCursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(found, ["four", "three", "two", "one"], "{name}");
+    }
 }

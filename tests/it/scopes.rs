@@ -5,7 +5,9 @@ use std::time::{Instant, SystemTime};
 use domain::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{APP_SECRET, PHONE, Setup, TestApp, eventually, faults, org, phone, seed, text, with};
+use crate::support::{
+    APP_SECRET, PHONE, Setup, TestApp, eventually, faults, notification, org, phone, seed, text, with,
+};
 
 /// The sender of an organisation as the admin sees it.
 async fn sender(app: &TestApp, id: &str) -> Value {
@@ -104,6 +106,33 @@ async fn one_recipient_gets_no_more_than_meta_allows_and_others_go_on() {
     assert_eq!(times.len(), 5);
     let spread = times[4] - times[0];
     assert!(spread >= 3 * 400 - 100, "five with two ahead take three intervals, not {spread} ms");
+}
+
+#[tokio::test]
+async fn one_person_of_several_names_gets_no_more_than_one_of_one_name() {
+    let app = Setup::new().set("whatsapp.pair_interval", "1h").set("whatsapp.pair_burst", 3).start().await;
+    let user = json!({"to": "DE.13491208655302741918"});
+    // Also what was sent before both were known to be one person's counts.
+    for to in [json!({}), user.clone()] {
+        let id = app.acme().accept(&with(text(1), &to)).await;
+        app.acme().until(&id, "READ").await;
+    }
+    let mut linked = notification(PHONE, &[]);
+    linked["entry"][0]["changes"][0]["value"]["messages"] = json!([{"id": "wamid.linked", "type": "text",
+        "from": phone(1)[1..], "from_user_id": user["to"], "text": {"body": "hello"}}]);
+    app.webhook(linked.to_string().as_bytes()).await.ok(200);
+    let third = app.acme().accept(&text(1)).await;
+    app.acme().until(&third, "READ").await;
+    for to in [user, json!({})] {
+        let id = app.acme().accept(&with(text(1), &to)).await;
+        eventually("a pair that waits", async || {
+            let explanation = app.acme().get(&format!("outbound/messages/{id}/explain")).await.ok(200);
+            if gate(&explanation, "pair")["state"] == "WAITING" { Ok(()) } else { Err(explanation) }
+        })
+        .await;
+    }
+    app.one_more().await;
+    assert_eq!(app.sim.messages().len(), 4);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use domain::people::Former;
 use domain::receipt::Reported;
 use domain::{ProviderId, spelling};
 
@@ -14,11 +15,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Whether a receipt is of a message to a person of one of these names, by what it tells: canonical spellings of phone
-/// numbers, and Meta's ids of users.
-pub fn concerns(reported: &Reported, names: &[String]) -> bool {
+/// numbers, and Meta's ids of users. Under one that they gave up, it is theirs until then.
+pub fn concerns(reported: &Reported, names: &[String], former: &[Former]) -> bool {
     let is_told = |name: &String| reported.names.iter().any(|told| spelling::canonical(told) == name.as_str());
     let embeds = |name: &String| spelling::all(name).iter().any(|name| embeds(&reported.receipt.provider_id, name));
-    names.iter().any(|name| is_told(name) || embeds(name))
+    let was_theirs = former.iter().filter(|former| reported.receipt.at <= former.until).map(|former| &former.name);
+    names.iter().chain(was_theirs).any(|name| is_told(name) || embeds(name))
 }
 
 /// Whether an id is that of a message from or to a person of this name: a phone number, or Meta's id of a user.
@@ -30,6 +32,9 @@ fn embeds(id: &ProviderId, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use domain::Timestamp;
+    use domain::receipt::{Receipt, ReceiptKind};
+
     use super::*;
 
     #[test]
@@ -40,6 +45,29 @@ mod tests {
         assert!(!embeds(&id, "+16467043596"));
         for other in ["", "wamid.", "wamid.!", "gBGGFlA5FpafAgkOuJbRq54qwbM"] {
             assert!(!embeds(&ProviderId::new(other), "+16467043595"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_somebody_gave_up_is_theirs_until_then() {
+        let receipt = |secs, id: &str| Receipt {
+            provider_id: ProviderId::new(id),
+            attempt: None,
+            kind: ReceiptKind::Delivered,
+            at: Timestamp::from_secs(secs),
+            error: None,
+            pricing: None,
+        };
+        let told = |secs| Reported { receipt: receipt(secs, "wamid.x"), names: vec!["+16467043595".into()] };
+        let embedded = |secs| Reported {
+            receipt: receipt(secs, "wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA"),
+            names: Vec::new(),
+        };
+        let former = [Former { name: "+16467043595".into(), until: Timestamp::from_secs(5) }];
+        for (secs, is_theirs) in [(5, true), (6, false)] {
+            for reported in [told(secs), embedded(secs)] {
+                assert_eq!(concerns(&reported, &["US.1".into()], &former), is_theirs);
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ impl State {
         Ok(known)
     }
 
-    /// Adds a statement of whoever has this name to a draft, under all names of theirs; what is then known under this one.
+    /// Adds a statement of whoever has this name to a draft, under all names of theirs; what is then known under the first.
     /// `None` if it tells nothing new, and then nothing is added.
     fn say(
         &mut self,
@@ -73,7 +73,28 @@ impl State {
         statement: &Statement,
         dossier: Option<&Dossier>,
     ) -> Result<Option<Consent>, StoreError> {
-        let names = self.called(name)?.names;
+        let had = match statement.source {
+            // Of the present.
+            Source::Api { .. } | Source::Linked { .. } => None,
+            Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } => self.had(name, statement.at)?,
+        };
+        let Some(person) = had else { return self.say_under(draft, &self.called(name)?.names, statement, dossier) };
+        // It came late. As if it had come in time, it goes with them, and a revocation stays with the name, too.
+        let known = self.say_under(draft, &person.names, statement, dossier)?;
+        if statement.choice == Choice::Revoked {
+            self.say_under(draft, &self.called(name)?.names, statement, None)?;
+        }
+        Ok(known)
+    }
+
+    /// The same under all these names of one person.
+    fn say_under(
+        &mut self,
+        draft: &mut Draft,
+        names: &[String],
+        statement: &Statement,
+        dossier: Option<&Dossier>,
+    ) -> Result<Option<Consent>, StoreError> {
         let Some((name, others)) = names.split_first() else { return Ok(None) };
         let known = self.known_as(draft, name)?;
         let Some(next) = known.after(statement, self.ledger.head.last_seq + 1) else { return Ok(None) };
@@ -164,7 +185,9 @@ impl State {
         inbound: &Inbound,
         dossier: Option<&Dossier>,
     ) -> Result<(), StoreError> {
-        let Some((to, text)) = inbound.names().next().zip(self.record.words.reply(choice)) else { return Ok(()) };
+        let Some((shown, text)) = inbound.names().next().zip(self.record.words.reply(choice)) else { return Ok(()) };
+        // One who has given up the name that they wrote under is not there any more.
+        let to = if spelling::canonical(shown) == known.recipient { shown } else { &known.recipient };
         let body = json!({"to": to, "payloadJson": {"type": "text", "text": {"body": text}}});
         let key = format!("consent-reply:{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
         let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
@@ -201,6 +224,12 @@ impl State {
             by: draft.by.clone(),
             source: Source::Preference { told_at: at, detail },
         };
+        for name in &names {
+            if self.known(&spelling::canonical(name))?.is_some_and(|known| known.has_heard(&statement)) {
+                // A repeat, perhaps of one who was erased since: it must not bring their names back.
+                return Ok(());
+            }
+        }
         if let Some(told) = Told::new(&names, &[], at) {
             self.link(draft, &told)?;
         }

@@ -205,7 +205,8 @@ impl State {
         // By then no receipt of theirs can come that finds its message, and none is joined. One that came later may be of a
         // message that is not part of this.
         let theirs = |parked: &Parked| {
-            parked.at <= erasure.begun_at && whatsapp::wamid::concerns(&parked.reported, &erasure.names)
+            parked.at <= erasure.begun_at
+                && whatsapp::wamid::concerns(&parked.reported, &erasure.names, &erasure.former)
         };
         for parked in self.lot.take_where(theirs) {
             draft.commit.unpark(&parked);

@@ -8,6 +8,7 @@ use store::StoreError;
 
 use super::State;
 use super::ledger::Draft;
+use super::receipts::Arrival;
 
 type Name = (PhoneNumberId, ProviderId);
 
@@ -34,14 +35,18 @@ impl Arrivals {
 }
 
 impl State {
-    /// Adds an inbound message to a draft, unless it is a repeat.
-    pub(super) fn receive_inbound(&mut self, draft: &mut Draft, inbound: &Inbound) -> Result<(), StoreError> {
-        let org = self.record.no;
+    /// Adds an inbound message to a draft, with all that it tells, unless it is a repeat: one of a person who was erased since
+    /// must not bring their names back.
+    pub(super) fn receive_inbound(&mut self, draft: &mut Draft, arrival: &Arrival) -> Result<(), StoreError> {
+        let (Arrival { inbound, told }, org) = (arrival, self.record.no);
         let name = (inbound.sender.clone(), inbound.provider_id.clone());
         let is_repeat = self.arrivals.names.contains(&name)
             || self.ctx.store.inbound_id(org, &inbound.sender, &inbound.provider_id)?.is_some();
         if is_repeat {
             return Ok(());
+        }
+        if let Some(told) = told {
+            self.link(draft, told)?;
         }
         let dossier = self.dossier_of_last_message_to(inbound)?;
         draft.commit.received(inbound)?;

@@ -26,6 +26,11 @@ impl People {
     }
 }
 
+fn linked(person: &Person) -> Fact {
+    let counted = |names: usize| u8::try_from(names).unwrap_or(u8::MAX);
+    Fact::Linked { names: counted(person.names.len()), former: counted(person.former.len()) }
+}
+
 impl State {
     fn ties(&self, canonical: &str) -> Result<Ties, StoreError> {
         match self.people.ties.get(canonical) {
@@ -43,8 +48,31 @@ impl State {
 
     /// Who has a name now, if they have several.
     pub(super) fn holder(&self, name: &str) -> Result<Option<Person>, StoreError> {
-        let now = self.ties(&spelling::canonical(name))?.now;
-        Ok(now.map(|id| self.person(id)).transpose()?.flatten())
+        self.holder_by(&self.ties(&spelling::canonical(name))?)
+    }
+
+    fn holder_by(&self, ties: &Ties) -> Result<Option<Person>, StoreError> {
+        Ok(ties.now.map(|id| self.person(id)).transpose()?.flatten())
+    }
+
+    /// Who had a name at a time, by Meta's clock, and gave it up since.
+    pub(super) fn had(&self, name: &str, at: Timestamp) -> Result<Option<Person>, StoreError> {
+        let name = spelling::canonical(name);
+        self.had_by(&self.ties(&name)?, &name, at)
+    }
+
+    fn had_by(&self, ties: &Ties, name: &str, at: Timestamp) -> Result<Option<Person>, StoreError> {
+        let mut first: Option<(Timestamp, Person)> = None;
+        for id in &ties.before {
+            let Some(person) = self.person(*id)? else { continue };
+            let until = person.former.iter().find(|former| former.name == name).map(|former| former.until);
+            if let Some(until) = until.filter(|until| *until >= at)
+                && first.as_ref().is_none_or(|(earliest, _)| until < *earliest)
+            {
+                first = Some((until, person));
+            }
+        }
+        Ok(first.map(|(_, person)| person))
     }
 
     /// All that whoever has a name is known by, durable or not.
@@ -54,19 +82,32 @@ impl State {
 
     /// Follows what something told of one person's names.
     pub(super) fn link(&mut self, draft: &mut Draft, told: &Told) -> Result<(), StoreError> {
-        let mut known: Vec<Person> = Vec::new();
-        for name in told.all() {
-            let holder = self.holder(name)?;
-            known.extend(holder.filter(|holder| known.iter().all(|person| person.id != holder.id)));
+        let (mut known, mut others): (Vec<Person>, Vec<Person>) = (Vec::new(), Vec::new());
+        let (moved_to, kept): (Vec<_>, Vec<_>) = told.all().partition(|name| told.is_moved_to(name));
+        for name in kept.iter().chain(&moved_to) {
+            let ties = self.ties(name)?;
+            if self.had_by(&ties, name, told.at)?.is_some() {
+                // It is of who had the name then.
+                return Ok(());
+            }
+            let Some(holder) =
+                self.holder_by(&ties)?.filter(|holder| known.iter().all(|person| person.id != holder.id))
+            else {
+                continue;
+            };
+            if told.is_moved_to(name) { others.push(holder) } else { known.push(holder) }
         }
         let id = self.ctx.clock.new_message_id(draft.at);
         let Some(after) = Person::after(&known, told, id, draft.at) else { return Ok(()) };
         if known.as_slice() == std::slice::from_ref(&after) {
             return Ok(());
         }
-        let counted = |names: usize| u8::try_from(names).unwrap_or(u8::MAX);
-        let fact = Fact::Linked { names: counted(after.names.len()), former: counted(after.former.len()) };
-        let seq = self.ledger.fact(draft, Subject::Person(after.id), fact)?;
+        let seq = self.ledger.fact(draft, Subject::Person(after.id), linked(&after))?;
+        for name in moved_to {
+            if known.iter().all(|person| !person.names.contains(name)) {
+                self.take_from(draft, &others, name, told.moment(draft.at))?;
+            }
+        }
         let mut names: Vec<_> = told.all().collect();
         names.extend(known.iter().flat_map(|person| &person.names));
         names.sort_unstable();
@@ -76,6 +117,26 @@ impl State {
             self.leave_behind(draft, name)?;
         }
         self.tie(draft, seq, &known, Some(&after))
+    }
+
+    /// A number is somebody else's from a time on than whoever had it before, perhaps one of `others`.
+    fn take_from(
+        &mut self,
+        draft: &mut Draft,
+        others: &[Person],
+        name: &str,
+        then: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Some(known) = self.known(name)? {
+            self.keep_left(draft, name, &known, known.left_behind_at(then))?;
+        }
+        let Some(before) = others.iter().find(|person| person.names.iter().any(|own| own == name)) else {
+            return Ok(());
+        };
+        let after = before.without(name, then);
+        let fact = after.as_ref().map_or(Fact::Linked { names: 0, former: 0 }, linked);
+        let seq = self.ledger.fact(draft, Subject::Person(before.id), fact)?;
+        self.tie(draft, seq, std::slice::from_ref(before), after.as_ref())
     }
 
     /// Links what something tells of a message's recipient. The number that it went to is theirs only where no other is told:
@@ -132,8 +193,11 @@ impl State {
     /// A name that its holder gave up keeps their revocations only.
     fn leave_behind(&mut self, draft: &mut Draft, name: &str) -> Result<(), StoreError> {
         let Some(known) = self.known(name)? else { return Ok(()) };
-        let left = known.left_behind();
-        if left != known {
+        self.keep_left(draft, name, &known, known.left_behind())
+    }
+
+    fn keep_left(&mut self, draft: &mut Draft, name: &str, known: &Consent, left: Consent) -> Result<(), StoreError> {
+        if left != *known {
             draft.commit.erase_consent(name, &left)?;
             self.fresh.note(self.ledger.head.last_seq, name.to_owned(), left);
         }

@@ -24,14 +24,27 @@ const LOT_EVERY: Duration = Duration::from_secs(60);
 /// What one webhook tells one organisation.
 #[derive(Debug, Default)]
 pub struct News {
-    /// What people turned out to be called.
-    pub people: Vec<Told>,
     /// What became of messages.
     pub receipts: Vec<Reported>,
     /// What recipients wrote.
-    pub inbound: Vec<Inbound>,
+    pub inbound: Vec<Arrival>,
     /// What recipients chose about marketing messages.
     pub preferences: Vec<Preference>,
+}
+
+/// A message that came.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The message.
+    pub inbound: Inbound,
+    /// What it tells of names of one person, if it does.
+    pub told: Option<Told>,
+}
+
+impl From<Inbound> for Arrival {
+    fn from(inbound: Inbound) -> Self {
+        Self { inbound, told: None }
+    }
 }
 
 pub(crate) struct Webhook {
@@ -111,21 +124,18 @@ impl Lot {
 
 impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
-        let Webhook { news: News { people, receipts, inbound, preferences }, reply } = webhook;
+        let Webhook { news: News { receipts, inbound, preferences }, reply } = webhook;
         let committer = self.ctx.committer.clone();
         let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
-        for told in &people {
-            self.link(&mut draft, told)?;
-        }
         for reported in receipts {
             match self.find(&reported.receipt)? {
                 Some(attempt) => self.receive(&mut draft, attempt, &reported)?,
                 None => self.park(&mut draft, reported)?,
             }
         }
-        for inbound in &inbound {
-            self.receive_inbound(&mut draft, inbound)?;
+        for arrival in &inbound {
+            self.receive_inbound(&mut draft, arrival)?;
         }
         for preference in preferences {
             self.prefer(&mut draft, preference)?;

@@ -53,7 +53,8 @@ impl State {
         let Some(error) = observation.error.clone() else { return self.worked(&observation) };
         match (error.verdict.class, error.verdict.scope) {
             (Class::Throttled, Scope::Pair | Scope::Recipient) => {
-                self.pairs.refused(&observation.message.to, now);
+                let recipient = self.recipient(&observation.message);
+                self.pairs.refused(&recipient, now);
             }
             (Class::Throttled | Class::Blocked, Scope::Template) => {
                 if let Some(template) = observation.message.template() {
@@ -86,7 +87,10 @@ impl State {
 
     fn worked(&mut self, observation: &Observation) {
         self.pace.took(self.ctx.clock.uptime());
-        self.pairs.accepted(&observation.message.to);
+        if self.pairs.were_refused() {
+            let recipient = self.recipient(&observation.message);
+            self.pairs.accepted(&recipient, self.ctx.clock.now());
+        }
         if !self.templates.is_empty()
             && let Some(template) = observation.message.template()
         {
@@ -146,11 +150,13 @@ impl State {
 
     pub(super) fn explain(&mut self, message: &Message) -> Held {
         let (now, uptime) = (self.ctx.clock.now(), self.ctx.clock.uptime());
+        let recipient = self.recipient(message);
+        let pair_until = self.pairs.next_free(&recipient, now);
         let place = self.places.get(&message.id);
         let rest = self.pace.rests_until().saturating_sub(uptime);
         Held {
             template_until: message.template().and_then(|template| self.templates.shut_until(&template, now)),
-            pair_until: self.pairs.next_free(&message.to, now).filter(|_| place.is_none()),
+            pair_until: pair_until.filter(|_| place.is_none()),
             rate_wait: if rest.is_zero() { self.bucket.wait(uptime) } else { Some(rest) },
             is_full: self.out >= self.ctx.settings().max_concurrent,
             ahead: place.map(|place| self.queue.range(..place).count()),

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use actors::{Manual, ManualError, News};
+use actors::{Arrival, Manual, ManualError, News};
 use domain::audit::{Block, By, Fact};
 use domain::consent::{Choice, Covers, Source};
 use domain::erasure::Erased;
@@ -55,8 +55,9 @@ impl World {
             received_at: now,
         };
         let names: Vec<_> = inbound.names().collect();
-        let people = Told::new(&names, &[], now).into_iter().collect();
-        self.outbox.webhook(org, News { people, inbound: vec![inbound], ..News::default() }).await.unwrap();
+        let told = Told::new(&names, &[], now);
+        let inbound = vec![Arrival { inbound, told }];
+        self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 
     async fn sent_to(&self, org: &OrgId, to: &str, n: usize) -> MessageId {

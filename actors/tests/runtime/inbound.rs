@@ -27,6 +27,7 @@ impl World {
     }
 
     async fn hear(&self, org: &OrgId, inbound: Vec<Inbound>) {
+        let inbound = inbound.into_iter().map(Into::into).collect();
         self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use actors::News;
+use actors::{Arrival, News};
 use domain::audit::By;
 use domain::consent::{Choice, Covers, Preference, Source};
 use domain::people::Told;
-use domain::{OrgId, Status};
+use domain::{Inbound, OrgId, ProviderId, SenderNo, Status};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
@@ -19,8 +19,23 @@ const ID: &str = "DE.1";
 
 impl World {
     async fn told_of(&self, org: &OrgId, names: &[&str], before: &[&str]) {
-        let people = Told::new(names, before, self.outbox.clock().now()).into_iter().collect();
-        self.outbox.webhook(org, News { people, ..News::default() }).await.unwrap();
+        let now = self.outbox.clock().now();
+        let id = self.outbox.clock().new_message_id(now);
+        let inbound = Inbound {
+            id,
+            provider_id: ProviderId::new(&id.to_string()),
+            sender: "1001".parse().unwrap(),
+            sender_no: SenderNo(1),
+            from: None,
+            user_id: None,
+            kind: "system".into(),
+            opens_window: false,
+            payload: b"{}".as_slice().into(),
+            at: now,
+            received_at: now,
+        };
+        let inbound = vec![Arrival { inbound, told: Told::new(names, before, now) }];
+        self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 
     async fn says_under(&self, org: &OrgId, name: &str, choice: Choice) {
@@ -62,6 +77,24 @@ async fn an_answer_that_tells_the_recipients_id_links_it_and_that_outlives_a_cra
     world.says_under(&acme, ID, Choice::Revoked).await;
     assert_eq!(world.said_under(&acme, NUMBER), Some(Choice::Revoked));
     assert!(world.try_post(&acme, json!({"to": NUMBER})).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_meta_limits_under_one_name_waits_under_the_others() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.told_of(&acme, &[NUMBER, ID], &[]).await;
+    world.provider.next(&[Say::Refuse(131_056), Say::Refuse(131_056), Say::Refuse(131_056)]);
+    let first = world.post(&acme, json!({"to": ID})).await;
+    // Left alone for 1 s, 4 s and 16 s; of these, ten are over.
+    pass(10 * SECOND).await;
+    assert_eq!(world.provider.calls().len(), 3);
+    let second = world.post(&acme, json!({"to": NUMBER})).await;
+    pass(5 * SECOND).await;
+    assert_eq!(world.provider.calls().len(), 3, "the person is left alone");
+    for id in [first, second] {
+        world.until(&acme, id, Status::Sent, 10 * SECOND).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,7 +36,7 @@ async fn wrote(world: &World, acme: &OrgId, n: usize) {
         at: now,
         received_at: now,
     };
-    world.outbox.webhook(acme, News { inbound: vec![inbound], ..News::default() }).await.unwrap();
+    world.outbox.webhook(acme, News { inbound: vec![inbound.into()], ..News::default() }).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

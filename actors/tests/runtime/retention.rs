@@ -111,7 +111,7 @@ async fn the_trail_is_cut_at_a_sealed_block_and_what_is_left_is_still_a_chain() 
     let acme = world.keeping(json!({"audit": "5h", "messages": "20h", "inbound": "3h"})).await;
     let no = world.org_no(&acme);
     let ids = world.post_many(&acme, 300, json!({"dossierId": "d"})).await;
-    let inbound = vec![world.written("in-1"), world.written("in-2")];
+    let inbound = vec![world.written("in-1").into(), world.written("in-2").into()];
     world.outbox.webhook(&acme, News { inbound, ..News::default() }).await.unwrap();
     world.all_until(&acme, &ids, Status::Sent, HOUR).await;
     let before = world.entries(&acme);
@@ -164,7 +164,7 @@ async fn a_repeat_of_an_inbound_message_that_went_by_retention_is_known_for_a_mo
     let no = world.org_no(&acme);
     let hear = async || {
         let inbound = world.written("in-1");
-        world.outbox.webhook(&acme, News { inbound: vec![inbound], ..News::default() }).await.unwrap();
+        world.outbox.webhook(&acme, News { inbound: vec![inbound.into()], ..News::default() }).await.unwrap();
         world.store.inbound_page(no, None, None, 10).unwrap().items.len()
     };
     assert_eq!(hear().await, 1);

@@ -10,7 +10,8 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 pub(super) fn fold(text: &str) -> String {
     let nfkc = ComposingNormalizer::new_nfkc();
     let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
-    let seen: String = text.chars().filter(|letter| !ignorable.contains(*letter)).collect();
+    let is_seen = |letter: &char| !ignorable.contains(*letter) && (!letter.is_control() || letter.is_whitespace());
+    let seen: String = text.chars().filter(is_seen).collect();
     let folded = CaseMapper::new().fold_string(&nfkc.normalize(&seen)).into_owned();
     // What is folded need not be normal any more.
     let normal = nfkc.normalize(&folded);

@@ -258,6 +258,7 @@ mod words {
             ("\u{ff33}\u{ff34}\u{ff2f}\u{ff30}", Some(Revoked)),
             ("\u{1d412}\u{1d413}\u{1d40e}\u{1d40f}", Some(Revoked)),
             ("s\u{200b}t\u{200d}o\u{ad}p\u{feff}", Some(Revoked)),
+            ("st\u{8}op\0", Some(Revoked)),
             ("arre\u{302}t", Some(Revoked)),
             ("stop\u{a0}  all", Some(Revoked)),
             ("opt\nout", Some(Revoked)),

@@ -1,0 +1,151 @@
+//! A restore puts the store exactly where it was asked to, or touches nothing, whatever the place is; and what a copy holds goes
+//! once, whoever asks how often.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use crate::support::{Setup, TestApp, eventually, path, run_with, text};
+
+/// The backup of a service that is stopped, with `queued` messages that never went.
+async fn backed_up(file: &Path, queued: usize) -> TestApp {
+    let mut app = TestApp::start().await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    for n in 0..queued {
+        app.acme().accept(&text(n)).await;
+    }
+    app.stop().await;
+    let exit = run_with(app.folder(), &["backup", path(file), "--data", path(&app.data())], &[]).await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    app
+}
+
+/// Restores while in the folder `from`, in which nothing is put besides.
+fn restore(from: &Path, file: &Path, data: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twotick"));
+    command.args(["restore", path(file), "--data", path(data)]).current_dir(from).output().unwrap()
+}
+
+/// No restore that did not come to its end is left in a folder.
+fn nothing_half(folder: &Path) {
+    let left: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_str().unwrap().contains("restoring")), "{left:?}");
+}
+
+async fn is_whole(data: &Path) {
+    let exit = run_with(data.parent().unwrap(), &["verify", "--data", path(data)], &[]).await;
+    assert!(exit.stdout.contains("is whole"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn an_empty_folder_becomes_the_store_however_it_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("backup.twotick");
+    let _app = backed_up(&file, 2).await;
+    let folder = |name: &str| {
+        let folder = temp.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    };
+    let (here, below, linked, slashed) = (folder("here"), folder("below"), folder("linked"), folder("slashed"));
+    symlink(&linked, temp.path().join("link")).unwrap();
+    let missing = temp.path().join("not/there/yet");
+    for (from, data, place) in [
+        (&here, ".", &here),
+        (&linked, "../below/", &below),
+        (&below, "../link", &linked),
+        (&linked, "../slashed/.", &slashed),
+        (&below, "../not/there/yet", &missing),
+    ] {
+        let exit = restore(from, &file, Path::new(data));
+        assert!(exit.status.success(), "{data}: {exit:?}");
+        is_whole(place).await;
+    }
+    assert!(temp.path().join("link").is_symlink());
+    nothing_half(temp.path());
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_become_the_store_is_refused_and_left_as_it_was() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("backup.twotick");
+    let _app = backed_up(&file, 1).await;
+    let (dangling, other) = (temp.path().join("dangling"), temp.path().join("other"));
+    symlink(temp.path().join("nowhere"), &dangling).unwrap();
+    fs::write(&other, "something").unwrap();
+    for place in [&dangling, &other, &other.join("data")] {
+        let exit = restore(temp.path(), &file, place);
+        let told = String::from_utf8_lossy(&exit.stderr);
+        assert!(exit.status.code() == Some(1) && told.contains(path(place)), "{place:?}: {exit:?}");
+    }
+    nothing_half(temp.path());
+    let disk = temp.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(&disk).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("no disk can be mounted here, so none is restored to");
+        return;
+    }
+    let exits = [restore(temp.path(), &file, &disk), restore(temp.path(), &file, &disk.join("data"))];
+    let left = fs::read_dir(&disk).unwrap().count();
+    let _ = Command::new("umount").arg("--lazy").arg(&disk).status();
+    let [whole, within] = exits;
+    assert!(String::from_utf8_lossy(&whole.stderr).contains("name a folder in it"), "{whole:?}");
+    assert!(within.status.success() && left == 1, "{within:?}");
+    nothing_half(temp.path());
+}
+
+#[tokio::test]
+async fn a_copy_of_a_copy_holds_what_the_first_one_held_and_says_how_much() {
+    let temp = tempfile::tempdir().unwrap();
+    let [file, second] = ["backup.twotick", "second"].map(|name| temp.path().join(name));
+    let [copy, copied] = ["copy", "copied"].map(|name| temp.path().join(name));
+    let app = backed_up(&file, 3).await;
+    assert!(restore(temp.path(), &file, &copy).status.success());
+    let exit = run_with(temp.path(), &["backup", path(&second), "--data", path(&copy)], &[]).await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    let told = restore(temp.path(), &second, &copied);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("3 messages are held"), "{told:?}");
+    fs::copy(app.data().join("master.key"), copied.join("master.key")).unwrap();
+    let app = Setup::new().data(&copied).start_empty().await;
+    assert_eq!(app.admin().get("admin/orgs/acme").await.ok(200)["restored"]["held"], 3);
+    assert!(app.log().contains("messages of before are held"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn what_is_held_goes_once_however_many_release_it_at_once_and_whatever_cuts_them_off() {
+    const HELD: usize = 300;
+    let temp = tempfile::tempdir().unwrap();
+    let (file, data) = (temp.path().join("backup.twotick"), temp.path().join("copy"));
+    let app = backed_up(&file, HELD).await;
+    assert!(restore(temp.path(), &file, &data).status.success());
+    fs::copy(app.data().join("master.key"), data.join("master.key")).unwrap();
+    let mut copy = Setup::new().data(&data).start_empty().await;
+    copy.admin().post("admin/orgs/acme/resume", &json!({})).await.ok(200);
+    let release = async |copy: &TestApp, held: &str| {
+        copy.admin().post("admin/orgs/acme/release", &json!({ "held": held })).await.ok(200)
+    };
+    let all = tokio::join!(release(&copy, "SEND"), release(&copy, "SEND"), release(&copy, "CANCEL"));
+    let released: u64 = [all.0, all.1, all.2].iter().map(|answer| answer["messages"].as_u64().unwrap()).sum();
+    copy.kill_and_start_again().await;
+    let mut rest = 0;
+    loop {
+        let answer = release(&copy, "SEND").await;
+        rest += answer["messages"].as_u64().unwrap();
+        if answer["isAll"] == true {
+            break;
+        }
+    }
+    assert_eq!(released + rest, HELD as u64, "each is released once");
+    let api = copy.api(Some(app.acme().key()));
+    let ended = eventually("all have ended", async || {
+        let stats = api.stats().await;
+        let count = |status: &str| stats[status].as_u64().unwrap();
+        if count("READ") + count("CANCELLED") == HELD as u64 { Ok(count("READ")) } else { Err(stats.clone()) }
+    })
+    .await;
+    assert_eq!(copy.sim.messages().len() as u64, ended, "none is sent twice");
+}
