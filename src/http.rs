@@ -21,7 +21,7 @@ mod views;
 mod webhooks;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::Outbox;
 use domain::org::KeyScope;
@@ -110,6 +110,7 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
         .then(move |arrival, method: Method, path: warp::path::FullPath, query: String, headers, body| {
             let door = Arc::clone(&door);
             async move {
+                let (began, asked) = (Instant::now(), method.clone());
                 let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { door.max_body };
                 let answer = async {
                     let request = Request::read(arrival, method, path.as_str(), &query, headers, body, max).await?;
@@ -118,6 +119,8 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
                 let answer = timeout(door.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));
                 let mut response = answer.unwrap_or_else(Problem::into_response);
                 response.headers_mut().extend(SECURITY_HEADERS);
+                // Not its path, which may name a recipient.
+                tracing::debug!(method = %asked, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
                 response
             }
         });

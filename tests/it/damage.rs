@@ -75,13 +75,13 @@ async fn a_log_that_is_gone_is_refused_and_no_new_one_begun() {
 }
 
 #[tokio::test]
-async fn a_log_without_its_end_is_refused_until_a_person_accepts_the_loss() {
+async fn a_journal_without_its_end_is_refused_until_a_person_accepts_the_loss() {
     let mut app = stopped().await;
-    let log = app.data().join("sled/db");
+    let journal = app.data().join("journal/1");
     // The last whole batches go; what is before them stays.
-    let bytes = fs::read(&log).unwrap();
+    let bytes = fs::read(&journal).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    fs::write(&log, &bytes[..used - 300]).unwrap();
+    fs::write(&journal, &bytes[..used - 300]).unwrap();
     refused(&app.data()).await;
 
     let exit = verify(&app.data(), &[]).await;
