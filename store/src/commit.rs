@@ -15,8 +15,7 @@ use crate::keys;
 use crate::records::{Head, Lane, Parked};
 use crate::seal::MasterKey;
 
-/// Values longer than this are split over several keys. sled writes a page of more than 128 KiB to a file of its own
-/// and never syncs that file; a page holds up to 17 values, so 4 KiB each keeps well below.
+/// Values longer than this are split over several keys: whoever wants another record of the same block need not read a long one.
 const PART_MAX: usize = 4096;
 
 /// Changes of one organisation, to be made durable together.

@@ -18,6 +18,8 @@ const WITHIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The name of the thread that writes the commits.
 const COMMIT_THREAD: &str = "commit";
+/// The name of the thread that moves records into blocks.
+const MOVE_THREAD: &str = "mover";
 
 /// A moment to kill at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) enum Moment {
     Receipt,
     /// The thread that commits is inside `fdatasync`.
     Flush,
+    /// The thread that moves records into blocks is inside `fdatasync`.
+    Move,
     /// It has been started and does not listen yet.
     Start,
     /// It was told to stop and is about to.
@@ -41,13 +45,14 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Random,
         Self::Acknowledged,
         Self::Called,
         Self::Taken,
         Self::Receipt,
         Self::Flush,
+        Self::Move,
         Self::Start,
         Self::Drain,
     ];
@@ -60,6 +65,7 @@ impl Moment {
             Self::Taken => "after WhatsApp took a message, before its answer",
             Self::Receipt => "right after receipts were answered 200",
             Self::Flush => "inside the fdatasync of a commit",
+            Self::Move => "inside an fdatasync of records moved into blocks",
             Self::Start => "while it starts",
             Self::Drain => "while it stops",
         }
@@ -77,7 +83,8 @@ impl Moment {
             Self::Called => grows(|| simulator.stats().requests).await,
             Self::Taken => grows(|| simulator.stats().accepted).await,
             Self::Receipt => grows(|| simulator.stats().receipts_sent).await,
-            Self::Flush => tokio::task::spawn_blocking(move || is_flushing(pid)).await?,
+            Self::Flush => tokio::task::spawn_blocking(move || is_syncing(pid, COMMIT_THREAD)).await?,
+            Self::Move => tokio::task::spawn_blocking(move || is_syncing(pid, MOVE_THREAD)).await?,
         };
         kill(pid, Signal::SIGKILL)?;
         Ok(came)
@@ -95,9 +102,9 @@ async fn grows(count: impl Fn() -> u64) -> bool {
     true
 }
 
-/// Looks at the commit thread until it is inside `fdatasync`, which takes a fraction of a millisecond.
-fn is_flushing(pid: Pid) -> bool {
-    let Some(thread) = commit_thread(pid) else { return false };
+/// Looks at the thread of this name until it is inside `fdatasync`, which takes a fraction of a millisecond.
+fn is_syncing(pid: Pid, name: &str) -> bool {
+    let Some(thread) = thread(pid, name) else { return false };
     let (path, wanted, began) = (thread.join("syscall"), format!("{} ", libc::SYS_fdatasync), Instant::now());
     while began.elapsed() < WITHIN {
         match std::fs::read_to_string(&path) {
@@ -109,10 +116,9 @@ fn is_flushing(pid: Pid) -> bool {
     false
 }
 
-fn commit_thread(pid: Pid) -> Option<PathBuf> {
+fn thread(pid: Pid, name: &str) -> Option<PathBuf> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let is_it = |thread: &PathBuf| {
-        std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim_end() == COMMIT_THREAD)
-    };
+    let is_it =
+        |thread: &PathBuf| std::fs::read_to_string(thread.join("comm")).is_ok_and(|found| found.trim_end() == name);
     threads.filter_map(|thread| Some(thread.ok()?.path())).find(is_it)
 }

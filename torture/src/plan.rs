@@ -79,7 +79,8 @@ impl Plan {
         let delays: Vec<&str> = ["0s", "50ms"].into_iter().chain(["300ms"; 48]).collect();
         let table = json!({
             "admin": {"key": admin_key},
-            "store": {"cache": "64MiB"},
+            // As little as may be: so records are moved into blocks all the time.
+            "store": {"cache": "1MiB"},
             "outbound": {
                 "retry_delays": delays,
                 "stale_after": humantime::format_duration(self.stale_after).to_string(),

@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
     async fn one_life(&mut self) -> anyhow::Result<()> {
         let up = if self.dice.random_bool(0.3) { 0..1500 } else { 20..400 };
         sleep(Duration::from_millis(self.dice.random_range(up))).await;
-        match self.dice.random_range(0..16) {
+        match self.dice.random_range(0..18) {
             0 | 1 => self.stop().await?,
             2 => {
                 self.service.terminate()?;
@@ -145,6 +145,7 @@ impl<'a> Run<'a> {
             7 | 8 => self.kill(Moment::Taken).await?,
             9 | 10 => self.kill(Moment::Receipt).await?,
             11 | 12 => self.kill(Moment::Flush).await?,
+            13 | 14 => self.kill(Moment::Move).await?,
             _ => self.kill(Moment::Random).await?,
         }
         self.unhook();

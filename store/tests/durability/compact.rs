@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use store::backend::{Backend, Write};
 use store::compact::compact;
 use store::{DataFolder, SledBackend};
@@ -87,14 +89,16 @@ fn a_compaction_cut_off_at_any_step_leaves_one_whole_store() {
 fn what_becomes_of_space() {
     let temp = tempfile::tempdir().unwrap();
     let backend = open(temp.path());
-    let value = |n: u32| [SECRET, &[b'.'; 300], &n.to_be_bytes()].concat();
-    let put = |first: u32| {
+    // What does not compress.
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut put = |first: u32| {
         for n in (first..first + 100_000).step_by(1000) {
-            backend.apply((n..n + 1000).map(|n| Write::Put(key(n), value(n))).collect()).unwrap();
+            let value = |rng: &mut StdRng| SECRET.iter().copied().chain(rng.random_iter().take(300)).collect();
+            backend.apply((n..n + 1000).map(|n| Write::Put(key(n), value(&mut rng))).collect()).unwrap();
         }
     };
     let say = |what: &str| println!("{what}: {} MB", size(temp.path()) / 1_000_000);
-    for round in 0..4 {
+    for round in 0..8 {
         put(round * 100_000);
         say("100,000 more records written");
         for n in (round * 100_000..(round + 1) * 100_000).step_by(1000) {
