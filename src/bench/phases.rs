@@ -315,7 +315,9 @@ fn used(figures: &mut Figures, stage: &Stage, before: Option<Usage>, messages: u
         figures.number("residentMb", after.resident_mb);
         figures.number("peakResidentMb", after.peak_mb);
         figures.number("cpuMsPerMessage", each(after.cpu_ms - before.cpu_ms));
-        figures.number("writtenBytesPerMessage", each((after.written_bytes - before.written_bytes) as f64));
+        if let (Some(before), Some(after)) = (before.written_bytes, after.written_bytes) {
+            figures.number("writtenBytesPerMessage", each((after - before) as f64));
+        }
         let bytes = stage.bytes_on_disk()?.context("the folder of a service of ours")?;
         figures.number("diskBytesPerMessage", each(bytes as f64));
     }

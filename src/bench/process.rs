@@ -73,13 +73,14 @@ pub(super) struct Usage {
     pub(super) peak_mb: f64,
     /// User and system time.
     pub(super) cpu_ms: f64,
-    /// Sent to the disk.
-    pub(super) written_bytes: u64,
+    /// What the disk that its folder is on was given, by everybody: of a process the kernel only counts the pages that it
+    /// made dirty, and those of a large file are megabytes. `None` where the folder is on no disk of its own.
+    pub(super) written_bytes: Option<u64>,
 }
 
 impl Usage {
-    /// Of the process `pid`. Fails if it has ended, or is not ours to look at.
-    pub(super) fn of(pid: i32) -> anyhow::Result<Self> {
+    /// Of the process `pid`, whose data is in `folder`. Fails if it has ended, or is not ours to look at.
+    pub(super) fn of(pid: i32, folder: &Path) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let mb = |name| Some(field(&status, name)? as f64 / 1024.0);
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -88,14 +89,22 @@ impl Usage {
         let numbers: Vec<&str> = numbers.split_whitespace().collect();
         let ticks: u64 = numbers.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("CLK_TCK")?;
-        let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
         Ok(Self {
             resident_mb: mb("VmRSS:").context("VmRSS")?,
             peak_mb: mb("VmHWM:").context("VmHWM")?,
             cpu_ms: ticks as f64 * 1000.0 / per_second as f64,
-            written_bytes: field(&io, "write_bytes:").context("write_bytes")?,
+            written_bytes: written(folder),
         })
     }
+}
+
+/// Bytes written to the disk that `folder` is on, since the machine was started.
+fn written(folder: &Path) -> Option<u64> {
+    let device = fs::metadata(folder).ok()?.dev();
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let stat = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
+    // Reads, merged, sectors, milliseconds; then the same of writes.
+    Some(stat.split_whitespace().nth(6)?.parse::<u64>().ok()? * BLOCK_BYTES)
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

@@ -147,7 +147,8 @@ impl Stage {
 
     /// What the service has used; `None` of one that runs elsewhere.
     pub(super) fn usage(&self) -> anyhow::Result<Option<Usage>> {
-        self.service.as_ref().map(|service| Usage::of(service.pid())).transpose()
+        let folder = self.folder.path().join(DATA);
+        self.service.as_ref().map(|service| Usage::of(service.pid(), &folder)).transpose()
     }
 
     /// What its folder takes on the disk; `None` of one that runs elsewhere.

@@ -63,8 +63,7 @@ fn every_acknowledgement_follows_an_fdatasync_of_all_that_was_written() {
         let file =
             call.split_once("/data/").and_then(|(_, rest)| rest.split_once('>')).map(|(file, _)| file.to_owned());
         let is_synced = |file: &str| files.get(file).is_none_or(|seen| seen.written <= seen.synced);
-        if call.starts_with("pwrite64(") && file.is_some() {
-            let file = file.unwrap();
+        if let Some(file) = file.clone().filter(|_| call.starts_with("pwrite64(")) {
             if file.starts_with("journal") && call.contains(", 0) = ") {
                 begun_anew += 1;
                 assert!(is_synced("sled/blocks") && is_synced("sled/db"), "{file} was begun anew at line {n}");
