@@ -198,8 +198,8 @@ impl Blocks {
         Ok(())
     }
 
-    /// Writes all blocks anew, behind those of `copy`, which has none, and compares them; how many records they hold.
-    /// `progress` is told now and then how many there were so far. Nothing else may be written meanwhile.
+    /// Writes all blocks to `copy`, which has none yet, and compares the two; how many records they hold. `progress` is told now
+    /// and then how many there were so far. Nothing else may be written meanwhile.
     pub(crate) fn copy_to(&self, copy: &Self, progress: &mut dyn FnMut(u64)) -> Result<u64, StoreError> {
         let (mut records, mut step) = (0, Step::default());
         for block in self.packed() {
