@@ -72,6 +72,11 @@ impl Journal {
         self.current.append(number, &pack(writes.iter().map(Write::entry))?)
     }
 
+    /// Whether the next batch had better go to the other file.
+    pub(crate) fn is_full(&self) -> bool {
+        self.current.is_full()
+    }
+
     /// What comes next goes to the other file, whose batches are all moved.
     pub(crate) fn turn_over(&mut self) {
         std::mem::swap(&mut self.current, &mut self.other);

@@ -24,6 +24,8 @@ const FRAME: usize = 16;
 const ALIGN: usize = 8;
 /// The file grows by so many bytes at a time: a sync of one that has grown costs twice as much.
 const EXTENT: u64 = 256 << 10;
+/// A file that holds so much is full: it must be read back at a start, and is not to be cut off each time.
+const FULL: u64 = 12 << 20;
 /// A file of more bytes than this is cut off when it is begun anew: it once held a batch of unusual size.
 const KEPT_MAX: u64 = 16 << 20;
 
@@ -65,6 +67,11 @@ impl JournalFile {
     /// The number of its first batch, whether or not that came to be written; `None` if it was not begun.
     pub(super) fn first(&self) -> Option<u64> {
         self.begun.as_ref().map(|begun| begun.first)
+    }
+
+    /// Whether it holds as much as it should.
+    pub(super) fn is_full(&self) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.end >= FULL)
     }
 
     /// Bytes that it takes.
