@@ -30,6 +30,9 @@ pub(crate) struct Table {
     writer: Mutex<Writer>,
     /// From which key on the full memtable is not in the blocks yet. Locked while a step of it is moved.
     cursor: Mutex<Vec<u8>>,
+    /// How many batches were acknowledged, as the journal shows: more than it holds, if it is broken. Then [`Self::settle`] must
+    /// come before the next batch.
+    pub(crate) acknowledged: u64,
     /// Why it takes no more batches: what a write that failed has left on the disk is known only once it was opened again.
     failed: OnceLock<StoreError>,
 }
@@ -75,6 +78,7 @@ impl Table {
             latest: ArcSwap::from_pointee(Latest { growing, full }),
             writer: Mutex::new(Writer { journal, last: replayed.last }),
             cursor: Mutex::default(),
+            acknowledged: replayed.acknowledged,
             failed: OnceLock::new(),
         })
     }
