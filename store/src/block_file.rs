@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::backend::StoreError;
+use crate::folder::sync_folder;
 use crate::sled::failed_io;
 use crate::space::Space;
 
@@ -74,6 +75,8 @@ impl BlockFile {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(folder.join(NAME)).map_err(failed_io("open its blocks"))?;
+        // An fdatasync of the file need not make its name durable.
+        sync_folder(folder).map_err(failed_io("sync its folder"))?;
         let len = file.metadata().map_err(failed_io("measure its blocks"))?.len();
         places.sort_unstable_by_key(|place| place.start);
         let space = Space::around(places.iter().map(|place| place.units()));

@@ -35,6 +35,8 @@ pub(crate) struct Replayed {
     pub(crate) memtables: Vec<(Memtable, u64)>,
     /// The number of the last batch.
     pub(crate) last: u64,
+    /// The number of one that was acknowledged, as the journal shows: beyond `last` where what is between is lost.
+    pub(crate) acknowledged: u64,
 }
 
 impl Journal {
@@ -45,22 +47,27 @@ impl Journal {
         for file in files.iter_mut().filter(|file| file.first().is_some_and(|first| first <= moved)) {
             file.free();
         }
-        let mut replayed = Replayed { memtables: Vec::new(), last: moved };
+        let mut replayed = Replayed { memtables: Vec::new(), last: moved, acknowledged: moved };
         files.sort_by_key(|file| file.first().unwrap_or(0));
         for file in files.iter_mut().filter(|file| file.first().is_some()) {
-            let before = file.first().map_or(0, |first| first - 1);
-            if before != replayed.last {
-                // The batches between were acknowledged: what is in the blocks, or the other file, is older than it was.
-                return Err(StoreError::Lost { acknowledged: before, found: replayed.last });
+            let before = file.first().map_or(0, |first| first.saturating_sub(1));
+            replayed.acknowledged = replayed.acknowledged.max(before);
+            if before < replayed.last {
+                return Err(StoreError::Damaged { what: "journal" });
+            }
+            if replayed.acknowledged > replayed.last {
+                // A batch between was lost: what is in the blocks, or the other file, is older than it was.
+                break;
             }
             let memtable = Memtable::default();
-            file.replay(|batch| {
+            let behind = file.replay(|batch| {
                 let batch = Unpacked::new(batch)?;
                 let writes = batch.iter().map(|(key, value)| Write::new(key.to_vec(), value.map(<[u8]>::to_vec)));
                 memtable.apply(writes.collect());
                 replayed.last += 1;
                 Ok(())
             })?;
+            replayed.acknowledged = replayed.acknowledged.max(behind.unwrap_or(replayed.last));
             replayed.memtables.push((memtable, replayed.last));
         }
         let [other, current] = files;
@@ -70,6 +77,11 @@ impl Journal {
     /// Writes down what the batch of this number changes. Durable when it returns `Ok`.
     pub(crate) fn append(&mut self, number: u64, writes: &[Write]) -> Result<(), StoreError> {
         self.current.append(number, &pack(writes.iter().map(Write::entry))?)
+    }
+
+    /// Whether the next batch had better go to the other file.
+    pub(crate) fn is_full(&self) -> bool {
+        self.current.is_full()
     }
 
     /// What comes next goes to the other file, whose batches are all moved.

@@ -15,7 +15,7 @@ pub(crate) fn size_of((key, value): Entry<'_>) -> usize {
     HEADER + key.len() + value.map_or(0, <[u8]>::len)
 }
 
-/// Packs the entries in their order. A key of more than 64 KiB or a value of 4 GiB is refused.
+/// Packs the entries in their order. A key of more than 64 KiB, and 4 GiB of a value or of all, are refused.
 pub(crate) fn pack<'a>(entries: impl IntoIterator<Item = Entry<'a>>) -> Result<Vec<u8>, StoreError> {
     let too_long = |_| StoreError::Backend { doing: "pack a record", cause: "it is too long".into() };
     let mut raw = Vec::new();
@@ -25,6 +25,8 @@ pub(crate) fn pack<'a>(entries: impl IntoIterator<Item = Entry<'a>>) -> Result<V
         raw.extend_from_slice(key);
         raw.extend_from_slice(value.unwrap_or_default());
     }
+    // LZ4 would write down a length that was cut off.
+    u32::try_from(raw.len()).map_err(too_long)?;
     Ok(lz4_flex::block::compress_prepend_size(&raw))
 }
 

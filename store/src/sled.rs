@@ -88,6 +88,16 @@ impl SledBackend {
     /// Opens the store in `folder` with so many bytes of cache. What [`Self::doubt`] then tells must be cleared before
     /// anything is served.
     pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Self, StoreError> {
+        let path = folder.path().to_owned();
+        Self::try_open(folder, cache_bytes).inspect_err(|error| {
+            // Perhaps a sync of what a process that was killed had left: the next one would succeed without it.
+            if let StoreError::Backend { .. } = error {
+                resync::note(&path);
+            }
+        })
+    }
+
+    fn try_open(folder: DataFolder, cache_bytes: u64) -> Result<Self, StoreError> {
         compact::settle(folder.path()).map_err(failed_io("remove what a compaction left"))?;
         let path = folder.path().join(SUBFOLDER);
         let mut marks = folder.marks().map_err(failed_io("read its mark"))?;
@@ -118,7 +128,7 @@ impl SledBackend {
         synced.map_err(failed_io("sync its files"))?;
         let blocks = open_blocks(tree, folder.path(), &path)?;
         let table = Arc::new(Table::open(blocks, folder.path(), memtable_bytes(cache_bytes))?);
-        let found = table.batches();
+        let (acknowledged, found) = (acknowledged.max(table.acknowledged), table.batches());
         let backend = Self { mover: OnceLock::new(), table, trust: Mutex::new(Trust { marks, doubt }), folder };
         if found < acknowledged {
             backend.trusted().doubt = Some(Doubt::Lost { acknowledged, found });
@@ -153,8 +163,12 @@ impl SledBackend {
 
     /// Takes what is there for all that there is, from now on: it was verified, or a person has accepted the loss.
     pub fn trust(&self) -> Result<(), StoreError> {
-        let batches = self.table.batches();
         let mut trust = self.trusted();
+        if let Some(Doubt::Lost { .. }) = trust.doubt {
+            // What lies in the journal behind its break would be taken for the batches that follow now.
+            self.table.settle().inspect_err(|_| resync::note(self.folder.path()))?;
+        }
+        let batches = self.table.batches();
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))?;
         trust.marks.sync().map_err(failed_io("sync its mark"))?;
         trust.doubt = None;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -29,7 +30,10 @@ pub(crate) struct Table {
     writer: Mutex<Writer>,
     /// From which key on the full memtable is not in the blocks yet. Locked while a step of it is moved.
     cursor: Mutex<Vec<u8>>,
-    /// Why nothing can be moved any more.
+    /// How many batches were acknowledged, as the journal shows: more than it holds, if it is broken. Then [`Self::settle`] must
+    /// come before the next batch.
+    pub(crate) acknowledged: u64,
+    /// Why it takes no more batches: what a write that failed has left on the disk is known only once it was opened again.
     failed: OnceLock<StoreError>,
 }
 
@@ -74,6 +78,7 @@ impl Table {
             latest: ArcSwap::from_pointee(Latest { growing, full }),
             writer: Mutex::new(Writer { journal, last: replayed.last }),
             cursor: Mutex::default(),
+            acknowledged: replayed.acknowledged,
             failed: OnceLock::new(),
         })
     }
@@ -90,16 +95,15 @@ impl Table {
 
     /// Applies a batch. It is durable when it returns `Ok`, and readers see it after that.
     pub(crate) fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        if let Some(error) = self.failed.get() {
-            return Err(error.clone());
-        }
         let mut writer = self.writer();
-        if self.latest.load().growing.bytes() >= self.memtable_bytes {
+        self.check()?;
+        // What is written over again and again fills the journal, and not the memtable.
+        if self.latest.load().growing.bytes() >= self.memtable_bytes || writer.journal.is_full() {
             while self.move_step()? {}
             self.turn_over(&mut writer);
         }
         let number = writer.last + 1;
-        writer.journal.append(number, &writes)?;
+        writer.journal.append(number, &writes).inspect_err(|error| self.fail(error))?;
         writer.last = number;
         self.latest.load().growing.apply(writes);
         Ok(())
@@ -122,9 +126,13 @@ impl Table {
         self.latest.store(Arc::new(Latest { growing: Arc::default(), full: Some(full) }));
     }
 
-    /// Takes no more batches: moving has failed, and it would be noticed only when the next memtable is full.
-    pub(crate) fn fail(&self, error: StoreError) {
-        let _ = self.failed.set(error);
+    /// Whether it still takes batches.
+    fn check(&self) -> Result<(), StoreError> {
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    fn fail(&self, error: &StoreError) {
+        let _ = self.failed.set(error.clone());
     }
 
     /// Whether there is something to move.
@@ -132,12 +140,18 @@ impl Table {
         self.latest.load().full.is_some()
     }
 
-    /// Moves a part of the full memtable into the blocks, and syncs it; false if there was none.
+    /// Moves a part of the full memtable into the blocks, and syncs it; false if there was none. Once that has failed it is not
+    /// tried again: a second sync succeeds without what the first could not write.
     pub(crate) fn move_step(&self) -> Result<bool, StoreError> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check()?;
         let latest = self.latest.load_full();
         let Some(full) = &latest.full else { return Ok(false) };
-        let rest = self.blocks.absorb(&full.memtable.read(), &cursor, full.last)?;
+        let absorb = || self.blocks.absorb(&full.memtable.read(), &cursor, full.last);
+        // sled panics on some kinds of damage; a thread that ended by it would leave everybody waiting.
+        let panicked = |_| Err(StoreError::Backend { doing: "move records", cause: "it panicked".into() });
+        let rest = panic::catch_unwind(AssertUnwindSafe(absorb)).unwrap_or_else(panicked);
+        let rest = rest.inspect_err(|error| self.fail(error))?;
         if rest.is_none() {
             self.latest.store(Arc::new(Latest { growing: Arc::clone(&latest.growing), full: None }));
         }
@@ -216,9 +230,11 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
     use super::*;
 
@@ -351,6 +367,21 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_does_not_grow_without_end_where_the_same_key_is_written_again_and_again() {
+        let disk = Disk::new();
+        let blocks = Blocks::open(disk.index.clone(), disk.folder.path(), || Ok(())).unwrap();
+        let table = Table::open(blocks, disk.folder.path(), 1 << 20).unwrap();
+        // What does not compress, and never fills the memtable.
+        let mut bytes: Vec<u8> = StdRng::seed_from_u64(1).random_iter().take(200_000).collect();
+        for n in 0..250u16 {
+            bytes[..2].copy_from_slice(&n.to_be_bytes());
+            table.apply(vec![Write::Put(b"m".to_vec(), bytes.clone())]).unwrap();
+        }
+        assert!(table.writer().journal.size() <= 2 * (16 << 20), "{}", table.writer().journal.size());
+        assert_eq!(table.get(b"m").unwrap(), Some(bytes));
+    }
+
+    #[test]
     fn what_is_settled_is_not_in_the_journal_any_more() {
         let disk = Disk::new();
         let table = disk.open();
@@ -367,9 +398,59 @@ mod tests {
     fn once_moving_has_failed_no_batch_is_taken() {
         let disk = Disk::new();
         let table = disk.open();
-        table.fail(StoreError::Backend { doing: "sync", cause: "told to fail".into() });
+        table.fail(&StoreError::Backend { doing: "sync", cause: "told to fail".into() });
         assert!(table.apply(vec![Write::Put(b"m".to_vec(), vec![])]).is_err());
         assert_eq!(table.get(b"m").unwrap(), None);
+    }
+
+    #[test]
+    fn after_a_move_that_failed_no_batch_is_taken_though_the_next_sync_would_succeed() {
+        let (disk, is_first) = (Disk::new(), AtomicBool::new(true));
+        let table = disk.open_with(move || match is_first.swap(false, SeqCst) {
+            true => Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() }),
+            false => Ok(()),
+        });
+        let put = |n: u16| table.apply(vec![Write::Put(key(n), vec![7; 200])]);
+        let failed = (0..600).find(|n| put(*n).is_err()).unwrap();
+        assert!((failed..600).all(|n| put(n).is_err()), "what was not synced is not known");
+    }
+
+    #[test]
+    fn who_waits_for_a_step_that_fails_does_not_try_it_again() {
+        let (disk, waiting, is_first) = (Disk::new(), Arc::new(AtomicUsize::new(0)), AtomicBool::new(true));
+        let others = Arc::clone(&waiting);
+        let table = disk.open_with(move || {
+            if !is_first.swap(false, SeqCst) {
+                return Ok(());
+            }
+            while others.load(SeqCst) < 2 {
+                std::thread::yield_now();
+            }
+            (0..1000).for_each(|_| std::thread::yield_now());
+            Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() })
+        });
+        let full = (0..600).take_while(|_| !table.is_full());
+        full.for_each(|n| table.apply(vec![Write::Put(key(n), vec![7; 200])]).unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    waiting.fetch_add(1, SeqCst);
+                    assert!(table.move_step().is_err(), "the second sync would succeed, and the first is lost");
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_while_records_are_moved_is_an_error_for_the_next_commit() {
+        let disk = Disk::new();
+        let table = Arc::new(disk.open_with(|| panic!("told to panic")));
+        let mover = crate::mover::Mover::start(Arc::clone(&table)).unwrap();
+        let put = |n: u16| table.apply(vec![Write::Put(key(n), vec![7; 200])]);
+        assert!((0..600).any(|n| {
+            mover.wake();
+            put(n).is_err()
+        }));
     }
 
     #[test]

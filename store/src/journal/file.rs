@@ -24,6 +24,9 @@ const FRAME: usize = 16;
 const ALIGN: usize = 8;
 /// The file grows by so many bytes at a time: a sync of one that has grown costs twice as much.
 const EXTENT: u64 = 256 << 10;
+/// A file with so many bytes of batches is full: it is read back as a whole at a start. Less than [`KEPT_MAX`], so that one
+/// that was full keeps its space.
+const FULL: u64 = 12 << 20;
 /// A file of more bytes than this is cut off when it is begun anew: it once held a batch of unusual size.
 const KEPT_MAX: u64 = 16 << 20;
 
@@ -67,14 +70,23 @@ impl JournalFile {
         self.begun.as_ref().map(|begun| begun.first)
     }
 
+    /// Whether it holds as much as it should.
+    pub(super) fn is_full(&self) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.end >= FULL)
+    }
+
     /// Bytes that it takes.
     pub(super) const fn len(&self) -> u64 {
         self.len
     }
 
-    /// Hands over its batches, in their order. The last may be cut off, since nobody was told of it; one before may not.
-    pub(super) fn replay(&mut self, mut each: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let Some(begun) = &mut self.begun else { return Ok(()) };
+    /// Hands over its batches, in their order, up to the first that is not whole. The last may be cut off, since nobody was
+    /// told of it; the number of one behind it that is whole tells that more was acknowledged.
+    pub(super) fn replay(
+        &mut self,
+        mut each: impl FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(begun) = &mut self.begun else { return Ok(None) };
         let mut bytes = vec![0; usize::try_from(self.len).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut bytes, 0).map_err(failed_io("read its journal"))?;
         // A process that was killed may have left batches that only the system's memory has.
@@ -88,8 +100,11 @@ impl JournalFile {
         begun.end = u64::try_from(at).unwrap_or(u64::MAX);
         // No batch is written before the one before it is synced: where another follows, this one was whole.
         let behind = (at..bytes.len()).step_by(ALIGN).skip(1);
-        let is_followed = behind.filter_map(|at| begun.frame(&bytes, at)).any(|(number, _)| number > next);
-        if is_followed { Err(StoreError::Damaged { what: "journal" }) } else { Ok(()) }
+        Ok(behind
+            .filter_map(|at| begun.frame(&bytes, at))
+            .map(|(number, _)| number)
+            .filter(|number| *number > next)
+            .max())
     }
 
     /// Writes a batch behind the last; when it returns `Ok` that is durable. Otherwise nothing of it stays, unless the disk
@@ -214,11 +229,14 @@ mod tests {
 
     fn replay(file: &mut JournalFile) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut found = Vec::new();
-        file.replay(|batch| {
+        let behind = file.replay(|batch| {
             found.push(batch.to_vec());
             Ok(())
         })?;
-        Ok(found)
+        match behind {
+            None => Ok(found),
+            Some(acknowledged) => Err(StoreError::Lost { acknowledged, found: 0 }),
+        }
     }
 
     fn replayed(path: &Path) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use store::backend::{Backend, Write};
 use store::{DataFolder, SledBackend, StoreError};
 
 use crate::CACHE;
@@ -168,6 +169,33 @@ fn older_files_in_the_place_of_newer_ones_are_noticed_at_every_start() {
             assert!(matches!(opened, Err(StoreError::Lost { .. })), "{parts:?}: {:?}", opened.err());
         }
     }
+}
+
+#[test]
+fn a_journal_that_is_broken_before_its_end_is_refused_until_a_person_accepts_the_loss() {
+    let (mut files, _) = store(5, 1);
+    for (_, bytes) in files.iter_mut().filter(|(path, bytes)| path.starts_with("journal") && !bytes.is_empty()) {
+        // The first batch behind the header.
+        bytes[60] ^= 1;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    write(&files, temp.path());
+    for _ in 0..2 {
+        let opened = store::open(DataFolder::open(temp.path()).unwrap(), CACHE);
+        assert!(matches!(opened, Err(StoreError::Lost { .. })), "{:?}", opened.err());
+    }
+    let backend = SledBackend::open_at(temp.path(), CACHE).unwrap();
+    let left = try_content(&backend).unwrap();
+    backend.trust().unwrap();
+    // What follows takes the numbers, and perhaps the places, of what was lost.
+    for n in 0..60u8 {
+        backend.apply(vec![Write::Put(vec![b'z', n], vec![n])]).unwrap();
+        backend.apply(vec![Write::Delete(vec![b'z', n])]).unwrap();
+    }
+    drop(backend);
+    let backend = SledBackend::open_at(temp.path(), CACHE).unwrap();
+    assert_eq!(backend.doubt(), None);
+    assert!(try_content(&backend).unwrap() == left, "nothing of what was given up comes back");
 }
 
 /// The long run: `DAMAGE_SECONDS=600 cargo test --release -p store --test durability -- --ignored much_damage --nocapture`.
