@@ -44,6 +44,13 @@ impl Verify {
             );
             wrong += 1;
         }
+        if self.accept_loss {
+            let gone = backend.forget_unreadable()?;
+            if gone > 0 {
+                println!("{gone} blocks of records could not be read, and are given up");
+            }
+            wrong += gone;
+        }
         let mut teller = Teller::new();
         let report = verify(&Store::new(Arc::<SledBackend>::clone(&backend)), &mut |records| {
             teller.tell(|| format!("{records} records looked at …"));

@@ -20,15 +20,17 @@ impl Progress {
     pub(super) fn show(what: &'static str, total: u64, count: impl Fn() -> u64 + Send + 'static) -> Self {
         let is_terminal = stderr().is_terminal();
         let task = tokio::spawn(async move {
-            let began = Instant::now();
+            // What came before is not of this rate.
+            let (began, before) = (Instant::now(), count());
             let mut ticks = interval(EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                let count = count() as f64;
-                let rate = thousands((count / began.elapsed().as_secs_f64()).round());
-                let line = format!("    {what}: {} of {}, {rate}/s", thousands(count), thousands(total as f64));
+                let count = count();
+                let rate = count.saturating_sub(before) as f64 / began.elapsed().as_secs_f64();
+                let (count, total, rate) = (thousands(count as f64), thousands(total as f64), thousands(rate.round()));
+                let line = format!("    {what}: {count} of {total}, {rate}/s");
                 if is_terminal { eprint!("\r{line}\x1b[K") } else { eprintln!("{line}") }
             }
         });

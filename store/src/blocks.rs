@@ -198,6 +198,22 @@ impl Blocks {
         Ok(())
     }
 
+    /// Takes blocks that cannot be read out of the index; how many. Nothing else may be written meanwhile.
+    pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
+        let (mut step, mut gone) = (Step::default(), 0);
+        for item in self.index.range(FIRST..) {
+            let (from, place) = item.map_err(failed("read"))?;
+            let place = Place::from_bytes(&place)?;
+            if self.file.get(place)?.is_none_or(|packed| Unpacked::new(&packed).is_err()) {
+                step.index.remove(from);
+                step.before.push(place);
+                gone += 1;
+            }
+        }
+        self.commit(step)?;
+        Ok(gone)
+    }
+
     /// Writes all blocks to `copy`, which has none yet, and compares the two; how many records they hold. `progress` is told now
     /// and then how many there were so far. Nothing else may be written meanwhile.
     pub(crate) fn copy_to(&self, copy: &Self, progress: &mut dyn FnMut(u64)) -> Result<u64, StoreError> {

@@ -175,6 +175,11 @@ impl SledBackend {
         Ok(())
     }
 
+    /// Gives up blocks of records that cannot be read, since a change of any record in one could never be written; how many.
+    pub fn forget_unreadable(&self) -> Result<u64, StoreError> {
+        self.table.forget_unreadable()
+    }
+
     /// Where its log is broken, in bytes from its beginning, also where it holds nothing of use.
     pub fn broken_log(&self) -> Result<Vec<u64>, StoreError> {
         let log = File::open(self.folder.path().join(SUBFOLDER).join("db"));

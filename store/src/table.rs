@@ -119,6 +119,12 @@ impl Table {
         Ok(&self.blocks)
     }
 
+    /// Gives up blocks that cannot be read; how many.
+    pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
+        let _nobody_writes = self.writer();
+        self.blocks.forget_unreadable()
+    }
+
     /// Begins a new memtable; the one before is full, and the one before that is moved.
     fn turn_over(&self, writer: &mut Writer) {
         let full = Full { memtable: Arc::clone(&self.latest.load().growing), last: writer.last };

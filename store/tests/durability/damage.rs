@@ -7,6 +7,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+
 use store::backend::{Backend, Write};
 use store::{DataFolder, SledBackend, StoreError};
 
@@ -196,6 +197,28 @@ fn a_journal_that_is_broken_before_its_end_is_refused_until_a_person_accepts_the
     let backend = SledBackend::open_at(temp.path(), CACHE).unwrap();
     assert_eq!(backend.doubt(), None);
     assert!(try_content(&backend).unwrap() == left, "nothing of what was given up comes back");
+}
+
+#[test]
+fn blocks_that_cannot_be_read_can_be_given_up_so_that_all_others_can_be_written_again() {
+    let (mut files, content) = store(6, 2);
+    let blocks = files.get_mut(Path::new("sled/blocks")).unwrap();
+    blocks.chunks_mut(10_000).for_each(|part| part[0] ^= 1);
+    let temp = tempfile::tempdir().unwrap();
+    write(&files, temp.path());
+    let backend = SledBackend::open_at(temp.path(), CACHE).unwrap();
+    assert!(try_content(&backend).is_err());
+    assert!(backend.forget_unreadable().unwrap() > 0);
+    let left = try_content(&backend).unwrap();
+    assert!(!left.is_empty() && left.len() < content.len());
+    assert!(left.iter().all(|(key, value)| content.get(key) == Some(value)));
+    // So much, and all over, that all of it is moved into blocks.
+    let again = |(key, value): (&Vec<u8>, &Vec<u8>)| Write::Put(key.clone(), value.clone());
+    backend.apply(content.iter().map(again).collect()).unwrap();
+    backend.apply(vec![]).unwrap();
+    while backend.move_step().unwrap() {}
+    assert!(try_content(&backend).unwrap() == content);
+    assert_eq!(backend.forget_unreadable().unwrap(), 0);
 }
 
 /// The long run: `DAMAGE_SECONDS=600 cargo test --release -p store --test durability -- --ignored much_damage --nocapture`.
