@@ -126,7 +126,7 @@ impl SledBackend {
         let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
         let tree = tree?;
         synced.map_err(failed_io("sync its files"))?;
-        let blocks = open_blocks(tree, folder.path(), &path)?;
+        let blocks = open_blocks(tree, &path)?;
         let table = Arc::new(Table::open(blocks, folder.path(), memtable_bytes(cache_bytes))?);
         let (acknowledged, found) = (acknowledged.max(table.acknowledged), table.batches());
         let backend = Self { mover: OnceLock::new(), table, trust: Mutex::new(Trust { marks, doubt }), folder };
@@ -166,7 +166,7 @@ impl SledBackend {
         let mut trust = self.trusted();
         if let Some(Doubt::Lost { .. }) = trust.doubt {
             // What lies in the journal behind its break would be taken for the batches that follow now.
-            self.table.settle().inspect_err(|_| resync::note(self.folder.path()))?;
+            self.table.settle()?;
         }
         let batches = self.table.batches();
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))?;
@@ -198,13 +198,13 @@ impl SledBackend {
 }
 
 /// The blocks whose index is `index`. sled's own `flush` only calls `sync_file_range`, which survives a crash of the process but
-/// not a power cut, so it ends with an fdatasync of ours on sled's log, opened once more. What fails is noted in `folder`.
-pub(crate) fn open_blocks(index: ::sled::Db, folder: &Path, path: &Path) -> Result<Blocks, StoreError> {
+/// not a power cut, so it ends with an fdatasync of ours on sled's log, opened once more.
+pub(crate) fn open_blocks(index: ::sled::Db, path: &Path) -> Result<Blocks, StoreError> {
     let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
-    let (flushed, folder) = (index.clone(), folder.to_owned());
+    let flushed = index.clone();
     Blocks::open(index, path, move || {
-        let synced = flushed.flush().map_err(failed("flush")).and_then(|_| log.sync_data().map_err(failed_io("sync")));
-        synced.inspect_err(|_| resync::note(&folder))
+        flushed.flush().map_err(failed("flush"))?;
+        log.sync_data().map_err(failed_io("sync"))
     })
 }
 
@@ -263,11 +263,10 @@ impl Backend for SledBackend {
         if let Some(doubt) = &trust.doubt {
             return Err(StoreError::Backend { doing: "write", cause: doubt.to_string() });
         }
-        self.table.apply(writes).inspect_err(|_| resync::note(self.folder.path()))?;
+        let batches = self.table.apply(writes)?;
         if let Some(mover) = self.mover.get().filter(|_| self.table.is_full()) {
             mover.wake();
         }
-        let batches = self.table.batches();
         trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))
     }
 

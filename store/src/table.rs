@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use crate::blocks::Blocks;
 use crate::journal::Journal;
 use crate::keys;
 use crate::memtable::Memtable;
+use crate::resync;
 
 /// Changes that a scan takes from a memtable at once: it does not hold writers off while it visits.
 const SCAN_STEP: usize = 64;
@@ -33,6 +34,8 @@ pub(crate) struct Table {
     /// How many batches were acknowledged, as the journal shows: more than it holds, if it is broken. Then [`Self::settle`] must
     /// come before the next batch.
     pub(crate) acknowledged: u64,
+    /// Where it is noted that a write failed.
+    folder: PathBuf,
     /// Why it takes no more batches: what a write that failed has left on the disk is known only once it was opened again.
     failed: OnceLock<StoreError>,
 }
@@ -79,6 +82,7 @@ impl Table {
             writer: Mutex::new(Writer { journal, last: replayed.last }),
             cursor: Mutex::default(),
             acknowledged: replayed.acknowledged,
+            folder: folder.to_owned(),
             failed: OnceLock::new(),
         })
     }
@@ -93,8 +97,8 @@ impl Table {
         Ok(self.blocks.size()? + self.writer().journal.size())
     }
 
-    /// Applies a batch. It is durable when it returns `Ok`, and readers see it after that.
-    pub(crate) fn apply(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+    /// Applies a batch; its number. It is durable when it returns `Ok`, and readers see it after that.
+    pub(crate) fn apply(&self, writes: Vec<Write>) -> Result<u64, StoreError> {
         let mut writer = self.writer();
         self.check()?;
         // What is written over again and again fills the journal, and not the memtable.
@@ -106,7 +110,7 @@ impl Table {
         writer.journal.append(number, &writes).inspect_err(|error| self.fail(error))?;
         writer.last = number;
         self.latest.load().growing.apply(writes);
-        Ok(())
+        Ok(number)
     }
 
     /// Moves everything into the blocks, and empties the journal.
@@ -115,14 +119,14 @@ impl Table {
         while self.move_step()? {}
         self.turn_over(&mut writer);
         while self.move_step()? {}
-        writer.journal.clear()?;
+        writer.journal.clear().inspect_err(|error| self.fail(error))?;
         Ok(&self.blocks)
     }
 
     /// Gives up blocks that cannot be read; how many.
     pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
         let _nobody_writes = self.writer();
-        self.blocks.forget_unreadable()
+        self.blocks.forget_unreadable().inspect_err(|error| self.fail(error))
     }
 
     /// Begins a new memtable; the one before is full, and the one before that is moved.
@@ -137,7 +141,9 @@ impl Table {
         self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
+    /// A write failed, perhaps a sync: it must not be tried again, and the next start is to know.
     fn fail(&self, error: &StoreError) {
+        resync::note(&self.folder);
         let _ = self.failed.set(error.clone());
     }
 
@@ -436,7 +442,9 @@ mod tests {
             Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() })
         });
         let full = (0..600).take_while(|_| !table.is_full());
-        full.for_each(|n| table.apply(vec![Write::Put(key(n), vec![7; 200])]).unwrap());
+        for n in full {
+            table.apply(vec![Write::Put(key(n), vec![7; 200])]).unwrap();
+        }
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
