@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::backend::StoreError;
-use crate::folder::sync_folder;
+use crate::folder::{open_or_make, sync_folder};
 use crate::sled::failed_io;
 use crate::space::Space;
 
@@ -32,14 +32,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) const BYTES: usize = 12;
-
-    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        for (to, from) in bytes.chunks_exact_mut(4).zip([self.start, self.len, self.checksum]) {
-            to.copy_from_slice(&from.to_be_bytes());
-        }
-        bytes
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        [self.start, self.len, self.checksum].map(u32::to_be_bytes).concat()
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
@@ -72,9 +66,7 @@ pub(crate) struct BlockFile {
 impl BlockFile {
     /// Opens the file in sled's `folder`, or makes it, with what is in use.
     pub(crate) fn open(folder: &Path, mut places: Vec<Place>) -> Result<Self, StoreError> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(folder.join(NAME)).map_err(failed_io("open its blocks"))?;
+        let file = open_or_make(&folder.join(NAME)).map_err(failed_io("open its blocks"))?;
         // An fdatasync of the file need not make its name durable.
         sync_folder(folder).map_err(failed_io("sync its folder"))?;
         let len = file.metadata().map_err(failed_io("measure its blocks"))?.len();

@@ -194,7 +194,7 @@ impl Blocks {
     /// Writes a block that begins there.
     fn put(&self, from: &[u8], packed: &[u8], step: &mut Step) -> Result<(), StoreError> {
         step.bytes += packed.len();
-        step.index.insert(from, &self.file.put(packed)?.to_bytes());
+        step.index.insert(from, self.file.put(packed)?.to_bytes());
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The data folder: what marks it as ours, which format it has, and who holds it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -65,8 +65,7 @@ impl DataFolder {
             }
             Err(error) => return Err(io("look into")(error)),
         }
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&marker).map_err(io("open"))?;
+        let mut file = open_or_make(&marker).map_err(io("open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(path.to_owned())),
@@ -148,6 +147,11 @@ fn create_private(path: &Path) -> io::Result<()> {
 /// The folder that a path is in.
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens a file to be read and written, and makes it if it is missing; its name survives a power cut after [`sync_folder`].
+pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// Makes new names in a folder survive a power cut.

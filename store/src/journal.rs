@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use crate::backend::{StoreError, Write};
-use crate::folder::sync_folder;
+use crate::folder::{parent, sync_folder};
 use crate::memtable::Memtable;
 use crate::packed::{Unpacked, pack};
 use crate::sled::failed_io;
@@ -105,13 +105,10 @@ impl Journal {
 }
 
 fn open_files(folder: &Path) -> io::Result<[JournalFile; 2]> {
-    let is_new = !folder.exists();
     fs::create_dir_all(folder)?;
     let [zero, one] = FILES.map(|name| JournalFile::open(&folder.join(name)));
     let files = [zero?, one?];
     sync_folder(folder)?;
-    if is_new {
-        sync_folder(crate::folder::parent(folder))?;
-    }
+    sync_folder(parent(folder))?;
     Ok(files)
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use crc32fast::Hasher;
 
 use crate::backend::StoreError;
+use crate::folder::open_or_make;
 use crate::random::random;
 use crate::sled::failed_io;
 
@@ -54,7 +55,7 @@ struct Begun {
 impl JournalFile {
     /// Opens the file, or makes it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = open_or_make(path)?;
         let len = file.metadata()?.len();
         let mut header = [0; HEADER];
         let begun = match file.read_exact_at(&mut header, 0) {
