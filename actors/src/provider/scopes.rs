@@ -150,13 +150,16 @@ impl State {
 
     pub(super) fn explain(&mut self, message: &Message) -> Held {
         let (now, uptime) = (self.ctx.clock.now(), self.ctx.clock.uptime());
-        let recipient = self.recipient(message);
-        let pair_until = self.pairs.next_free(&recipient, now);
+        // One that has a place was given its pair's.
+        let pair_until = match self.places.contains_key(&message.id) {
+            true => None,
+            false => self.pairs.next_free(&self.recipient(message), now),
+        };
         let place = self.places.get(&message.id);
         let rest = self.pace.rests_until().saturating_sub(uptime);
         Held {
             template_until: message.template().and_then(|template| self.templates.shut_until(&template, now)),
-            pair_until: pair_until.filter(|_| place.is_none()),
+            pair_until,
             rate_wait: if rest.is_zero() { self.bucket.wait(uptime) } else { Some(rest) },
             is_full: self.out >= self.ctx.settings().max_concurrent,
             ahead: place.map(|place| self.queue.range(..place).count()),
