@@ -1,26 +1,22 @@
 //! Records at a price per block in place of per key: a message's life changes some thirty keys.
 //!
-//! A batch is written to the [`journal`], which makes it durable, and its changes go into a [`Memtable`]. When that is full the
+//! A batch is written to the [`Journal`], which makes it durable, and its changes go into a [`Memtable`]. When that is full the
 //! next one is begun, and the full one is moved, a step at a time, into sorted [`Blocks`]; then its part of the journal is
 //! free. A read looks into both memtables, then into the block.
 
-use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+mod read;
+
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::backend::{Order, StoreError, Visit, Write};
+use crate::backend::{StoreError, Write};
 use crate::blocks::Blocks;
 use crate::journal::Journal;
-use crate::keys;
 use crate::memtable::Memtable;
 use crate::resync;
-
-/// Changes that a scan takes from a memtable at once: it does not hold writers off while it visits.
-const SCAN_STEP: usize = 64;
 
 /// Ordered records: the latest in memory and in the journal, the others in blocks.
 pub(crate) struct Table {
@@ -171,70 +167,6 @@ impl Table {
         Ok(true)
     }
 
-    /// The value of `key`.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let latest = self.latest.load();
-        if let Some(change) = latest.memtables().find_map(|memtable| memtable.get(key)) {
-            return Ok(change);
-        }
-        Ok(self.blocks.of(key)?.get(key).map(<[u8]>::to_vec))
-    }
-
-    /// Visits the records within `range`. Each is as it was at some moment since the scan began; `visit` may read and wait.
-    pub(crate) fn scan(&self, range: Range<&[u8]>, order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
-        let latest = self.latest.load_full();
-        let mut left = range.start.to_vec()..range.end.to_vec();
-        while left.start < left.end {
-            let mut step = left.clone();
-            let block = match order {
-                Order::Ascending => {
-                    let block = self.blocks.of(&left.start)?;
-                    match self.blocks.next(&block)? {
-                        // It was split since it was read.
-                        Some(next) if *next <= *left.start => continue,
-                        Some(next) if *next < *left.end => step.end = next.to_vec(),
-                        Some(_) | None => {}
-                    }
-                    block
-                }
-                Order::Descending => {
-                    let block = self.blocks.before(&left.end)?;
-                    step.start = left.start.as_slice().max(block.from()).to_vec();
-                    block
-                }
-            };
-            let changes: Vec<_> = latest.memtables().map(|memtable| memtable.within(&step, order, SCAN_STEP)).collect();
-            // Where a memtable has more, the step ends at the last change that was taken of it.
-            for (key, _) in changes.iter().filter(|some| some.len() == SCAN_STEP).filter_map(|some| some.last()) {
-                match order {
-                    Order::Ascending => step.end = step.end.min(keys::behind(key)),
-                    Order::Descending => step.start = step.start.max(key.clone()),
-                }
-            }
-            let mut records: BTreeMap<&[u8], Option<&[u8]>> =
-                block.records().filter(|(key, _)| *step.start <= **key && **key < *step.end).collect();
-            let older_first = changes.iter().rev().flatten();
-            records
-                .extend(older_first.filter(|(key, _)| step.contains(key)).map(|(k, v)| (k.as_slice(), v.as_deref())));
-            let mut meet = |(key, value): (&&[u8], &Option<&[u8]>)| match value {
-                Some(value) => visit(key, value),
-                None => ControlFlow::Continue(()),
-            };
-            let met = match order {
-                Order::Ascending => records.iter().try_for_each(&mut meet),
-                Order::Descending => records.iter().rev().try_for_each(&mut meet),
-            };
-            if met.is_break() {
-                return Ok(());
-            }
-            match order {
-                Order::Ascending => left.start = step.end,
-                Order::Descending => left.end = step.start,
-            }
-        }
-        Ok(())
-    }
-
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,6 +174,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::{ControlFlow, Range};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use proptest::prelude::*;
@@ -249,22 +183,23 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+    use crate::backend::Order;
 
     const MEMTABLE: usize = 4 << 10;
 
     /// What outlives a table.
-    struct Disk {
+    pub(super) struct Disk {
         index: ::sled::Db,
         folder: tempfile::TempDir,
     }
 
     impl Disk {
-        fn new() -> Self {
+        pub(super) fn new() -> Self {
             let index = ::sled::Config::new().temporary(true).open().unwrap();
             Self { index, folder: tempfile::tempdir().unwrap() }
         }
 
-        fn open(&self) -> Table {
+        pub(super) fn open(&self) -> Table {
             self.open_with(|| Ok(()))
         }
 
@@ -279,7 +214,7 @@ mod tests {
         format!("m{n:0width$}", width = 1 + usize::from(n % 3)).into_bytes()
     }
 
-    fn found(table: &Table, range: Range<&[u8]>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn found(table: &Table, range: Range<&[u8]>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found = Vec::new();
         let visit = &mut |key: &[u8], value: &[u8]| {
             found.push((key.to_vec(), value.to_vec()));
@@ -477,48 +412,5 @@ mod tests {
         assert!(model.len() > MEMTABLE / 500);
         agrees(&table, &model, 0..600);
         agrees(&disk.open(), &model, 0..600);
-    }
-
-    #[test]
-    fn whoever_reads_while_blocks_are_split_and_emptied_sees_every_record_once_and_in_order() {
-        const STAY: u16 = 300;
-        let disk = Disk::new();
-        let table = disk.open();
-        let stays = |n: u16| [b"m".as_slice(), &n.to_be_bytes()].concat();
-        let passes = |n: u16, k: u16| [b"m".as_slice(), &n.to_be_bytes(), &k.to_be_bytes()].concat();
-        table.apply((0..STAY).map(|n| Write::Put(stays(n), vec![0; 50])).collect()).unwrap();
-        let is_done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for order in [Order::Ascending, Order::Descending] {
-                let (table, is_done) = (&table, &is_done);
-                scope.spawn(move || {
-                    while !is_done.load(SeqCst) {
-                        let keys: Vec<_> = found(table, b"a"..b"z", order).into_iter().map(|(key, _)| key).collect();
-                        let mut sorted = keys.clone();
-                        sorted.sort_unstable();
-                        sorted.dedup();
-                        if order == Order::Descending {
-                            sorted.reverse();
-                        }
-                        assert!(keys == sorted, "in order, and none twice");
-                        assert_eq!(keys.iter().filter(|key| key.len() == 3).count(), usize::from(STAY));
-                        for n in (0..STAY).step_by(17) {
-                            assert_eq!(table.get(&stays(n)).unwrap(), Some(vec![0; 50]));
-                        }
-                    }
-                });
-            }
-            for round in 0..60u16 {
-                for k in 0..10 {
-                    let near = (0..STAY).skip(usize::from(round % 7)).step_by(7);
-                    let writes = near.map(|n| match round % 14 < 7 {
-                        true => Write::Put(passes(n, k), vec![1; 300]),
-                        false => Write::Delete(passes(n, k)),
-                    });
-                    table.apply(writes.collect()).unwrap();
-                }
-            }
-            is_done.store(true, SeqCst);
-        });
     }
 }
