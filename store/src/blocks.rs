@@ -1,17 +1,29 @@
-//! Sorted blocks: neighbouring records packed together. sled keeps the index: under the first key that a block may hold, its place
-//! in the [`BlockFile`]. A block reaches up to the next one's first key; what lies before the first block belongs to it, too.
+//! Sorted blocks: neighbouring records packed together. sled keeps the index: where each block lies in the [`BlockFile`], under the
+//! row that it stands in and the first key that it may hold. A block reaches up to the next one of its row.
+//!
+//! Records whose keys go on with a hash are in [`Runs`], each a row of its own. All others are in one row, in place.
 
-use std::ops::Bound;
+mod copying;
+mod filters;
+mod merging;
+mod moving;
+
+use std::ops::{Bound, Range};
 use std::path::Path;
 
 use ::sled::{Batch, Db, IVec};
 
-use crate::backend::StoreError;
+use crate::backend::{Order, StoreError};
 use crate::block_file::{BlockFile, Place};
-use crate::memtable::Changes;
+use crate::filter::Hash;
+use crate::keys;
 use crate::packed::{Entry, Unpacked, pack, size_of};
+use crate::runs::Runs;
 use crate::sled::failed;
+pub(crate) use moving::Moving;
 
+/// The row of the records that are in place.
+const IN_PLACE: &[u8] = &[];
 /// No record's key is below this one.
 const FIRST: &[u8] = &[1];
 /// Under it stands the number of the last batch of which everything is in the blocks.
@@ -25,6 +37,7 @@ const STEP: usize = 512 << 10;
 pub(crate) struct Blocks {
     index: Db,
     file: BlockFile,
+    runs: Runs,
     /// Makes the index durable.
     sync_index: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
 }
@@ -41,7 +54,10 @@ struct Step {
 
 /// A block, as it was at one moment.
 pub(crate) struct Block {
-    from: IVec,
+    /// In the index.
+    key: IVec,
+    /// How many bytes of that are the row's.
+    row: usize,
     place: Option<Place>,
     records: Unpacked,
 }
@@ -53,9 +69,10 @@ impl Blocks {
         folder: &Path,
         sync_index: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let places = index.range(FIRST..).values().map(|place| Place::from_bytes(&place.map_err(failed("read"))?));
-        let file = BlockFile::open(folder, places.collect::<Result<_, _>>()?)?;
-        Ok(Self { index, file, sync_index: Box::new(sync_index) })
+        let file = BlockFile::open(folder, places(&index).map(|item| Ok(item?.1)).collect::<Result<_, _>>()?)?;
+        let mut blocks = Self { index, file, runs: Runs::default(), sync_index: Box::new(sync_index) };
+        blocks.runs = Runs::new(blocks.kept_runs()?);
+        Ok(blocks)
     }
 
     /// The number of the last batch of which everything is in the blocks.
@@ -70,70 +87,140 @@ impl Blocks {
         Ok(self.index.size_on_disk().map_err(failed("measure its size"))? + self.file.size()?)
     }
 
-    /// The block that `key` belongs to.
-    pub(crate) fn of(&self, key: &[u8]) -> Result<Block, StoreError> {
-        self.last_of(Bound::Included(key))
-    }
-
-    /// The block that the last key before `end` belongs to.
-    pub(crate) fn before(&self, end: &[u8]) -> Result<Block, StoreError> {
-        self.last_of(Bound::Excluded(end))
-    }
-
-    fn last_of(&self, end: Bound<&[u8]>) -> Result<Block, StoreError> {
+    /// The value of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if !keys::is_hashed(key) {
+            return Ok(self.of(IN_PLACE, key)?.get(key).flatten().map(<[u8]>::to_vec));
+        }
+        let hash = Hash::of(key);
         loop {
-            let found = self.index.range::<&[u8], _>((Bound::Included(FIRST), end)).next_back();
-            let Some((from, bytes)) = found.transpose().map_err(failed("read"))? else {
-                return Ok(Block { from: FIRST.into(), place: None, records: Unpacked::default() });
-            };
-            if let Some(packed) = self.read(&from, &bytes)? {
-                let (place, records) = (Some(Place::from_bytes(&bytes)?), Unpacked::new(&packed)?);
-                return Ok(Block { from, place, records });
+            let runs = self.runs.load();
+            let mut found = None;
+            for run in runs.iter().filter(|run| run.filter.may_hold(hash)) {
+                if let Some(value) = self.of(&run.row, key)?.get(key) {
+                    found = value.map(<[u8]>::to_vec);
+                    break;
+                }
+            }
+            if self.runs.are_still(&runs) {
+                return Ok(found);
             }
         }
     }
 
-    /// What lies in the place that the index has just told for a block; `None` if the block has another by now.
-    fn read(&self, from: &IVec, place: &IVec) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The first part of `range` in this order that is in one block of each row, and these blocks, newest first.
+    pub(crate) fn at(&self, range: &Range<Vec<u8>>, order: Order) -> Result<(Range<Vec<u8>>, Vec<Block>), StoreError> {
+        let (range, are_hashed) = keys::alike(range, order);
+        let hash = Hash::of_all(&range);
+        loop {
+            let runs = self.runs.load();
+            let may_hold = runs.iter().filter(|run| hash.is_none_or(|hash| run.filter.may_hold(hash)));
+            let rows = match are_hashed {
+                true => may_hold.map(|run| &*run.row).collect(),
+                false => vec![IN_PLACE],
+            };
+            let mut part = range.clone();
+            let blocks = rows.into_iter().map(|row| self.block_at(row, &mut part, order)).collect::<Result<_, _>>()?;
+            // A block that was split since it was read would leave nothing of the part.
+            if part.start < part.end && self.runs.are_still(&runs) {
+                return Ok((part, blocks));
+            }
+        }
+    }
+
+    /// The block of a row in which `part` begins in this order; `part` is cut off where it ends.
+    fn block_at(&self, row: &[u8], part: &mut Range<Vec<u8>>, order: Order) -> Result<Block, StoreError> {
+        match order {
+            Order::Ascending => {
+                let block = self.last_of(row, Bound::Included(&part.start))?;
+                if let Some(next) = self.next(&block)?.filter(|next| *next < part.end) {
+                    part.end = next;
+                }
+                Ok(block)
+            }
+            Order::Descending => {
+                let block = self.last_of(row, Bound::Excluded(&part.end))?;
+                if *block.from() > *part.start {
+                    part.start = block.from().to_vec();
+                }
+                Ok(block)
+            }
+        }
+    }
+
+    /// The block that `key` belongs to.
+    fn of(&self, row: &[u8], key: &[u8]) -> Result<Block, StoreError> {
+        self.last_of(row, Bound::Included(key))
+    }
+
+    /// The last block of a row that begins before `end`.
+    fn last_of(&self, row: &[u8], end: Bound<&[u8]>) -> Result<Block, StoreError> {
+        let first = [row, FIRST].concat();
+        let end = end.map(|key| [row, key].concat());
+        loop {
+            let found = self.index.range::<Vec<u8>, _>((Bound::Included(first.clone()), end.clone())).next_back();
+            let Some((key, bytes)) = found.transpose().map_err(failed("read"))? else {
+                let key = first.into();
+                return Ok(Block { key, row: row.len(), place: None, records: Unpacked::default() });
+            };
+            if let Some(block) = self.block(&key, &bytes, row)? {
+                return Ok(block);
+            }
+        }
+    }
+
+    /// The block of which the index has just told this; `None` if it has another place by now.
+    fn block(&self, key: &IVec, place: &IVec, row: &[u8]) -> Result<Option<Block>, StoreError> {
+        let Some(packed) = self.read(key, place)? else { return Ok(None) };
+        let (place, records) = (Some(Place::from_bytes(place)?), Unpacked::new(&packed)?);
+        Ok(Some(Block { key: key.clone(), row: row.len(), place, records }))
+    }
+
+    /// What lies in the place that the index has just told; `None` if the index tells another by now.
+    fn read(&self, key: &IVec, place: &IVec) -> Result<Option<Vec<u8>>, StoreError> {
         let packed = self.file.get(Place::from_bytes(place)?)?;
-        if packed.is_none() && self.index.get(from).map_err(failed("read"))?.as_ref() == Some(place) {
+        if packed.is_none() && self.index.get(key).map_err(failed("read"))?.as_ref() == Some(place) {
             return Err(StoreError::Damaged { what: "block of records" });
         }
         Ok(packed)
     }
 
-    /// Where the block behind this one begins by now: it, too, may have been split since it was read.
-    pub(crate) fn next(&self, block: &Block) -> Result<Option<IVec>, StoreError> {
-        Ok(self.index.get_gt(&block.from).map_err(failed("read"))?.map(|(key, _)| key))
+    /// Where the block behind this one begins by now, in its row.
+    fn next(&self, block: &Block) -> Result<Option<Vec<u8>>, StoreError> {
+        let next = self.index.get_gt(&block.key).map_err(failed("read"))?;
+        Ok(next.and_then(|(key, _)| Some(key.strip_prefix(block.key.get(..block.row)?)?.to_vec())))
     }
 
-    /// Puts about [`STEP`] bytes of `changes`, from key `from` on, into the blocks that they belong to; durable when it returns.
-    /// From which key on changes are left; `None` if none are: then all batches up to number `last` are in the blocks.
-    pub(crate) fn absorb(&self, changes: &Changes, from: &[u8], last: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let (mut from, mut step) = (from.to_vec(), Step::default());
-        let rest = loop {
-            let Some((next, _)) = changes.range::<[u8], _>((Bound::Included(&*from), Bound::Unbounded)).next() else {
-                break None;
+    /// Cuts `records` into blocks of about the same size, the first of which begins at `from`, and writes them into a row.
+    fn write<'a>(
+        &self,
+        row: &[u8],
+        mut from: &'a [u8],
+        mut records: &[Entry<'a>],
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let size: usize = records.iter().copied().map(size_of).sum();
+        let enough = size.div_ceil(size.div_ceil(BLOCK_MAX).max(1));
+        while !records.is_empty() {
+            let mut size = 0;
+            let fits = |entry: &&Entry<'_>| {
+                let before = size;
+                size += size_of(**entry);
+                before == 0 || (before < enough && size <= BLOCK_MAX)
             };
-            if step.bytes >= STEP {
-                break Some(from);
-            }
-            // What the step already holds is not in the index yet; but it has taken all changes of the blocks before.
-            let block = self.of(next)?;
-            let to = self.next(&block)?;
-            let end = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let changes = changes.range::<[u8], _>((Bound::Included(next.as_slice()), end));
-            self.change(&block, changes.map(|(key, value)| (key.as_slice(), value.as_deref())), &mut step)?;
-            match to {
-                Some(to) => from = to.to_vec(),
-                None => break None,
-            }
-        };
-        if rest.is_none() {
-            step.index.insert(MOVED, &last.to_be_bytes());
+            let (block, behind) = records.split_at(records.iter().take_while(fits).count());
+            self.put(&[row, from].concat(), &pack(block.iter().copied())?, step)?;
+            records = behind;
+            from = records.first().map_or(from, |(key, _)| key);
         }
-        self.commit(step)?;
-        Ok(rest)
+        Ok(())
+    }
+
+    /// Writes what is to stand under `key` in the index.
+    fn put(&self, key: &[u8], bytes: &[u8], step: &mut Step) -> Result<(), StoreError> {
+        step.bytes += bytes.len();
+        step.index.insert(key, self.file.put(bytes)?.to_bytes());
+        Ok(())
     }
 
     /// Makes the new blocks durable, then the index that knows of them; the places of the old ones are free after that.
@@ -143,123 +230,27 @@ impl Blocks {
         (self.sync_index)()?;
         self.file.free(&step.before)
     }
+}
 
-    /// Writes the records of `block` with `changes`, which belong to it, into as many blocks as they need.
-    fn change<'a>(
-        &self,
-        block: &Block,
-        changes: impl Iterator<Item = Entry<'a>>,
-        step: &mut Step,
-    ) -> Result<(), StoreError> {
-        let (mut changes, mut records) = (changes.peekable(), block.records.iter().peekable());
-        let mut merged = Vec::new();
-        loop {
-            let change_is_next = match (changes.peek(), records.peek()) {
-                (Some((change, _)), Some((record, _))) => change <= record,
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (None, None) => break,
-            };
-            if !change_is_next {
-                merged.extend(records.next());
-            } else if let Some((key, value)) = changes.next() {
-                records.next_if(|(record, _)| *record == key);
-                merged.extend(value.map(|value| (key, Some(value))));
-            }
-        }
-        step.before.extend(block.place);
-        if merged.is_empty() {
-            step.index.remove(&*block.from);
-            return Ok(());
-        }
-        // Of about the same size.
-        let size: usize = merged.iter().copied().map(size_of).sum();
-        let enough = size.div_ceil(size.div_ceil(BLOCK_MAX));
-        let (mut from, mut rest) = (&*block.from, merged.as_slice());
-        while !rest.is_empty() {
-            let mut size = 0;
-            let fits = |entry: &&Entry<'_>| {
-                let before = size;
-                size += size_of(**entry);
-                before == 0 || (before < enough && size <= BLOCK_MAX)
-            };
-            let (records, behind) = rest.split_at(rest.iter().take_while(fits).count());
-            self.put(from, &pack(records.iter().copied())?, step)?;
-            rest = behind;
-            from = rest.first().map_or(from, |(key, _)| key);
-        }
-        Ok(())
-    }
-
-    /// Writes a block that begins there.
-    fn put(&self, from: &[u8], packed: &[u8], step: &mut Step) -> Result<(), StoreError> {
-        step.bytes += packed.len();
-        step.index.insert(from, self.file.put(packed)?.to_bytes());
-        Ok(())
-    }
-
-    /// Takes blocks that cannot be read out of the index; how many. Nothing else may be written meanwhile.
-    pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
-        let (mut step, mut gone) = (Step::default(), 0);
-        for item in self.index.range(FIRST..) {
-            let (from, place) = item.map_err(failed("read"))?;
-            let place = Place::from_bytes(&place)?;
-            if self.file.get(place)?.is_none_or(|packed| Unpacked::new(&packed).is_err()) {
-                step.index.remove(from);
-                step.before.push(place);
-                gone += 1;
-            }
-        }
-        self.commit(step)?;
-        Ok(gone)
-    }
-
-    /// Writes all blocks to `copy`, which has none yet, and compares the two; how many records they hold. `progress` is told now
-    /// and then how many there were so far. Nothing else may be written meanwhile.
-    pub(crate) fn copy_to(&self, copy: &Self, progress: &mut dyn FnMut(u64)) -> Result<u64, StoreError> {
-        let (mut records, mut step) = (0, Step::default());
-        for block in self.packed() {
-            let (from, packed) = block?;
-            records += u64::try_from(Unpacked::new(&packed)?.iter().count()).unwrap_or(u64::MAX);
-            copy.put(&from, &packed, &mut step)?;
-            if step.bytes >= STEP {
-                copy.commit(std::mem::take(&mut step))?;
-                progress(records);
-            }
-        }
-        step.index.insert(MOVED, &self.moved()?.to_be_bytes());
-        copy.commit(step)?;
-        let mut copied = copy.packed();
-        for block in self.packed() {
-            if copied.next().transpose()? != Some(block?) {
-                return Err(StoreError::Damaged { what: "copy; the store itself is as it was" });
-            }
-        }
-        match copied.next() {
-            Some(_) => Err(StoreError::Damaged { what: "copy; the store itself is as it was" }),
-            None => Ok(records),
-        }
-    }
-
-    /// Every block as it lies in the file, and where it begins.
-    fn packed(&self) -> impl Iterator<Item = Result<(IVec, Vec<u8>), StoreError>> {
-        self.index.range(FIRST..).map(|item| {
-            let (from, place) = item.map_err(failed("read"))?;
-            let packed = self.read(&from, &place)?.ok_or(StoreError::Damaged { what: "index of blocks" })?;
-            Ok((from, packed))
-        })
-    }
+/// What an index tells of all blocks and filters.
+fn places(index: &Db) -> impl Iterator<Item = Result<(IVec, Place), StoreError>> {
+    let kept = index.iter().filter(|item| item.as_ref().map_or(true, |(key, _)| key != MOVED));
+    kept.map(|item| {
+        let (key, place) = item.map_err(failed("read"))?;
+        Ok((key, Place::from_bytes(&place)?))
+    })
 }
 
 impl Block {
     /// The first key that may be in it.
-    pub(crate) fn from(&self) -> &[u8] {
-        if *self.from == *FIRST { &[] } else { &self.from }
+    fn from(&self) -> &[u8] {
+        let from = self.key.get(self.row..).unwrap_or_default();
+        if *from == *FIRST { &[] } else { from }
     }
 
-    /// The value of `key`, which belongs to this block.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.records.iter().find(|(found, _)| *found == key).and_then(|(_, value)| value)
+    /// What is known of `key`, which belongs to this block: its value, or that it is gone.
+    fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.records.iter().find(|(found, _)| *found == key).map(|(_, value)| value)
     }
 
     /// Its records, in the order of their keys.

@@ -40,9 +40,12 @@
 //!
 //! Big-endian numbers, so keys sort as their values do.
 
+use std::ops::Range;
+
 use domain::{AttemptNo, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq, Timestamp, spelling};
 use sha2::{Digest, Sha256};
 
+use crate::backend::Order;
 use crate::records::Lane;
 
 /// Sixteen bytes of SHA-256: enough never to collide by accident, and short whatever was hashed.
@@ -67,7 +70,7 @@ fn key(kind: u8, org: OrgNo, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// All keys that begin with `prefix`: from it to the first that does not.
-pub(crate) fn within(prefix: Vec<u8>) -> std::ops::Range<Vec<u8>> {
+pub(crate) fn within(prefix: Vec<u8>) -> Range<Vec<u8>> {
     let mut end = prefix.clone();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -102,6 +105,36 @@ pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
 pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAPR";
+
+/// The letters of keys that go on with a hash, so that those of one hour lie anywhere among those of a year.
+const HASHED_KINDS: &[u8] = b"ipxytkfuwcgvA";
+
+/// Whether keys of this kind go on with a hash.
+pub(crate) fn is_hashed(key: &[u8]) -> bool {
+    key.first().is_some_and(|kind| HASHED_KINDS.contains(kind))
+}
+
+/// The first part of `range` in this order in whose keys [`is_hashed`] says the same, and what it says.
+pub(crate) fn alike(Range { start, end }: &Range<Vec<u8>>, order: Order) -> (Range<Vec<u8>>, bool) {
+    let is_hashed = |kind: u8| HASHED_KINDS.contains(&kind);
+    let kind_of = |key: &[u8]| key.first().copied().unwrap_or_default();
+    match order {
+        Order::Ascending => {
+            let is = is_hashed(kind_of(start));
+            let other = (kind_of(start)..=u8::MAX).find(|kind| is_hashed(*kind) != is);
+            let end = other.map_or(end.clone(), |kind| vec![kind].min(end.clone()));
+            (start.clone()..end, is)
+        }
+        Order::Descending => {
+            // What ends at a letter alone holds none of its keys.
+            let last = kind_of(end).saturating_sub(u8::from(end.len() == 1));
+            let is = is_hashed(last);
+            let other = (0..last).rev().find(|kind| is_hashed(*kind) != is);
+            let start = other.map_or(start.clone(), |kind| vec![kind + 1].max(start.clone()));
+            (start..end.clone(), is)
+        }
+    }
+}
 
 /// Every key of one kind of one organisation begins with this.
 pub(crate) fn of_kind(kind: u8, org: OrgNo) -> Vec<u8> {
@@ -345,6 +378,26 @@ mod tests {
         assert!(keys.is_sorted());
         assert_eq!(due_at(&keys[1]), Some(Timestamp::from_millis(500)));
         assert_eq!(message_at_end(&keys[2]), Some(MessageId::from_bytes([2; 16])));
+    }
+
+    #[test]
+    fn a_range_is_read_in_parts_that_are_all_hashes_or_none() {
+        for (order, start, end, expected) in [
+            (Order::Ascending, "", "z", ("", "A", false)),
+            (Order::Ascending, "f1", "z", ("f1", "h", true)),
+            (Order::Ascending, "f1", "f2", ("f1", "f2", true)),
+            (Order::Ascending, "z", "z3", ("z", "z3", false)),
+            (Order::Descending, "", "z", ("t", "z", true)),
+            (Order::Descending, "", "z1", ("z", "z1", false)),
+            (Order::Descending, "s2", "t", ("s2", "t", false)),
+            (Order::Descending, "", "A", ("", "A", false)),
+        ] {
+            let (part, is_hashed) = alike(&(start.into()..end.into()), order);
+            assert_eq!(
+                (&*part.start, &*part.end, is_hashed),
+                (expected.0.as_bytes(), expected.1.as_bytes(), expected.2)
+            );
+        }
     }
 
     #[test]

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::backend::{StoreError, Write};
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Moving};
 use crate::journal::Journal;
 use crate::memtable::Memtable;
 use crate::resync;
+use crate::runs::Merge;
 
 /// Ordered records: the latest in memory and in the journal, the others in blocks.
 pub(crate) struct Table {
@@ -25,8 +26,8 @@ pub(crate) struct Table {
     memtable_bytes: usize,
     latest: ArcSwap<Latest>,
     writer: Mutex<Writer>,
-    /// From which key on the full memtable is not in the blocks yet. Locked while a step of it is moved.
-    cursor: Mutex<Vec<u8>>,
+    /// Locked while a step of it is done.
+    tidying: Mutex<Tidying>,
     /// How many batches were acknowledged, as the journal shows: more than it holds, if it is broken. Then [`Self::settle`] must
     /// come before the next batch.
     pub(crate) acknowledged: u64,
@@ -58,6 +59,15 @@ impl Latest {
     }
 }
 
+/// What is done beside reading and writing.
+#[derive(Default)]
+struct Tidying {
+    /// How far the full memtable is in the blocks.
+    moving: Moving,
+    /// The runs that are being merged.
+    merge: Option<Merge>,
+}
+
 /// Where writing goes.
 struct Writer {
     journal: Journal,
@@ -76,7 +86,7 @@ impl Table {
             memtable_bytes,
             latest: ArcSwap::from_pointee(Latest { growing, full }),
             writer: Mutex::new(Writer { journal, last: replayed.last }),
-            cursor: Mutex::default(),
+            tidying: Mutex::default(),
             acknowledged: replayed.acknowledged,
             folder: folder.to_owned(),
             failed: OnceLock::new(),
@@ -99,7 +109,7 @@ impl Table {
         self.check()?;
         // What is written over again and again fills the journal, and not the memtable.
         if self.latest.load().growing.bytes() >= self.memtable_bytes || writer.journal.is_full() {
-            while self.move_step()? {}
+            while (self.is_full() || self.blocks.has_too_many_runs()) && self.move_step()? {}
             self.turn_over(&mut writer);
         }
         let number = writer.last + 1;
@@ -148,22 +158,25 @@ impl Table {
         self.latest.load().full.is_some()
     }
 
-    /// Moves a part of the full memtable into the blocks, and syncs it; false if there was none. Once that has failed it is not
-    /// tried again: a second sync succeeds without what the first could not write.
+    /// Moves a part of the full memtable into the blocks, or else merges a part of some runs, durably; false if there is nothing to
+    /// do. Once that has failed it is not tried again: a second sync succeeds without what the first could not write.
     pub(crate) fn move_step(&self) -> Result<bool, StoreError> {
-        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tidying = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.check()?;
-        let latest = self.latest.load_full();
-        let Some(full) = &latest.full else { return Ok(false) };
-        let absorb = || self.blocks.absorb(&full.memtable.read(), &cursor, full.last);
         // sled panics on some kinds of damage; a thread that ended by it would leave everybody waiting.
         let panicked = |_| Err(StoreError::Backend { doing: "move records", cause: "it panicked".into() });
-        let rest = panic::catch_unwind(AssertUnwindSafe(absorb)).unwrap_or_else(panicked);
-        let rest = rest.inspect_err(|error| self.fail(error))?;
-        if rest.is_none() {
+        let did = panic::catch_unwind(AssertUnwindSafe(|| self.tidy(&mut tidying))).unwrap_or_else(panicked);
+        did.inspect_err(|error| self.fail(error))
+    }
+
+    fn tidy(&self, Tidying { moving, merge }: &mut Tidying) -> Result<bool, StoreError> {
+        let latest = self.latest.load_full();
+        let Some(full) = &latest.full else { return self.blocks.merge_step(merge) };
+        let moved = self.blocks.absorb(&full.memtable.read(), full.last, moving)?;
+        if moved.is_none() {
             self.latest.store(Arc::new(Latest { growing: Arc::clone(&latest.growing), full: None }));
         }
-        *cursor = rest.unwrap_or_default();
+        *moving = moved.unwrap_or_default();
         Ok(true)
     }
 
@@ -184,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::backend::Order;
+    use crate::keys;
 
     const MEMTABLE: usize = 4 << 10;
 
@@ -210,8 +224,13 @@ mod tests {
     }
 
     fn key(n: u16) -> Vec<u8> {
-        // Of several lengths, so that one is often the beginning of another.
-        format!("m{n:0width$}", width = 1 + usize::from(n % 3)).into_bytes()
+        match n % 4 {
+            // Of several lengths, so that one is often the beginning of another.
+            0 => format!("m{n:0width$}", width = 1 + usize::from(n % 3)).into_bytes(),
+            // Hashes, and eight with the same.
+            1 | 2 => [b"i".as_slice(), &[0; 4], &keys::short(&n.to_string())].concat(),
+            _ => [b"y".as_slice(), &[0; 4], &keys::short(&(n / 32).to_string()), &n.to_be_bytes()].concat(),
+        }
     }
 
     pub(super) fn found(table: &Table, range: Range<&[u8]>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {

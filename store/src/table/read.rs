@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::Table;
 use crate::backend::{Order, StoreError, Visit};
+use crate::blocks::Block;
 use crate::keys;
 
 /// Changes that a scan takes from a memtable at once: it does not hold writers off while it visits.
@@ -17,7 +18,7 @@ impl Table {
         if let Some(change) = latest.memtables().find_map(|memtable| memtable.get(key)) {
             return Ok(change);
         }
-        Ok(self.blocks.of(key)?.get(key).map(<[u8]>::to_vec))
+        self.blocks.get(key)
     }
 
     /// Visits the records within `range`. Each is as it was at some moment since the scan began; `visit` may read and wait.
@@ -25,24 +26,7 @@ impl Table {
         let latest = self.latest.load_full();
         let mut left = range.start.to_vec()..range.end.to_vec();
         while left.start < left.end {
-            let mut step = left.clone();
-            let block = match order {
-                Order::Ascending => {
-                    let block = self.blocks.of(&left.start)?;
-                    match self.blocks.next(&block)? {
-                        // It was split since it was read.
-                        Some(next) if *next <= *left.start => continue,
-                        Some(next) if *next < *left.end => step.end = next.to_vec(),
-                        Some(_) | None => {}
-                    }
-                    block
-                }
-                Order::Descending => {
-                    let block = self.blocks.before(&left.end)?;
-                    step.start = left.start.as_slice().max(block.from()).to_vec();
-                    block
-                }
-            };
+            let (mut step, blocks) = self.blocks.at(&left, order)?;
             let changes: Vec<_> = latest.memtables().map(|memtable| memtable.within(&step, order, SCAN_STEP)).collect();
             // Where a memtable has more, the step ends at the last change that was taken of it.
             for (key, _) in changes.iter().filter(|some| some.len() == SCAN_STEP).filter_map(|some| some.last()) {
@@ -51,11 +35,10 @@ impl Table {
                     Order::Descending => step.start = step.start.max(key.clone()),
                 }
             }
-            let mut records: BTreeMap<&[u8], Option<&[u8]>> =
-                block.records().filter(|(key, _)| *step.start <= **key && **key < *step.end).collect();
-            let older_first = changes.iter().rev().flatten();
-            records
-                .extend(older_first.filter(|(key, _)| step.contains(key)).map(|(k, v)| (k.as_slice(), v.as_deref())));
+            let blocks = blocks.iter().rev().flat_map(Block::records);
+            let changes = changes.iter().rev().flatten().map(|(key, value)| (key.as_slice(), value.as_deref()));
+            let older_first = blocks.chain(changes).filter(|(key, _)| *step.start <= **key && **key < *step.end);
+            let records: BTreeMap<&[u8], Option<&[u8]>> = older_first.collect();
             let mut meet = |(key, value): (&&[u8], &Option<&[u8]>)| match value {
                 Some(value) => visit(key, value),
                 None => ControlFlow::Continue(()),
@@ -78,27 +61,43 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 
     use super::super::tests::{Disk, found};
     use super::*;
     use crate::backend::Write;
+    use crate::mover::Mover;
 
     #[test]
     fn whoever_reads_while_blocks_are_split_and_emptied_sees_every_record_once_and_in_order() {
+        reads_beside_moving(b"m");
+    }
+
+    #[test]
+    fn whoever_reads_while_runs_are_merged_sees_every_record_once_and_in_order() {
+        reads_beside_moving(b"y");
+    }
+
+    fn reads_beside_moving(kind: &[u8]) {
         const STAY: u16 = 300;
         let disk = Disk::new();
-        let table = disk.open();
-        let stays = |n: u16| [b"m".as_slice(), &n.to_be_bytes()].concat();
-        let passes = |n: u16, k: u16| [b"m".as_slice(), &n.to_be_bytes(), &k.to_be_bytes()].concat();
+        let table = Arc::new(disk.open());
+        let mover = Mover::start(Arc::clone(&table)).unwrap();
+        let stays = |n: u16| [kind, &n.to_be_bytes()].concat();
+        let passes = |n: u16, k: u16| [kind, &n.to_be_bytes(), &k.to_be_bytes()].concat();
         table.apply((0..STAY).map(|n| Write::Put(stays(n), vec![0; 50])).collect()).unwrap();
-        let is_done = AtomicBool::new(false);
+        let (is_done, acknowledged) = (AtomicBool::new(false), AtomicU8::new(0));
+        let check =
+            |value: &[u8], least: u8| assert!(value.len() == 50 && value[0] >= least, "older than acknowledged");
         std::thread::scope(|scope| {
             for order in [Order::Ascending, Order::Descending] {
-                let (table, is_done) = (&table, &is_done);
+                let (table, is_done, acknowledged) = (&table, &is_done, &acknowledged);
                 scope.spawn(move || {
                     while !is_done.load(SeqCst) {
-                        let keys: Vec<_> = found(table, b"a"..b"z", order).into_iter().map(|(key, _)| key).collect();
+                        let least = acknowledged.load(SeqCst);
+                        let records = found(table, b"a"..b"z", order);
+                        let keys: Vec<_> = records.iter().map(|(key, _)| key).collect();
                         let mut sorted = keys.clone();
                         sorted.sort_unstable();
                         sorted.dedup();
@@ -106,14 +105,16 @@ mod tests {
                             sorted.reverse();
                         }
                         assert!(keys == sorted, "in order, and none twice");
-                        assert_eq!(keys.iter().filter(|key| key.len() == 3).count(), usize::from(STAY));
+                        let stayed = records.iter().filter(|(key, _)| key.len() == 3);
+                        assert_eq!(stayed.clone().count(), usize::from(STAY));
+                        stayed.for_each(|(_, value)| check(value, least));
                         for n in (0..STAY).step_by(17) {
-                            assert_eq!(table.get(&stays(n)).unwrap(), Some(vec![0; 50]));
+                            check(&table.get(&stays(n)).unwrap().unwrap(), least);
                         }
                     }
                 });
             }
-            for round in 0..60u16 {
+            for round in 1..=40u8 {
                 for k in 0..10 {
                     let near = (0..STAY).skip(usize::from(round % 7)).step_by(7);
                     let writes = near.map(|n| match round % 14 < 7 {
@@ -121,7 +122,10 @@ mod tests {
                         false => Write::Delete(passes(n, k)),
                     });
                     table.apply(writes.collect()).unwrap();
+                    mover.wake();
                 }
+                table.apply((0..STAY).map(|n| Write::Put(stays(n), vec![round; 50])).collect()).unwrap();
+                acknowledged.store(round, SeqCst);
             }
             is_done.store(true, SeqCst);
         });

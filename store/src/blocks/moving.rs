@@ -1,0 +1,130 @@
+//! Moving a memtable into the blocks, a step at a time: hashes into a run of their own, then all else in place.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Block, Blocks, IN_PLACE, MOVED, STEP, Step};
+use crate::backend::StoreError;
+use crate::filter::Hash;
+use crate::keys;
+use crate::memtable::Changes;
+use crate::packed::{Entry, size_of};
+use crate::runs::Run;
+
+/// How far a memtable was moved.
+#[derive(Default)]
+pub(crate) enum Moving {
+    /// Nothing was moved.
+    #[default]
+    NotBegun,
+    /// Hashes are left from this key on; they go into the run.
+    Hashes(Arc<Run>, Vec<u8>),
+    /// All else is left from this key on.
+    InPlace(Vec<u8>),
+}
+
+impl Blocks {
+    /// Moves a part of `changes`, which are those of batches up to number `last`, durably; how far they are moved then. `None` if they all
+    /// are, and so all batches up to `last`.
+    pub(crate) fn absorb(&self, changes: &Changes, last: u64, moving: &Moving) -> Result<Option<Moving>, StoreError> {
+        let mut step = Step::default();
+        let moved = match moving {
+            Moving::NotBegun => {
+                let hashes = changes.keys().filter(|key| keys::is_hashed(key)).count();
+                if hashes == 0 {
+                    return Ok(Some(Moving::InPlace(vec![])));
+                }
+                let run = self.runs.begin(last, hashes);
+                self.absorb_hashes(changes, &run, &[], &mut step)?
+            }
+            Moving::Hashes(run, from) => self.absorb_hashes(changes, run, from, &mut step)?,
+            Moving::InPlace(from) => {
+                let moved = self.absorb_in_place(changes, from, &mut step)?;
+                if moved.is_none() {
+                    step.index.insert(MOVED, &last.to_be_bytes());
+                }
+                moved
+            }
+        };
+        self.commit(step)?;
+        Ok(moved)
+    }
+
+    fn absorb_hashes(
+        &self,
+        changes: &Changes,
+        run: &Arc<Run>,
+        from: &[u8],
+        step: &mut Step,
+    ) -> Result<Option<Moving>, StoreError> {
+        let mut left = changes_from(changes, from).filter(|(key, _)| keys::is_hashed(key)).peekable();
+        let (mut records, mut size) = (Vec::new(), 0);
+        while let Some(record) = left.next_if(|_| size < STEP) {
+            size += size_of(record);
+            records.push(record);
+        }
+        self.fill(run, &records, step)?;
+        if let Some((from, _)) = left.peek() {
+            return Ok(Some(Moving::Hashes(Arc::clone(run), from.to_vec())));
+        }
+        self.keep_filter(run, step)?;
+        Ok(Some(Moving::InPlace(vec![])))
+    }
+
+    /// Writes records behind all that are in a run.
+    pub(super) fn fill(&self, run: &Run, records: &[Entry<'_>], step: &mut Step) -> Result<(), StoreError> {
+        let Some((first, _)) = records.first() else { return Ok(()) };
+        records.iter().for_each(|(key, _)| run.filter.insert(Hash::of(key)));
+        self.write(&run.row, first, records, step)
+    }
+
+    fn absorb_in_place(&self, changes: &Changes, from: &[u8], step: &mut Step) -> Result<Option<Moving>, StoreError> {
+        let mut from = from.to_vec();
+        loop {
+            let mut left = changes_from(changes, &from).filter(|(key, _)| !keys::is_hashed(key)).peekable();
+            let Some((next, _)) = left.peek() else { return Ok(None) };
+            if step.bytes >= STEP {
+                return Ok(Some(Moving::InPlace(next.to_vec())));
+            }
+            // What the step already holds is not in the index yet; but it has taken all changes of the blocks before.
+            let block = self.of(IN_PLACE, next)?;
+            let to = self.next(&block)?;
+            self.change(&block, left.take_while(|(key, _)| to.as_deref().is_none_or(|to| *key < to)), step)?;
+            let Some(to) = to else { return Ok(None) };
+            from = to;
+        }
+    }
+
+    /// Writes the records of a block in place with `changes`, which belong to it, into as many blocks as they need.
+    fn change<'a>(
+        &self,
+        block: &Block,
+        changes: impl Iterator<Item = Entry<'a>>,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
+        let (mut changes, mut records) = (changes.peekable(), block.records.iter().peekable());
+        let mut merged = Vec::new();
+        loop {
+            let change_is_next = match (changes.peek(), records.peek()) {
+                (Some((change, _)), Some((record, _))) => change <= record,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            if !change_is_next {
+                merged.extend(records.next());
+            } else if let Some((key, value)) = changes.next() {
+                records.next_if(|(record, _)| *record == key);
+                merged.extend(value.map(|value| (key, Some(value))));
+            }
+        }
+        step.before.extend(block.place);
+        step.index.remove(&block.key);
+        self.write(IN_PLACE, &block.key, &merged, step)
+    }
+}
+
+fn changes_from<'a>(changes: &'a Changes, from: &[u8]) -> impl Iterator<Item = Entry<'a>> {
+    let from = (Bound::Included(from), Bound::Unbounded);
+    changes.range::<[u8], _>(from).map(|(key, value)| (key.as_slice(), value.as_deref()))
+}

@@ -1,0 +1,181 @@
+//! Runs: where records go whose keys begin with a hash. Such keys lie anywhere among those that are there, so to put a few of
+//! them into their blocks would mean to write nearly all blocks anew. A memtable's become a run of their own instead, a short
+//! sorted row of blocks, and runs of about the same size are merged into one: each record is written once per size.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::filter::Filter;
+
+/// So many runs of one size become one of the next.
+const FAN_IN: usize = 4;
+/// With so many runs commits wait until some are merged.
+const MOST: usize = 32;
+/// A sorted row of blocks, and which keys may be in it. It holds changes: a key that is gone is in it, too, while an older run may
+/// hold it.
+pub(crate) struct Run {
+    /// What its keys in the index begin with; its filter stands under this alone.
+    pub(crate) row: Vec<u8>,
+    pub(crate) filter: Filter,
+}
+
+/// All runs, newest first. A record only ever moves to a later place: who asks them in this order, and finds that the list is
+/// still the same, has not missed it.
+#[derive(Default)]
+pub(crate) struct Runs {
+    list: ArcSwap<Vec<Arc<Run>>>,
+}
+
+impl Run {
+    /// Bytes of a row's name.
+    pub(crate) const ROW: usize = Runs::ROWS.len() + 12;
+
+    /// The row of a run of what batches up to number `last` changed. Of those with the same, the ones of a later generation were made of
+    /// the others.
+    fn row(last: u64, generation: u32) -> Vec<u8> {
+        [Runs::ROWS, &last.to_be_bytes(), &generation.to_be_bytes()].concat()
+    }
+
+    /// Whether what stands under a key of the index is the filter of a run, not a block.
+    pub(crate) fn is_filter(key: &[u8]) -> bool {
+        key.len() == Self::ROW && key.starts_with(Runs::ROWS)
+    }
+
+    fn last(&self) -> u64 {
+        self.row.get(Runs::ROWS.len()..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_be_bytes)
+    }
+
+    fn generation(&self) -> u32 {
+        self.row.last_chunk().copied().map_or(0, u32::from_be_bytes)
+    }
+}
+
+impl Runs {
+    /// What their rows' names begin with; no key of a record begins with 0.
+    pub(crate) const ROWS: &[u8] = b"\0r";
+
+    /// These runs.
+    pub(crate) fn new(mut runs: Vec<Run>) -> Self {
+        // Where a merge was cut off, what it has made and what it was made of have no key in common.
+        runs.sort_by_key(|run| (Reverse(run.last()), run.generation()));
+        Self { list: ArcSwap::from_pointee(runs.into_iter().map(Arc::new).collect()) }
+    }
+
+    pub(crate) fn load(&self) -> Guard<Arc<Vec<Arc<Run>>>> {
+        self.list.load()
+    }
+
+    /// Whether no run came or went since `list` was loaded.
+    pub(crate) fn are_still(&self, list: &Arc<Vec<Arc<Run>>>) -> bool {
+        Arc::ptr_eq(&self.list.load(), list)
+    }
+
+    /// Whether merging has fallen behind.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.load().len() >= MOST
+    }
+
+    /// Begins the newest run, with room for so many keys, of what batches up to number `last` changed.
+    pub(crate) fn begin(&self, last: u64, keys: usize) -> Arc<Run> {
+        self.insert(0, last, keys)
+    }
+
+    /// Begins the run that the newest runs are merged into, if it is time; those runs, newest first, and whether they are all.
+    pub(crate) fn begin_merge(&self) -> Option<Merge> {
+        let rooms: Vec<_> = self.load().iter().map(|run| run.filter.room()).collect();
+        self.merge(newest_to_merge(&rooms)?)
+    }
+
+    /// The same with all runs; none if there are none.
+    pub(crate) fn begin_merge_of_all(&self) -> Option<Merge> {
+        self.merge(self.load().len())
+    }
+
+    fn merge(&self, newest: usize) -> Option<Merge> {
+        let list = self.load();
+        let sources = list.get(..newest)?.to_vec();
+        let keys = sources.iter().map(|run| run.filter.room()).sum();
+        let target = self.insert(newest, sources.first()?.last(), keys);
+        Some(Merge { sources, target, is_of_all: newest == list.len(), written: 0 })
+    }
+
+    fn insert(&self, at: usize, last: u64, keys: usize) -> Arc<Run> {
+        let mut list = self.load().to_vec();
+        let before = list.iter().filter(|run| run.last() == last).map(|run| run.generation()).max();
+        let generation = before.map_or(0, |generation| generation + 1);
+        let run = Arc::new(Run { row: Run::row(last, generation), filter: Filter::new(keys) });
+        list.insert(at.min(list.len()), Arc::clone(&run));
+        self.list.store(Arc::new(list));
+        run
+    }
+
+    /// Nothing is left of the sources of a merge, and this of its target.
+    pub(crate) fn end_merge(&self, merge: &Merge, merged: Option<Arc<Run>>) {
+        let is_in = |run: &Arc<Run>| merge.sources.iter().chain([&merge.target]).any(|other| Arc::ptr_eq(other, run));
+        let list = self.load();
+        let newer = list.iter().take_while(|run| !is_in(run));
+        let older = list.iter().skip_while(|run| !is_in(run)).skip_while(|run| is_in(run));
+        let list = newer.chain(&merged).chain(older).cloned().collect();
+        self.list.store(Arc::new(list));
+    }
+}
+
+/// A merge that goes on.
+pub(crate) struct Merge {
+    /// Newest first.
+    pub(crate) sources: Vec<Arc<Run>>,
+    pub(crate) target: Arc<Run>,
+    /// Whether no run is older than its sources: what is gone need not be remembered.
+    pub(crate) is_of_all: bool,
+    /// Records in the target.
+    pub(crate) written: usize,
+}
+
+/// How many of the newest runs are to be merged, if any: as far as the last of [`FAN_IN`] of about one size, none larger among them.
+fn newest_to_merge(rooms: &[usize]) -> Option<usize> {
+    let size = |room: &usize| room.max(&1).ilog(FAN_IN);
+    (0..usize::BITS).find_map(|most| {
+        let newest = rooms.iter().take_while(|room| size(room) <= most);
+        (newest.clone().filter(|room| size(room) == most).count() >= FAN_IN).then(|| newest.count())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_about_one_size_are_merged_with_what_is_smaller_and_newer() {
+        for (rooms, expected) in [
+            (&[][..], None),
+            (&[5, 5, 5], None),
+            (&[5, 5, 5, 5], Some(4)),
+            (&[5, 5, 5, 20], None),
+            (&[5, 20, 20, 5, 20, 20, 80], Some(6)),
+            (&[80, 5, 5, 5, 5], None),
+            (&[20, 20, 20, 20, 80, 80, 80, 80], Some(4)),
+            (&[0, 0, 1, 0, usize::MAX], Some(4)),
+        ] {
+            assert_eq!(newest_to_merge(rooms), expected, "{rooms:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_merged_moves_to_an_older_place() {
+        let runs = Runs::new(vec![]);
+        let made: Vec<_> = (1..=6).map(|last| runs.begin(last, 100)).collect();
+        let merge = runs.begin_merge().unwrap();
+        assert!(merge.is_of_all && merge.sources.len() == 6);
+        let newest = runs.begin(7, 100);
+        let order: Vec<_> = runs.load().iter().map(|run| run.row.clone()).collect();
+        let mut expected = vec![newest.row.clone()];
+        expected.extend(made.iter().rev().map(|run| run.row.clone()));
+        expected.push(merge.target.row.clone());
+        assert_eq!(order, expected);
+        runs.end_merge(&merge, Some(Arc::clone(&merge.target)));
+        assert_eq!(runs.load().iter().map(|run| run.last()).collect::<Vec<_>>(), [7, 6]);
+        assert!(runs.begin_merge().is_none());
+    }
+}
