@@ -196,7 +196,7 @@ impl Step<'_> {
         self.next.max_attempts = made.saturating_add(self.policy.retry.max_attempts());
         self.next.failure = None;
         self.next.deferred = false;
-        self.queue(self.not_before(), Wait::Schedule);
+        self.queue(self.now, Wait::Schedule);
         self.facts.push(Fact::Requeued);
         self.done()
     }
@@ -214,11 +214,6 @@ impl Step<'_> {
         self.done()
     }
 
-    /// Now, or the time before which it is not to go.
-    fn not_before(&self) -> Timestamp {
-        self.message.send_at.map_or(self.now, |at| at.max(self.now))
-    }
-
     fn may_try_again(&self) -> bool {
         self.next.attempt_count() < self.next.max_attempts && !self.is_worn() && !self.message.is_expired(self.now)
     }
@@ -228,8 +223,10 @@ impl Step<'_> {
         self.next.attempts.len() >= ATTEMPTS_MAX || self.next.latest() == Some(AttemptNo(u16::MAX))
     }
 
-    /// Queued until `due`, or until it expires if that is sooner: it then ends at that time, not later.
+    /// Queued until `due`, not before it is to go: in a restored copy a receipt can tell of an attempt before that. Or until it
+    /// expires if that is sooner: it then ends at that time, not later.
     fn queue(&mut self, due: Timestamp, wait: Wait) -> Timestamp {
+        let due = self.message.send_at.map_or(due, |at| at.max(due));
         let due = self.message.expires_at.map_or(due, |at| at.min(due));
         self.next.wait = wait;
         self.next.phase = Phase::Queued { due };

@@ -89,6 +89,8 @@ fn table() -> Vec<Row> {
         restored().when(Release).to(Queued).due_in(0).waits_for(Wait::Schedule).says(Said::Requeued),
         scheduled_in(HOUR).on(Restored).when(Release)
             .to(Queued).due_in(HOUR).waits_for(Wait::Schedule).says(Said::Requeued),
+        scheduled_in(HOUR).on(Restored).on(sent_receipt(1)).when(failed_receipt(1, Transient))
+            .to(Queued).due_in(HOUR).waits_for(Wait::Retry).effect(Applied).says(Said::RetryScheduled),
         expiring_in(MINUTE).on(Restored).later(MINUTE).when(Expiry).to(Failed).says(Said::Failed),
         sending().on(Restored).when(delivered_receipt(1)).to(Delivered).effect(Applied).says(Said::Accepted),
         sending().on(Restored).when(failed_receipt(1, Transient)).to(Queued).due_in(NEVER).effect(Kept),

@@ -43,7 +43,7 @@ impl Step<'_> {
         };
         match self.next.phase {
             Phase::Queued { .. } if self.next.wait == Wait::Restored => {
-                self.queue(self.not_before(), Wait::Schedule);
+                self.queue(self.now, Wait::Schedule);
                 self.facts.push(Fact::Requeued);
                 self.done()
             }
