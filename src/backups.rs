@@ -61,8 +61,8 @@ impl Backups {
     pub(crate) fn load(data: &Path) -> Self {
         let folder = data.join(FOLDER);
         for (path, _) in files(&folder).unwrap_or_default() {
-            let is_half = path.extension().is_some_and(|end| end == "part" || !path.with_extension("").exists());
-            if is_half {
+            // Also the `ID.json` that had no name yet.
+            if ["", "json"].iter().any(|end| !path.with_extension(end).exists()) {
                 remove(&path);
             }
         }
