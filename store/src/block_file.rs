@@ -21,7 +21,7 @@ const UNIT: u32 = 128;
 const SHRINK: u64 = 4 << 20;
 
 /// Where a block lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     /// In units.
     start: u32,

@@ -10,8 +10,11 @@ mod moving;
 
 use std::ops::{Bound, Range};
 use std::path::Path;
+use std::sync::Arc;
 
 use ::sled::{Batch, Db, IVec};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use crate::backend::{Order, StoreError};
 use crate::block_file::{BlockFile, Place};
@@ -32,11 +35,14 @@ const MOVED: &[u8] = b"\0moved";
 const BLOCK_MAX: usize = 7 * 1024;
 /// Bytes of blocks that are written at once: enough that a sync costs little beside them.
 const STEP: usize = 512 << 10;
+/// Bytes of unpacked blocks that are kept in memory: those of messages that wait are read one after another.
+const CACHED: usize = 4 << 20;
 
 /// All blocks.
 pub(crate) struct Blocks {
     index: Db,
     file: BlockFile,
+    cache: Cache<Place, Arc<Unpacked>, BySize>,
     runs: Runs,
     /// Makes the index durable.
     sync_index: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
@@ -59,7 +65,16 @@ pub(crate) struct Block {
     /// How many bytes of that are the row's.
     row: usize,
     place: Option<Place>,
-    records: Unpacked,
+    records: Arc<Unpacked>,
+}
+
+#[derive(Clone)]
+struct BySize;
+
+impl Weighter<Place, Arc<Unpacked>> for BySize {
+    fn weight(&self, _: &Place, records: &Arc<Unpacked>) -> u64 {
+        u64::try_from(records.size()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Blocks {
@@ -70,7 +85,8 @@ impl Blocks {
         sync_index: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
         let file = BlockFile::open(folder, places(&index).map(|item| Ok(item?.1)).collect::<Result<_, _>>()?)?;
-        let mut blocks = Self { index, file, runs: Runs::default(), sync_index: Box::new(sync_index) };
+        let cache = Cache::with_weighter(CACHED / BLOCK_MAX, CACHED as u64, BySize);
+        let mut blocks = Self { index, file, cache, runs: Runs::default(), sync_index: Box::new(sync_index) };
         blocks.runs = Runs::new(blocks.kept_runs()?);
         Ok(blocks)
     }
@@ -161,7 +177,7 @@ impl Blocks {
             let found = self.index.range::<Vec<u8>, _>((Bound::Included(first.clone()), end.clone())).next_back();
             let Some((key, bytes)) = found.transpose().map_err(failed("read"))? else {
                 let key = first.into();
-                return Ok(Block { key, row: row.len(), place: None, records: Unpacked::default() });
+                return Ok(Block { key, row: row.len(), place: None, records: Arc::default() });
             };
             if let Some(block) = self.block(&key, &bytes, row)? {
                 return Ok(block);
@@ -171,18 +187,22 @@ impl Blocks {
 
     /// The block of which the index has just told this; `None` if it has another place by now.
     fn block(&self, key: &IVec, place: &IVec, row: &[u8]) -> Result<Option<Block>, StoreError> {
-        let Some(packed) = self.read(key, place)? else { return Ok(None) };
-        let (place, records) = (Some(Place::from_bytes(place)?), Unpacked::new(&packed)?);
-        Ok(Some(Block { key: key.clone(), row: row.len(), place, records }))
-    }
-
-    /// What lies in the place that the index has just told; `None` if the index tells another by now.
-    fn read(&self, key: &IVec, place: &IVec) -> Result<Option<Vec<u8>>, StoreError> {
-        let packed = self.file.get(Place::from_bytes(place)?)?;
-        if packed.is_none() && self.index.get(key).map_err(failed("read"))?.as_ref() == Some(place) {
-            return Err(StoreError::Damaged { what: "block of records" });
+        let at = Place::from_bytes(place)?;
+        let block = |records| Block { key: key.clone(), row: row.len(), place: Some(at), records };
+        if let Some(records) = self.cache.get(&at) {
+            return Ok(Some(block(records)));
         }
-        Ok(packed)
+        match self.file.get(at)? {
+            Some(packed) => {
+                let records = Arc::new(Unpacked::new(&packed)?);
+                self.cache.insert(at, Arc::clone(&records));
+                Ok(Some(block(records)))
+            }
+            None if self.index.get(key).map_err(failed("read"))?.as_ref() == Some(place) => {
+                Err(StoreError::Damaged { what: "block of records" })
+            }
+            None => Ok(None),
+        }
     }
 
     /// Where the block behind this one begins by now, in its row.
@@ -228,6 +248,7 @@ impl Blocks {
         self.file.sync()?;
         self.index.apply_batch(step.index).map_err(failed("write"))?;
         (self.sync_index)()?;
+        step.before.iter().for_each(|place| drop(self.cache.remove(place)));
         self.file.free(&step.before)
     }
 }

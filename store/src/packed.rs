@@ -51,6 +51,11 @@ impl Unpacked {
         if len == unpacked.raw.len() { Ok(unpacked) } else { Err(damaged) }
     }
 
+    /// Bytes of memory.
+    pub(crate) const fn size(&self) -> usize {
+        self.raw.len()
+    }
+
     /// The entries, in the order in which they were packed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         let mut rest = self.raw.as_slice();
