@@ -1,6 +1,5 @@
 //! Merging runs into one, a step at a time: what comes first in all of them goes behind what the new run has, and out of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::sled::IVec;
@@ -59,16 +58,17 @@ impl Blocks {
         // Up to here every run was read.
         let end = fronts.iter().filter_map(Front::next_key).min();
         let is_read = |(key, _): &Entry<'_>| end.is_none_or(|end| *key < end);
-        let mut records = BTreeMap::new();
-        for front in fronts.iter().rev() {
-            records.extend(front.blocks.iter().flat_map(Block::records).filter(is_read));
-        }
+        let newest_first = fronts.iter().flat_map(|front| &front.blocks).flat_map(Block::records).filter(is_read);
+        let mut records: Vec<_> = newest_first.collect();
+        // Stable, so that the newest of each key stays the first.
+        records.sort_by_key(|(key, _)| *key);
+        records.dedup_by_key(|(key, _)| *key);
         if merge.is_of_all {
-            records.retain(|_, value| value.is_some());
+            records.retain(|(_, value)| value.is_some());
         }
         let mut step = Step::default();
         merge.written += records.len();
-        self.fill(&merge.target, &records.into_iter().collect::<Vec<_>>(), &mut step)?;
+        self.fill(&merge.target, &records, &mut step)?;
         for front in &fronts {
             for block in &front.blocks {
                 step.index.remove(&block.key);
