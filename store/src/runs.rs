@@ -133,17 +133,24 @@ pub(crate) struct Merge {
     pub(crate) written: usize,
 }
 
-/// How many of the newest runs are to be merged, if any: as far as the last of [`FAN_IN`] of about one size, none larger among them.
+/// How many of the newest runs are to be merged, if any: those up to a size, once [`FAN_IN`] are of that size, or so many per size
+/// if they came in another order.
 fn newest_to_merge(rooms: &[usize]) -> Option<usize> {
     let size = |room: &usize| room.max(&1).ilog(FAN_IN);
-    (0..usize::BITS).find_map(|most| {
-        let newest = rooms.iter().take_while(|room| size(room) <= most);
-        (newest.clone().filter(|room| size(room) == most).count() >= FAN_IN).then(|| newest.count())
+    (0..usize::BITS).zip(1..).find_map(|(most, sizes)| {
+        let newest = rooms.iter().map(size).take_while(|size| *size <= most);
+        let of_size = newest.clone().filter(|size| *size == most).count();
+        let all = newest.count();
+        (of_size >= FAN_IN || all >= FAN_IN * sizes).then_some(all)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -154,11 +161,29 @@ mod tests {
             (&[5, 5, 5, 5], Some(4)),
             (&[5, 5, 5, 20], None),
             (&[5, 20, 20, 5, 20, 20, 80], Some(6)),
+            (&[5, 1, 1, 1, 5, 1, 1], None),
+            (&[1, 5, 1, 1, 1, 5, 1, 1], Some(8)),
             (&[80, 5, 5, 5, 5], None),
             (&[20, 20, 20, 20, 80, 80, 80, 80], Some(4)),
             (&[0, 0, 1, 0, usize::MAX], Some(4)),
         ] {
             assert_eq!(newest_to_merge(rooms), expected, "{rooms:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_large_runs_are_there_are_only_a_few_of_a_size(rooms in prop::collection::vec(0..100_000usize, 0..400)) {
+            let mut runs = VecDeque::new();
+            for room in rooms {
+                runs.push_front(room);
+                while let Some(newest) = newest_to_merge(runs.make_contiguous()) {
+                    let merged = runs.drain(..newest).sum();
+                    runs.push_front(merged);
+                }
+                let sizes = runs.iter().max().map_or(0, |room| room.max(&1).ilog(FAN_IN) as usize + 1);
+                prop_assert!(runs.len() <= FAN_IN * sizes, "{runs:?}");
+            }
         }
     }
 
