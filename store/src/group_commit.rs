@@ -1,9 +1,10 @@
 //! Group commit: all that arrives during one flush is the next batch, and everybody waits for one fdatasync together.
 //!
-//! A batch that fails poisons the committer: nothing of it is acknowledged, and nothing more is written until the store
+//! A batch that fails, or panics, poisons the committer: nothing of it is acknowledged, and nothing more is written until the store
 //! was opened again, because the store no longer knows what is on the disk.
 
 use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -259,36 +260,53 @@ impl Writer {
         if let Some(error) = poisoned {
             return jobs.into_iter().map(|job| (job.then, Err(error.clone().into()))).collect();
         }
+        let (commits, thens): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.commit, job.then)).unzip();
         let began = Instant::now();
-        let tap = Arc::clone(&self.tap);
-        let mut writes = Vec::with_capacity(jobs.iter().map(|job| job.commit.len()).sum());
-        let mut verdicts = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let verdict = self.admit(&job.commit);
-            if verdict.is_ok() {
-                writes.extend(job.commit.writes);
-            }
-            verdicts.push((job.then, verdict));
-        }
-        self.stats.batches.fetch_add(1, Ordering::Relaxed);
-        self.stats.commits.fetch_add(u64::try_from(verdicts.len()).unwrap_or(0), Ordering::Relaxed);
-        let busy = |since| *self.stats.began.lock().unwrap_or_else(PoisonError::into_inner) = since;
-        let mut tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
-        let tapped = tap.as_ref().map(|_| writes.clone());
-        busy(Some(began));
-        let result = if writes.is_empty() { Ok(()) } else { self.store.backend.apply(writes) };
-        busy(None);
+        // sled panics on some kinds of damage, also when it is read; a thread that ended by it would leave everybody waiting.
+        let panicked = |_| Err(StoreError::Backend { doing: "write a batch", cause: "it panicked".into() });
+        let written = panic::catch_unwind(AssertUnwindSafe(|| self.batch(commits))).unwrap_or_else(panicked);
+        self.busy(None);
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.last_batch_micros.store(micros, Ordering::Relaxed);
-        if let Err(error) = &result {
-            tracing::error!(%error, "a batch failed; the store takes no more commits until it is reopened");
-            self.health.send_replace(Some(error.clone()));
-        } else if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
+        match written {
+            Ok(verdicts) => thens.into_iter().zip(verdicts).collect(),
+            Err(error) => {
+                tracing::error!(%error, "a batch failed; the store takes no more commits until it is reopened");
+                self.health.send_replace(Some(error.clone()));
+                thens.into_iter().map(|then| (then, Err(error.clone().into()))).collect()
+            }
+        }
+    }
+
+    /// Writes as one batch those of `commits` that are not fenced off; a verdict of each.
+    fn batch(&mut self, commits: Vec<Commit>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+        self.stats.batches.fetch_add(1, Ordering::Relaxed);
+        self.stats.commits.fetch_add(u64::try_from(commits.len()).unwrap_or(0), Ordering::Relaxed);
+        let mut writes = Vec::with_capacity(commits.iter().map(Commit::len).sum());
+        let mut verdicts = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let verdict = self.admit(&commit);
+            if verdict.is_ok() {
+                writes.extend(commit.writes);
+            }
+            verdicts.push(verdict);
+        }
+        let tap = Arc::clone(&self.tap);
+        let mut tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let tapped = tap.as_ref().map(|_| writes.clone());
+        self.busy(Some(Instant::now()));
+        if !writes.is_empty() {
+            self.store.backend.apply(writes)?;
+        }
+        if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
             tap(writes);
         }
-        drop(tap);
-        let answer = |verdict: Result<(), CommitError>| verdict.and(result.clone().map_err(CommitError::from));
-        verdicts.into_iter().map(|(then, verdict)| (then, answer(verdict))).collect()
+        Ok(verdicts)
+    }
+
+    /// A batch is being written since then, or none is.
+    fn busy(&self, since: Option<Instant>) {
+        *self.stats.began.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     /// Refuses an owner that another has replaced.
