@@ -8,7 +8,8 @@ use crate::mark::{Mark, Marks};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
-const MARKER: &str = "twotick.store";
+/// What tells that a folder is ours; also keeps the marks, and the note of a failed sync.
+pub(crate) const MARKER: &str = "twotick.store";
 /// May lie in a folder before its first use: an operator may bring keys along.
 const BEFORE_FIRST_USE: [&str; 3] = ["admin.key", "master.key", "lost+found"];
 

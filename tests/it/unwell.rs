@@ -99,8 +99,10 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(folder.path()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=12m,nr_inodes=100", "tmpfs"])
+            .arg(folder.path())
+            .status();
         mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
     }
 
@@ -130,9 +132,16 @@ async fn on_a_small_disk_that_another_fills_it_goes_on_when_that_is_gone() {
     while size > 0 && std::fs::write(&hog, vec![1; size]).is_err() {
         size -= 64 * 1024;
     }
+    // Nor is there room for one more file.
+    let names = disk.path().join("names");
+    std::fs::create_dir(&names).unwrap();
+    assert!((0..1000).any(|n| std::fs::write(names.join(n.to_string()), "").is_err()));
     let mut ids = fill(&app).await;
     ids.push(first);
     check_unwell(&app, &ids[0]).await;
     std::fs::remove_file(&hog).unwrap();
+    std::fs::remove_dir_all(&names).unwrap();
     check_mended(&app, &ids).await;
+    let log = app.log();
+    assert!(log.contains("written once more"), "that it failed was noted, though there was no room for a file: {log}");
 }
