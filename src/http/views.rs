@@ -190,7 +190,11 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
             (name.as_deref(), evidence.unwrap_or(Value::Null))
         }
         Source::Word { inbound } => (None, json!({"inboundMessageId": inbound.to_string()})),
-        Source::Preference { detail, .. } => (None, json!({"detail": detail})),
+        Source::Preference { told_at, detail } => {
+            // Ahead of our clock: `at` is when it came.
+            let told_at = (*told_at > statement.at).then(|| told_at.to_string());
+            (None, json!({"detail": detail, "toldAt": told_at}))
+        }
         Source::OptOut { attempt } => {
             (None, json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
         }
