@@ -279,6 +279,12 @@ async fn a_disk_that_gets_full_during_a_backup_ends_the_backup_and_not_the_servi
     .await;
     assert!(status["state"] == "FAILED" && status["reason"].as_str().unwrap().contains("the backup file"), "{status}");
     assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
+    // It is told until somebody has seen to it.
+    let place = format!("admin/backups/{}", begun["id"].as_str().unwrap());
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([status]));
+    assert_eq!(app.admin().delete(&place).await.status, 204);
+    app.admin().delete(&place).await.problem(404, "NOT_FOUND");
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]));
     assert_eq!(app.api(None).get("/readyz").await.status, 200);
     limit("unlimited");
     let acme = app.org("acme", PHONE).await;
