@@ -91,6 +91,11 @@ impl Heard {
         *self != before
     }
 
+    /// Forgets what has an id: that comes again of a message that is known to be gone.
+    pub(super) fn forget_proofs(&mut self) {
+        self.0.retain(Said::is_preference);
+    }
+
     fn forget(&mut self, would_count: impl Fn(&Said) -> bool) {
         let last = self.0.iter().filter(|said| said.is_preference()).map(|said| said.at).max();
         let is_last = |said: &Said| said.is_preference() && Some(said.at) == last;
