@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use futures_util::{StreamExt, stream};
 use nix::sys::signal::Signal;
 use rand::SeedableRng;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, status, text};
+use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, status, text, with};
 
 /// Posts until the disk is full; the ids of what was accepted.
 async fn fill(app: &TestApp) -> Vec<String> {
@@ -91,6 +92,50 @@ async fn stopped_with_a_full_disk_it_ends_with_1_and_the_next_start_has_everythi
     app.lift_file_limit();
     app.start_again().await;
     check_mended(&app, &ids).await;
+}
+
+/// How far the journal is written, in bytes: behind that its files have zeros.
+fn written(app: &TestApp) -> usize {
+    let end = |name| std::fs::read(app.data().join(name)).unwrap().iter().rposition(|byte| *byte != 0);
+    ["journal/0", "journal/1"].into_iter().filter_map(end).max().unwrap()
+}
+
+#[tokio::test]
+async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there() {
+    const FAILED: usize = 1000;
+    let app = Setup::new().file_limit(1 << 40).start().await;
+    let limit = |bytes: &str| {
+        let args = [format!("--pid={}", app.pid()), format!("--fsize={bytes}:")];
+        assert!(Command::new("prlimit").args(args).status().unwrap().success());
+    };
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "error", "code": 131_026}}])));
+    let bodies: Vec<_> = (0..FAILED).map(text).collect();
+    stream::iter(&bodies).for_each_concurrent(64, async |body| drop(app.acme().accept(body).await)).await;
+    app.acme().until_stats("FAILED", FAILED).await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    // Room for some of them.
+    limit(&(written(&app) + 48 * 1024).to_string());
+    let wish = json!({"limit": FAILED});
+    let midway = app.acme().post("outbound/messages/retry", &wish).await;
+    assert_ne!(midway.header("retry-after"), "");
+    let midway = midway.problem(503, "UNAVAILABLE");
+    let done = midway["done"].as_u64().unwrap();
+    assert!(done > 0 && done < FAILED as u64, "{midway}");
+    assert!(
+        midway["matched"].as_u64() > Some(done) && midway["skipped"] == 0 && midway["nextCursor"].is_string(),
+        "{midway}"
+    );
+    limit("unlimited");
+    eventually("ready again", async || {
+        let answer = app.api(None).get("/readyz").await;
+        if answer.status == 200 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let stats = app.acme().stats().await;
+    assert_eq!(stats["QUEUED"], done, "what it said is so: {stats}");
+    let rest = app.acme().post("outbound/messages/retry", &with(wish, &json!({"cursor": midway["nextCursor"]}))).await;
+    assert_eq!(rest.ok(200)["done"], FAILED as u64 - done);
+    assert_eq!(app.acme().stats().await["FAILED"], 0);
 }
 
 /// A small disk of its own, where this process may mount one.
