@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backend::{StoreError, Write};
 use crate::commit::Commit;
+use crate::folder::Place;
 use crate::store::Store;
 
 /// Commits that may wait for the next flush.
@@ -71,6 +72,7 @@ struct Inner {
     health: watch::Sender<Option<StoreError>>,
     stats: Arc<Stats>,
     tap: Arc<Mutex<Option<Tap>>>,
+    place: Option<Place>,
 }
 
 enum Road {
@@ -100,22 +102,34 @@ pub struct Slot<'a> {
 impl Committer {
     /// Starts the writer thread.
     pub fn start(store: &Store) -> std::io::Result<Self> {
+        Self::start_in(store, None)
+    }
+
+    /// The same for a store in a folder: nothing is acknowledged once that is not there any more.
+    pub fn start_in(store: &Store, place: Option<Place>) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let (health, _) = watch::channel(None);
-        let (stats, tap) = (Arc::new(Stats::default()), Arc::default());
-        let mut writer = Writer::new(store.clone(), health.clone(), Arc::clone(&stats), Arc::clone(&tap));
+        let mut writer = Writer::new(store, place.clone());
+        let (health, stats, tap) = (writer.health.clone(), Arc::clone(&writer.stats), Arc::clone(&writer.tap));
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || writer.run(jobs))?;
         let road = Road::Thread { queue, thread: Mutex::new(Some(thread)) };
-        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap }) })
+        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap, place }) })
     }
 
     /// Writes each commit at once, on the caller's thread: for tests under a paused clock, which a thread would not hold.
     pub fn inline(store: &Store) -> Self {
-        let (health, _) = watch::channel(None);
-        let (stats, tap) = (Arc::new(Stats::default()), Arc::default());
-        let writer = Mutex::new(Writer::new(store.clone(), health.clone(), Arc::clone(&stats), Arc::clone(&tap)));
-        let road = Road::Inline { writer, stopped: AtomicBool::new(false) };
-        Self { inner: Arc::new(Inner { road, health, stats, tap }) }
+        let writer = Writer::new(store, None);
+        let (health, stats, tap) = (writer.health.clone(), Arc::clone(&writer.stats), Arc::clone(&writer.tap));
+        let road = Road::Inline { writer: Mutex::new(writer), stopped: AtomicBool::new(false) };
+        Self { inner: Arc::new(Inner { road, health, stats, tap, place: None }) }
+    }
+
+    /// Looks whether the store's folder is still there; without it the store is unwell, also while nothing is written. Blocks.
+    pub fn look(&self) {
+        if let Some(Err(error)) = self.inner.place.as_ref().map(Place::check)
+            && self.inner.health.borrow().is_none()
+        {
+            poison(&self.inner.health, &error);
+        }
     }
 
     /// Reserves a place in the queue.
@@ -211,16 +225,15 @@ struct Writer {
     stats: Arc<Stats>,
     /// Locked for as long as a batch is written.
     tap: Arc<Mutex<Option<Tap>>>,
+    /// Where the store must be when a batch is acknowledged.
+    place: Option<Place>,
 }
 
 impl Writer {
-    fn new(
-        store: Store,
-        health: watch::Sender<Option<StoreError>>,
-        stats: Arc<Stats>,
-        tap: Arc<Mutex<Option<Tap>>>,
-    ) -> Self {
-        Self { store, epochs: HashMap::new(), health, stats, tap }
+    fn new(store: &Store, place: Option<Place>) -> Self {
+        let (health, _) = watch::channel(None);
+        let (stats, tap) = (Arc::default(), Arc::default());
+        Self { store: store.clone(), epochs: HashMap::new(), health, stats, tap, place }
     }
 
     fn run(&mut self, mut queue: mpsc::Receiver<Work>) {
@@ -271,8 +284,7 @@ impl Writer {
         match written {
             Ok(verdicts) => thens.into_iter().zip(verdicts).collect(),
             Err(error) => {
-                tracing::error!(%error, "a batch failed; the store takes no more commits until it is reopened");
-                self.health.send_replace(Some(error.clone()));
+                poison(&self.health, &error);
                 thens.into_iter().map(|then| (then, Err(error.clone().into()))).collect()
             }
         }
@@ -297,6 +309,7 @@ impl Writer {
         self.busy(Some(Instant::now()));
         if !writes.is_empty() {
             self.store.backend.apply(writes)?;
+            self.place.as_ref().map_or(Ok(()), Place::check)?;
         }
         if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
             tap(writes);
@@ -321,4 +334,9 @@ impl Writer {
         self.epochs.insert(commit.org, commit.epoch);
         Ok(())
     }
+}
+
+fn poison(health: &watch::Sender<Option<StoreError>>, error: &StoreError) {
+    tracing::error!(%error, "the store takes no more commits until it is reopened");
+    health.send_replace(Some(error.clone()));
 }

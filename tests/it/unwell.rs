@@ -138,6 +138,50 @@ async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there()
     assert_eq!(app.acme().stats().await["FAILED"], 0);
 }
 
+async fn until_unwell(app: &TestApp) {
+    eventually("unwell", async || {
+        let answer = app.api(None).get("/readyz").await;
+        if answer.status == 503 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_moved_away_is_noticed_while_idle_and_all_goes_on_when_it_is_back() {
+    let app = TestApp::start().await;
+    let id = app.acme().accept(&text(0)).await;
+    app.acme().until(&id, "READ").await;
+    app.settled().await;
+    let away = app.folder().join("away");
+    std::fs::rename(app.data(), &away).unwrap();
+    until_unwell(&app).await;
+    check_unwell(&app, &id).await;
+    // What somebody makes in its place is not the store.
+    std::fs::create_dir(app.data()).unwrap();
+    eventually("it was tried", async || {
+        let log = app.log();
+        if log.contains("holds no twotick store") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
+    std::fs::remove_dir(app.data()).unwrap();
+    std::fs::rename(&away, app.data()).unwrap();
+    check_mended(&app, &[id]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_data_folder_that_was_removed() {
+    let mut app = TestApp::start().await;
+    app.is_damaged = true;
+    app.acme().accept(&text(0)).await;
+    std::fs::remove_dir_all(app.data()).unwrap();
+    // At once, not only when somebody looks.
+    assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
+    until_unwell(&app).await;
+    assert_eq!(app.stop().await.code, Some(1));
+    assert!(!app.data().exists());
+}
+
 /// A small disk of its own, where this process may mount one.
 struct SmallDisk(tempfile::TempDir);
 
