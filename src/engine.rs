@@ -35,6 +35,11 @@ const ROOM: usize = 4 * 1024 * 1024;
 /// Written and removed to find that out.
 const PROBE_FILE: &str = "room.probe";
 
+/// What to do about a number that is another organisation's, also where two are to swap theirs: organisations are put one
+/// after the other, and none gets what another still has.
+const TWO_STEPS: &str = "leave it out there and have the configuration read again (SIGHUP), then name it here and have it read \
+                         once more";
+
 /// A store and its runtime, started again when the store fails.
 pub(crate) struct Engine {
     config: ArcSwap<Config>,
@@ -102,8 +107,8 @@ impl Engine {
             for number in put.senders.iter().map(|sender| &sender.phone_number_id) {
                 let owner = outbox.directory().owner(number).filter(|owner| owner.id != id);
                 if let Some(owner) = owner {
-                    let remedy = "take it from there first";
-                    return Err(refused(format!("phone number id {number} belongs to {}; {remedy}", owner.id)));
+                    let reason = format!("phone number id {number} belongs to {}; {TWO_STEPS}", owner.id);
+                    return Err(refused(reason));
                 }
             }
         }
