@@ -145,7 +145,7 @@ impl Engine {
             };
             tracing::error!(
                 %reason,
-                "nothing is accepted or sent until this is mended; reads are answered, nothing acknowledged is lost, and it is tried again by itself"
+                "nothing is accepted or sent until this is mended; reads are answered, what was acknowledged stays in the data folder, and it is tried again by itself"
             );
             if !self.mend(outbox).await {
                 return;

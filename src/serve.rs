@@ -65,7 +65,10 @@ impl Serve {
         match failure {
             Some(reason) => Err(anyhow!("{reason}").into()),
             None if is_well => Ok(()),
-            None => Err(anyhow!("it was stopped while its store took no writes; nothing acknowledged is lost").into()),
+            None => Err(anyhow!(
+                "it was stopped while its store took no writes; what was acknowledged is in its data folder"
+            )
+            .into()),
         }
     }
 
