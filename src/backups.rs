@@ -17,7 +17,7 @@ use crate::private_file;
 const FOLDER: &str = "backups";
 /// Whole ones that are kept; the oldest go first.
 const KEPT_MAX: usize = 2;
-/// One that nobody fetches is removed after this.
+/// One that nobody fetches is removed after this; that one failed is told for as long.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Bytes that a backup leaves free on the disk: the store comes first.
 const RESERVE: u64 = 64 << 20;
@@ -53,7 +53,8 @@ pub(crate) struct Backups {
 struct Current {
     id: String,
     progress: Progress,
-    failed: Option<String>,
+    /// Why, and when.
+    failed: Option<(String, SystemTime)>,
 }
 
 impl Backups {
@@ -116,7 +117,7 @@ impl Backups {
                 remove(&part);
                 remove(&self.path(id, ".json"));
                 if let Some(current) = &mut *self.current() {
-                    current.failed = Some(reason);
+                    current.failed = Some((reason, SystemTime::now()));
                 }
             }
         }
@@ -146,9 +147,10 @@ impl Backups {
         })
     }
 
-    /// Removes what nobody has fetched for long.
+    /// Removes what nobody has fetched for long, and forgets what failed as long ago.
     pub(crate) fn forget_old(&self) {
         self.sweep(KEPT_MAX);
+        self.current().take_if(|current| current.failed.as_ref().is_some_and(|(_, at)| is_old(*at)));
     }
 
     /// All that there are, oldest first.
@@ -176,8 +178,11 @@ impl Backups {
         Ok(Some(bytes))
     }
 
-    /// Removes a whole one; whether there was one.
+    /// Removes a whole one, or forgets one that failed; whether there was one.
     pub(crate) fn remove(&self, id: &str) -> bool {
+        if self.current().take_if(|current| current.id == id && current.failed.is_some()).is_some() {
+            return true;
+        }
         let is_there = self.summary(id).is_some();
         if is_there {
             self.remove_files(id);
@@ -207,7 +212,7 @@ impl Backups {
         let whole = self.whole();
         let too_many = whole.len().saturating_sub(most);
         for (n, (made, summary)) in whole.iter().enumerate() {
-            if n < too_many || made.elapsed().is_ok_and(|age| age > KEPT_FOR) {
+            if n < too_many || is_old(*made) {
                 self.remove_files(&summary.id);
             }
         }
@@ -231,7 +236,7 @@ impl Current {
     fn status(&self) -> Status {
         match &self.failed {
             None => Status::Running(self.id.clone(), self.progress),
-            Some(reason) => Status::Failed(self.id.clone(), reason.clone()),
+            Some((reason, _)) => Status::Failed(self.id.clone(), reason.clone()),
         }
     }
 }
@@ -240,6 +245,10 @@ impl Current {
 pub(crate) fn id_at(now: domain::Timestamp) -> String {
     let time: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{time}-{}", hex::encode(rand::random::<[u8; 4]>()))
+}
+
+fn is_old(made: SystemTime) -> bool {
+    made.elapsed().is_ok_and(|age| age > KEPT_FOR)
 }
 
 fn free(folder: &Path) -> io::Result<u64> {
@@ -257,5 +266,26 @@ fn remove(path: &Path) {
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(%error, path = %path.display(), "a file of a backup could not be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_backup_failed_is_told_for_a_day() {
+        let data = tempfile::tempdir().unwrap();
+        let backups = Backups::load(data.path());
+        for (age, is_told) in [(KEPT_FOR / 2, true), (KEPT_FOR * 2, false)] {
+            let failed = Some(("a full disk".into(), SystemTime::now() - age));
+            *backups.current() = Some(Current { id: "1".into(), progress: Progress::default(), failed });
+            backups.forget_old();
+            assert_eq!(backups.status("1").is_some(), is_told);
+        }
+        // One that is being written stays.
+        *backups.current() = Some(Current { id: "2".into(), progress: Progress::default(), failed: None });
+        backups.forget_old();
+        assert!(!backups.remove("2") && backups.status("2").is_some());
     }
 }

@@ -2,7 +2,12 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::config::Config;
 
@@ -71,7 +76,7 @@ impl Teller {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT. The second of them ends the process there and then, whatever its threads wait for.
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -80,6 +85,12 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        let one_came = Arc::new(AtomicBool::new(false));
+        for kind in [SIGTERM, SIGINT] {
+            // In this order: the first only tells of itself.
+            flag::register_conditional_shutdown(kind, 0, Arc::clone(&one_came))?;
+            flag::register(kind, Arc::clone(&one_came))?;
+        }
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

@@ -3,6 +3,7 @@
 //! If a write fails, nothing more is accepted or sent, and reads are answered from what there is. Once the disk takes writes
 //! again, the store is opened again, for which reads pause, and all goes on: nothing that was acknowledged is lost by it.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ use crate::service::{ServiceError, explain};
 
 /// How long until it is looked whether the disk takes writes again, at first and at most.
 const LOOK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How often it is looked whether the data folder is still there.
+const LOOK_FOR_FOLDER_EVERY: Duration = Duration::from_secs(1);
 /// How long those who read from a store that is closed may take to let go of it, and how often that is looked at.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -31,6 +34,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ROOM: usize = 4 * 1024 * 1024;
 /// Written and removed to find that out.
 const PROBE_FILE: &str = "room.probe";
+
+/// What to do about a number that is another organisation's, also where two are to swap theirs: organisations are put one
+/// after the other, and none gets what another still has.
+const TWO_STEPS: &str = "leave it out there and have the configuration read again (SIGHUP), then name it here and have it read \
+                         once more";
 
 /// A store and its runtime, started again when the store fails.
 pub(crate) struct Engine {
@@ -99,8 +107,8 @@ impl Engine {
             for number in put.senders.iter().map(|sender| &sender.phone_number_id) {
                 let owner = outbox.directory().owner(number).filter(|owner| owner.id != id);
                 if let Some(owner) = owner {
-                    let remedy = "take it from there first";
-                    return Err(refused(format!("phone number id {number} belongs to {}; {remedy}", owner.id)));
+                    let reason = format!("phone number id {number} belongs to {}; {TWO_STEPS}", owner.id);
+                    return Err(refused(reason));
                 }
             }
         }
@@ -131,10 +139,13 @@ impl Engine {
     async fn watch(self: Arc<Self>) {
         loop {
             let Ok(outbox) = self.outbox() else { return };
-            let reason = outbox.failed().await;
+            let reason = tokio::select! {
+                reason = outbox.failed() => reason,
+                never = look_after(outbox.committer()) => match never {},
+            };
             tracing::error!(
                 %reason,
-                "nothing is accepted or sent until this is mended; reads are answered, nothing acknowledged is lost, and it is tried again by itself"
+                "nothing is accepted or sent until this is mended; reads are answered, what was acknowledged stays in the data folder, and it is tried again by itself"
             );
             if !self.mend(outbox).await {
                 return;
@@ -178,7 +189,8 @@ impl Engine {
     async fn start_again(&self) -> Result<Outbox, ServiceError> {
         let deadline = Instant::now() + LET_GO_WITHIN;
         let folder = loop {
-            match DataFolder::open(&self.folder) {
+            // What was removed may come back; an empty folder in its place is not taken for the store.
+            match DataFolder::open_existing(&self.folder) {
                 // The last of those who read from the old one lets go in a moment.
                 Err(FolderError::InUse(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
                 folder => break folder?,
@@ -191,6 +203,7 @@ impl Engine {
 
 /// Opens the store and starts the runtime over it.
 async fn open(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceError> {
+    let place = folder.place().map_err(ServiceError::Thread)?;
     let cache = config.store.cache.as_u64();
     let master_key = config.admin.master_key.clone();
     let open = move || {
@@ -199,9 +212,19 @@ async fn open(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceErro
     };
     let store = tokio::task::spawn_blocking(open).await;
     let store = store.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
-    let committer = Committer::start(&store).map_err(ServiceError::Thread)?;
+    let committer = Committer::start_in(&store, Some(place)).map_err(ServiceError::Thread)?;
     let provider = CloudApi::new(config.cloud_api())?;
     Ok(Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?)
+}
+
+/// Sees to it that a folder that was removed or moved is noticed, also while nothing is written.
+async fn look_after(committer: &Committer) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK_FOR_FOLDER_EVERY).await;
+        let committer = committer.clone();
+        // A disk that hangs holds up this, and nothing else.
+        let _ = tokio::task::spawn_blocking(move || committer.look()).await;
+    }
 }
 
 async fn declare(config: &Config, outbox: &Outbox) -> Result<(), ServiceError> {

@@ -44,7 +44,10 @@ impl Serve {
         let failure = loop {
             tokio::select! {
                 () = signals.next() => {
-                    tracing::info!("stopping: no new work is taken, calls in flight are finished");
+                    tracing::info!(
+                        "stopping: no new work is taken, calls in flight are finished; a second signal ends at once, and \
+                         loses nothing"
+                    );
                     break None;
                 }
                 reason = service.failed() => break Some(reason),
@@ -56,15 +59,16 @@ impl Serve {
         };
         let is_well = tokio::select! {
             is_well = service.stop() => is_well,
-            () = signals.next() => {
-                tracing::warn!("a second signal: ending at once; nothing is lost");
-                true
-            }
+            // The first, after a failure; a second one is not waited for.
+            () = signals.next() => true,
         };
         match failure {
             Some(reason) => Err(anyhow!("{reason}").into()),
             None if is_well => Ok(()),
-            None => Err(anyhow!("it was stopped while its store took no writes; nothing acknowledged is lost").into()),
+            None => Err(anyhow!(
+                "it was stopped while its store took no writes; what was acknowledged is in its data folder"
+            )
+            .into()),
         }
     }
 

@@ -37,7 +37,7 @@ pub enum ChangeError {
     #[error("not found")]
     NotFound,
     /// The phone number belongs to another organisation.
-    #[error("phone number id {0} belongs to another organisation")]
+    #[error("phone number id {0} belongs to another organisation; put that one without it first")]
     SenderTaken(PhoneNumberId),
     /// A declared API key is another organisation's.
     #[error("an API key of it is a key of {0}; revoke it there, or declare another")]

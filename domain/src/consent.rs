@@ -282,6 +282,11 @@ impl Consent {
         is_news
     }
 
+    /// Forgets which messages it rests on: other names of the same person rest on the same.
+    pub(crate) fn forget_proofs(&mut self) {
+        self.heard.forget_proofs();
+    }
+
     /// What each of several names of one person lacks, so that all say what was said last under any of them, and of two that
     /// were said in one second the revocation.
     pub fn agree(names: &[Self]) -> Vec<Lack> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::By;
 use crate::consent::{Consent, Source, Statement};
-use crate::ids::{MessageId, ProviderId, Seq};
+use crate::ids::{AttemptNo, AttemptRef, MessageId, ProviderId, Seq};
 use crate::message::{Message, Recipient};
 use crate::people::Former;
 use crate::spelling;
@@ -119,17 +119,22 @@ impl Consent {
     pub fn erased(&self) -> Self {
         let mut next = self.left_behind();
         next.recipient.clear();
+        next.forget_proofs();
         next
     }
 }
 
 impl Statement {
-    /// The fact without its proof.
+    /// The fact without its proof, which would tell what else was said by the same person, under whatever name.
     pub fn erased(self) -> Self {
         let source = match self.source {
             Source::Api { .. } => Source::Api { name: None, evidence: None },
             Source::Preference { told_at, .. } => Source::Preference { told_at, detail: None },
-            source @ (Source::Word { .. } | Source::OptOut { .. } | Source::Linked { .. }) => source,
+            Source::Word { .. } => Source::Word { inbound: MessageId::ERASED },
+            Source::OptOut { .. } => {
+                Source::OptOut { attempt: AttemptRef { message: MessageId::ERASED, attempt: AttemptNo(0) } }
+            }
+            Source::Linked { .. } => Source::Linked { consent: MessageId::ERASED, record: 0 },
         };
         Self { source, ..self }
     }

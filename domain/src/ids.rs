@@ -124,6 +124,9 @@ impl MessageId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// In place of one that was erased.
+    pub const ERASED: Self = Self(Uuid::nil());
+
     /// When it was drawn.
     pub fn drawn_at(&self) -> Timestamp {
         let millis =

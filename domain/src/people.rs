@@ -4,21 +4,17 @@
 //! was theirs: what came before is still about them, what comes after may be about somebody else.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::MessageId;
 use crate::spelling;
-use crate::time::Timestamp;
+use crate::time::{AHEAD_MAX, Timestamp};
 
 /// Names that one person has at once; one more takes the place of the one known longest.
 pub const NAMES_MAX: usize = 8;
 /// Names that they gave up and that are remembered.
 pub const FORMER_MAX: usize = 8;
-
-/// So far Meta's clock may be ahead of ours; what it tells of a later time is taken to be of then.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// Whether a name is a phone number.
 pub fn is_number(name: &str) -> bool {

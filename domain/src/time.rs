@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(u64);
 
+/// So far Meta's clock may be ahead of ours; what it tells of a later time is not believed.
+pub(crate) const AHEAD_MAX: Duration = Duration::from_secs(60);
+
 /// The latest time that RFC 3339 can write (end of the year 9999), in milliseconds.
 const MAX_MILLIS: u64 = 253_402_300_799_999;
 

@@ -224,6 +224,8 @@ fn table() -> Vec<Row> {
         sent().on(sent_receipt(1)).when(sent_receipt(1)).ignored(Repeated),
         sent().when(delivered_receipt(1)).to(Delivered).effect(Applied),
         sent().when(read_receipt(1)).to(Read).effect(Applied),
+        sent().when(of_another(failed_receipt(1, Transient))).ignored(UnknownAttempt),
+        sent().when(of_another(delivered_receipt(1))).to(Delivered).effect(Applied),
         sent().when(failed_receipt(1, Transient)).to(Queued).due_in(MINUTE).effect(Applied).says(Said::RetryScheduled),
         sent().when(failed_receipt(1, Throttled)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),
         sent().when(failed_receipt(1, Blocked)).to(Queued).due_in(0).effect(Applied).says(Said::Postponed),

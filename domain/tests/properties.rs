@@ -95,10 +95,17 @@ proptest! {
     #[test]
     fn a_receipt_that_has_come_before_changes_nothing(life in lives(), kind in kinds(), error in verdicts()) {
         let mut world = life.lived()?;
-        for no in world.state.attempts.clone().into_iter().map(|attempt| attempt.no) {
-            world.step(&receipt(no, kind, world.now, Some(error)))?;
+        for attempt in world.state.attempts.clone() {
+            let told = |at, error| {
+                let mut event = receipt(attempt.no, kind, at, error);
+                if let (Event::Receipt { receipt, .. }, Some(known)) = (&mut event, &attempt.provider_id) {
+                    receipt.provider_id = known.clone();
+                }
+                event
+            };
+            world.step(&told(world.now, Some(error)))?;
             world.wait(MINUTE);
-            let again = receipt(no, kind, world.now, None);
+            let again = told(world.now, None);
             prop_assert_eq!(world.decide(&again), Decision::Ignore(Ignored::Repeated));
         }
     }

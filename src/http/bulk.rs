@@ -7,7 +7,7 @@ use domain::state::Status;
 use domain::{Message, MessageId, PhoneNumberId, State, Timestamp};
 use futures_util::future::join_all;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use store::search::MessageFilter;
 
 use super::auth::Caller;
@@ -101,15 +101,40 @@ pub(super) async fn cancel(app: &App, request: &Request, caller: Caller) -> Answ
     run(app, request, caller, Manual::Cancel).await
 }
 
+/// How far a call has come.
+#[derive(Default)]
+struct Tally {
+    matched: u64,
+    done: u64,
+    skipped: u64,
+}
+
+impl Tally {
+    fn view(&self, dry_run: bool, next: Option<MessageId>) -> Map<String, Value> {
+        let next = next.map(|id| id.to_string().into()).unwrap_or_default();
+        let Self { matched, done, skipped } = *self;
+        [
+            ("dryRun", dry_run.into()),
+            ("matched", matched.into()),
+            ("done", done.into()),
+            ("skipped", skipped.into()),
+            ("nextCursor", next),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+}
+
 async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answer {
     let bulk = Bulk::parse(request, wish)?;
-    let (mut matched, mut done, mut skipped) = (0u64, 0u64, 0u64);
-    let mut cursor = bulk.cursor;
+    let (mut tally, mut cursor) = (Tally::default(), bulk.cursor);
     loop {
         let filter = MessageFilter { dossier: bulk.dossier.clone(), to: None, status: Some(bulk.status) };
         let (store, no, before) = (app.outbox.store().clone(), caller.org.no, cursor);
-        let left = usize::try_from(bulk.limit - matched).unwrap_or(BATCH).min(BATCH);
-        let page = blocking(move || store.messages(no, &filter, before, left)).await?;
+        let left = usize::try_from(bulk.limit - tally.matched).unwrap_or(BATCH).min(BATCH);
+        let page = blocking(move || store.messages(no, &filter, before, left)).await;
+        let page = page.map_err(|problem| problem.after(tally.view(bulk.dry_run, cursor)))?;
         // Newest first: beyond this page, all are older.
         let is_past =
             page.items.last().is_some_and(|(message, _)| bulk.created_after.is_some_and(|at| message.created_at < at));
@@ -119,23 +144,32 @@ async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answ
             .filter(|(message, state)| bulk.matches(message, state))
             .map(|(message, _)| message.id)
             .collect();
-        matched += u64::try_from(ids.len()).unwrap_or(0);
+        tally.matched += u64::try_from(ids.len()).unwrap_or(0);
         if !bulk.dry_run {
             let wishes = ids.iter().map(|id| app.outbox.manual(&caller.org.id, *id, wish, caller.by.clone()));
-            for result in join_all(wishes).await {
+            let mut failed = None;
+            for (id, result) in ids.iter().zip(join_all(wishes).await) {
                 match result {
-                    Ok(_) => done += 1,
+                    Ok(_) => tally.done += 1,
                     // It moved on in between, or may not go to its recipient any more.
-                    Err(ManualError::WrongState | ManualError::NotFound | ManualError::Blocked(_)) => skipped += 1,
-                    Err(error @ (ManualError::Down(_) | ManualError::Unavailable)) => return Err(error.into()),
+                    Err(ManualError::WrongState | ManualError::NotFound | ManualError::Blocked(_)) => {
+                        tally.skipped += 1;
+                    }
+                    Err(error @ (ManualError::Down(_) | ManualError::Unavailable)) => failed = failed.or(Some(error)),
                 }
+                // Where to go on: before the first that was not done.
+                if failed.is_none() {
+                    cursor = Some(*id);
+                }
+            }
+            if let Some(error) = failed {
+                return Err(Problem::from(error).after(tally.view(bulk.dry_run, cursor)));
             }
         }
         cursor = page.next;
-        if cursor.is_none() || is_past || matched >= bulk.limit {
-            let next = cursor.filter(|_| !is_past).map(|id| id.to_string());
-            let body = json!({"dryRun": bulk.dry_run, "matched": matched, "done": done, "skipped": skipped, "nextCursor": next});
-            return views::json(StatusCode::OK, &body);
+        if cursor.is_none() || is_past || tally.matched >= bulk.limit {
+            let next = cursor.filter(|_| !is_past);
+            return views::json(StatusCode::OK, &Value::Object(tally.view(bulk.dry_run, next)));
         }
     }
 }

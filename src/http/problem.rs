@@ -8,7 +8,7 @@ use domain::FieldError;
 use domain::consent::Refusal;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use store::{StoreError, Unavailable};
 
 use crate::admin_key::ExchangeError;
@@ -22,13 +22,15 @@ pub(crate) struct Problem {
     /// For people.
     detail: String,
     errors: Vec<FieldError>,
-    /// Boxed, so that results with a problem stay small.
+    /// What was done all the same. Boxed, so that results with a problem stay small.
+    done: Option<Box<Map<String, Value>>>,
+    /// Boxed likewise.
     header: Option<Box<(HeaderName, Cow<'static, str>)>>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), header: None }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), done: None, header: None }
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -114,17 +116,23 @@ impl Problem {
         Self { header: Some(Box::new((RETRY_AFTER, seconds.into()))), ..Self::new(status, code, detail) }
     }
 
+    /// The same of a request that was done in part.
+    pub(crate) fn after(self, done: Map<String, Value>) -> Self {
+        Self { done: Some(Box::new(done)), ..self }
+    }
+
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
-        let Self { status, code, detail, errors, header } = self;
+        let Self { status, code, detail, errors, done, header } = self;
         let title = status.canonical_reason().unwrap_or("Error");
         let mut body = json!({
             "type": format!("urn:twotick:problem:{}", code.to_lowercase().replace('_', "-")),
             "title": title, "status": status.as_u16(), "detail": detail, "code": code,
         });
-        if !errors.is_empty()
-            && let Some(body) = body.as_object_mut()
-        {
-            body.insert("errors".into(), json!(errors));
+        if let Some(body) = body.as_object_mut() {
+            body.extend(done.map(|done| *done).unwrap_or_default());
+            if !errors.is_empty() {
+                body.insert("errors".into(), json!(errors));
+            }
         }
         let mut response = Response::new(body.to_string().into_bytes());
         *response.status_mut() = status;

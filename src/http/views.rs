@@ -8,7 +8,10 @@ use domain::people::Former;
 use domain::receipt::Receipt;
 use domain::retention::Purged;
 use domain::state::Failure;
-use domain::{Attempt, AttemptNo, Dossier, Inbound, Message, OnUnknown, OrgId, Priority, Seq, State, Timestamp};
+use domain::{
+    Attempt, AttemptNo, AttemptRef, Dossier, Inbound, Message, MessageId, OnUnknown, OrgId, Priority, Seq, State,
+    Timestamp,
+};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -189,8 +192,15 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
             let evidence = evidence.as_ref().and_then(|json| serde_json::from_slice(json).ok());
             (name.as_deref(), evidence.unwrap_or(Value::Null))
         }
+        Source::Word { inbound: MessageId::ERASED }
+        | Source::OptOut { attempt: AttemptRef { message: MessageId::ERASED, .. } }
+        | Source::Linked { consent: MessageId::ERASED, .. } => (None, Value::Null),
         Source::Word { inbound } => (None, json!({"inboundMessageId": inbound.to_string()})),
-        Source::Preference { detail, .. } => (None, json!({"detail": detail})),
+        Source::Preference { told_at, detail } => {
+            // Ahead of our clock: `at` is when it came.
+            let told_at = (*told_at > statement.at).then(|| told_at.to_string());
+            (None, json!({"detail": detail, "toldAt": told_at}))
+        }
         Source::OptOut { attempt } => {
             (None, json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
         }

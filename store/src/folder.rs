@@ -2,13 +2,16 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::backend::StoreError;
 use crate::mark::{Mark, Marks};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
-const MARKER: &str = "twotick.store";
+/// What tells that a folder is ours; also keeps the marks, and the note of a failed sync.
+pub(crate) const MARKER: &str = "twotick.store";
 /// May lie in a folder before its first use: an operator may bring keys along.
 const BEFORE_FIRST_USE: [&str; 3] = ["admin.key", "master.key", "lost+found"];
 
@@ -108,9 +111,38 @@ impl DataFolder {
         &self.path
     }
 
+    /// Where it is, to look later whether it still is.
+    pub fn place(&self) -> io::Result<Place> {
+        Ok(Place { marker: self.path.join(MARKER), file: identity(&self.marker.metadata()?) })
+    }
+
     pub(crate) fn marks(&self) -> io::Result<Marks> {
         Marks::read(self.marker.try_clone()?)
     }
+}
+
+/// Where a data folder was opened. While it is in use, no other file can have its marker's identity.
+#[derive(Clone, Debug)]
+pub struct Place {
+    marker: PathBuf,
+    file: (u64, u64),
+}
+
+impl Place {
+    /// Whether the folder is still there. What is written to files that were removed is gone with the process.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let cause = match fs::metadata(&self.marker) {
+            Ok(found) if identity(&found) == self.file => return Ok(()),
+            Ok(_) => "another is in its place".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::Backend { doing: "find its data folder", cause })
+    }
+}
+
+/// Its device and inode.
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Makes sure that `path` is a folder that may become a store.

@@ -1,9 +1,10 @@
 //! Group commit: all that arrives during one flush is the next batch, and everybody waits for one fdatasync together.
 //!
-//! A batch that fails poisons the committer: nothing of it is acknowledged, and nothing more is written until the store
+//! A batch that fails, or panics, poisons the committer: nothing of it is acknowledged, and nothing more is written until the store
 //! was opened again, because the store no longer knows what is on the disk.
 
 use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backend::{StoreError, Write};
 use crate::commit::Commit;
+use crate::folder::Place;
 use crate::store::Store;
 
 /// Commits that may wait for the next flush.
@@ -70,6 +72,7 @@ struct Inner {
     health: watch::Sender<Option<StoreError>>,
     stats: Arc<Stats>,
     tap: Arc<Mutex<Option<Tap>>>,
+    place: Option<Place>,
 }
 
 enum Road {
@@ -99,22 +102,34 @@ pub struct Slot<'a> {
 impl Committer {
     /// Starts the writer thread.
     pub fn start(store: &Store) -> std::io::Result<Self> {
+        Self::start_in(store, None)
+    }
+
+    /// The same for a store in a folder: nothing is acknowledged once that is not there any more.
+    pub fn start_in(store: &Store, place: Option<Place>) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let (health, _) = watch::channel(None);
-        let (stats, tap) = (Arc::new(Stats::default()), Arc::default());
-        let mut writer = Writer::new(store.clone(), health.clone(), Arc::clone(&stats), Arc::clone(&tap));
+        let mut writer = Writer::new(store, place.clone());
+        let (health, stats, tap) = (writer.health.clone(), Arc::clone(&writer.stats), Arc::clone(&writer.tap));
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || writer.run(jobs))?;
         let road = Road::Thread { queue, thread: Mutex::new(Some(thread)) };
-        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap }) })
+        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap, place }) })
     }
 
     /// Writes each commit at once, on the caller's thread: for tests under a paused clock, which a thread would not hold.
     pub fn inline(store: &Store) -> Self {
-        let (health, _) = watch::channel(None);
-        let (stats, tap) = (Arc::new(Stats::default()), Arc::default());
-        let writer = Mutex::new(Writer::new(store.clone(), health.clone(), Arc::clone(&stats), Arc::clone(&tap)));
-        let road = Road::Inline { writer, stopped: AtomicBool::new(false) };
-        Self { inner: Arc::new(Inner { road, health, stats, tap }) }
+        let writer = Writer::new(store, None);
+        let (health, stats, tap) = (writer.health.clone(), Arc::clone(&writer.stats), Arc::clone(&writer.tap));
+        let road = Road::Inline { writer: Mutex::new(writer), stopped: AtomicBool::new(false) };
+        Self { inner: Arc::new(Inner { road, health, stats, tap, place: None }) }
+    }
+
+    /// Looks whether the store's folder is still there; without it the store is unwell, also while nothing is written. Blocks.
+    pub fn look(&self) {
+        if let Some(Err(error)) = self.inner.place.as_ref().map(Place::check)
+            && self.inner.health.borrow().is_none()
+        {
+            poison(&self.inner.health, &error);
+        }
     }
 
     /// Reserves a place in the queue.
@@ -210,16 +225,15 @@ struct Writer {
     stats: Arc<Stats>,
     /// Locked for as long as a batch is written.
     tap: Arc<Mutex<Option<Tap>>>,
+    /// Where the store must be when a batch is acknowledged.
+    place: Option<Place>,
 }
 
 impl Writer {
-    fn new(
-        store: Store,
-        health: watch::Sender<Option<StoreError>>,
-        stats: Arc<Stats>,
-        tap: Arc<Mutex<Option<Tap>>>,
-    ) -> Self {
-        Self { store, epochs: HashMap::new(), health, stats, tap }
+    fn new(store: &Store, place: Option<Place>) -> Self {
+        let (health, _) = watch::channel(None);
+        let (stats, tap) = (Arc::default(), Arc::default());
+        Self { store: store.clone(), epochs: HashMap::new(), health, stats, tap, place }
     }
 
     fn run(&mut self, mut queue: mpsc::Receiver<Work>) {
@@ -259,36 +273,53 @@ impl Writer {
         if let Some(error) = poisoned {
             return jobs.into_iter().map(|job| (job.then, Err(error.clone().into()))).collect();
         }
+        let (commits, thens): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.commit, job.then)).unzip();
         let began = Instant::now();
-        let tap = Arc::clone(&self.tap);
-        let mut writes = Vec::with_capacity(jobs.iter().map(|job| job.commit.len()).sum());
-        let mut verdicts = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let verdict = self.admit(&job.commit);
-            if verdict.is_ok() {
-                writes.extend(job.commit.writes);
-            }
-            verdicts.push((job.then, verdict));
-        }
-        self.stats.batches.fetch_add(1, Ordering::Relaxed);
-        self.stats.commits.fetch_add(u64::try_from(verdicts.len()).unwrap_or(0), Ordering::Relaxed);
-        let busy = |since| *self.stats.began.lock().unwrap_or_else(PoisonError::into_inner) = since;
-        let mut tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
-        let tapped = tap.as_ref().map(|_| writes.clone());
-        busy(Some(began));
-        let result = if writes.is_empty() { Ok(()) } else { self.store.backend.apply(writes) };
-        busy(None);
+        // sled panics on some kinds of damage, also when it is read; a thread that ended by it would leave everybody waiting.
+        let panicked = |_| Err(StoreError::Backend { doing: "write a batch", cause: "it panicked".into() });
+        let written = panic::catch_unwind(AssertUnwindSafe(|| self.batch(commits))).unwrap_or_else(panicked);
+        self.busy(None);
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.last_batch_micros.store(micros, Ordering::Relaxed);
-        if let Err(error) = &result {
-            tracing::error!(%error, "a batch failed; the store takes no more commits until it is reopened");
-            self.health.send_replace(Some(error.clone()));
-        } else if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
+        match written {
+            Ok(verdicts) => thens.into_iter().zip(verdicts).collect(),
+            Err(error) => {
+                poison(&self.health, &error);
+                thens.into_iter().map(|then| (then, Err(error.clone().into()))).collect()
+            }
+        }
+    }
+
+    /// Writes as one batch those of `commits` that are not fenced off; a verdict of each.
+    fn batch(&mut self, commits: Vec<Commit>) -> Result<Vec<Result<(), CommitError>>, StoreError> {
+        self.stats.batches.fetch_add(1, Ordering::Relaxed);
+        self.stats.commits.fetch_add(u64::try_from(commits.len()).unwrap_or(0), Ordering::Relaxed);
+        let mut writes = Vec::with_capacity(commits.iter().map(Commit::len).sum());
+        let mut verdicts = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let verdict = self.admit(&commit);
+            if verdict.is_ok() {
+                writes.extend(commit.writes);
+            }
+            verdicts.push(verdict);
+        }
+        let tap = Arc::clone(&self.tap);
+        let mut tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let tapped = tap.as_ref().map(|_| writes.clone());
+        self.busy(Some(Instant::now()));
+        if !writes.is_empty() {
+            self.store.backend.apply(writes)?;
+            self.place.as_ref().map_or(Ok(()), Place::check)?;
+        }
+        if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
             tap(writes);
         }
-        drop(tap);
-        let answer = |verdict: Result<(), CommitError>| verdict.and(result.clone().map_err(CommitError::from));
-        verdicts.into_iter().map(|(then, verdict)| (then, answer(verdict))).collect()
+        Ok(verdicts)
+    }
+
+    /// A batch is being written since then, or none is.
+    fn busy(&self, since: Option<Instant>) {
+        *self.stats.began.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     /// Refuses an owner that another has replaced.
@@ -303,4 +334,9 @@ impl Writer {
         self.epochs.insert(commit.org, commit.epoch);
         Ok(())
     }
+}
+
+fn poison(health: &watch::Sender<Option<StoreError>>, error: &StoreError) {
+    tracing::error!(%error, "the store takes no more commits until it is reopened");
+    health.send_replace(Some(error.clone()));
 }

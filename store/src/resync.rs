@@ -1,32 +1,49 @@
 //! After a sync that failed. Linux then takes for written what it could not write: the next fdatasync succeeds without it, and
 //! reads find it in memory, until the power goes. So sled's log and the journal are written once more before anything is
 //! built on them.
+//!
+//! That it failed is noted in the file `twotick.store`, behind the marks, in a block that is the file's already: a full disk
+//! may be why.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::folder::sync_folder;
+use crate::folder::MARKER;
 use crate::{journal, sled, sled_log};
 
 /// Bytes that are written at once.
 const PART: usize = 1024 * 1024;
-
-fn place(folder: &Path) -> PathBuf {
-    folder.join("log.unsynced")
-}
+/// Where in the file the note is.
+const PLACE: u64 = 1536;
+const FAILED: &[u8; 12] = b"sync failed\n";
+const MENDED: &[u8; 12] = b"sync mended\n";
 
 /// A sync failed: the next start is to know.
 pub(crate) fn note(folder: &Path) {
-    if let Err(error) = File::create(place(folder)).and_then(|note| note.sync_all()) {
+    if let Err(error) = write(folder, FAILED) {
         tracing::warn!(%error, "the store could not note that a sync failed");
     }
 }
 
+fn write(folder: &Path, note: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(folder.join(MARKER))?;
+    file.write_all_at(note, PLACE)?;
+    file.sync_all()
+}
+
+/// Whether a sync failed, or what is noted of that cannot be read.
+fn is_noted(folder: &Path) -> io::Result<bool> {
+    let mut note = [0; MENDED.len()];
+    let file = File::open(folder.join(MARKER))?;
+    let len = sled_log::read_up_to(&file, &mut note, PLACE)?;
+    Ok(len > 0 && note != *MENDED)
+}
+
 /// Writes the files of the store in `folder` once more, if a sync of one failed before.
 pub(crate) fn run(folder: &Path) -> io::Result<()> {
-    if !place(folder).exists() {
+    if !is_noted(folder)? {
         return Ok(());
     }
     tracing::warn!("a sync failed before: the store's files are written once more");
@@ -34,8 +51,7 @@ pub(crate) fn run(folder: &Path) -> io::Result<()> {
     for name in journal::FILES {
         write_again(&folder.join(journal::SUBFOLDER).join(name))?;
     }
-    fs::remove_file(place(folder))?;
-    sync_folder(folder)
+    write(folder, MENDED)
 }
 
 /// Writes a file once more, if there is one.
@@ -57,7 +73,11 @@ fn write_again(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
+    use crate::DataFolder;
 
     #[test]
     fn files_of_which_a_sync_failed_are_written_once_more_and_stay_as_they_are() {
@@ -70,13 +90,19 @@ mod tests {
             fs::write(file, &bytes).unwrap();
             File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
         }
+        DataFolder::open(&folder.path().join("new")).unwrap();
+        fs::rename(folder.path().join("new").join(MARKER), folder.path().join(MARKER)).unwrap();
+        let size = || fs::metadata(folder.path().join(MARKER)).unwrap().blocks();
+        let size_before = size();
         let touched = || files.each_ref().map(|file| fs::metadata(file).unwrap().modified().unwrap());
         run(folder.path()).unwrap();
         assert_eq!(touched(), [long_ago; 2], "nothing failed");
         note(folder.path());
+        assert_eq!(size(), size_before, "a full disk has room for it");
+        assert!(is_noted(folder.path()).unwrap());
         run(folder.path()).unwrap();
         assert!(touched().iter().all(|at| *at > long_ago));
         assert!(files.iter().all(|file| fs::read(file).unwrap() == bytes));
-        assert!(!place(folder.path()).exists());
+        assert!(!is_noted(folder.path()).unwrap());
     }
 }

@@ -181,6 +181,38 @@ async fn what_was_under_way_is_held_in_a_copy_and_its_receipts_settle_it() {
 }
 
 #[tokio::test]
+async fn a_failure_of_an_attempt_of_the_original_is_not_taken_for_one_of_the_same_number_in_a_copy() {
+    let (_temp, file, data) = places();
+    let app = TestApp::start().await;
+    pause(&app, "acme", "pause").await;
+    let id = app.acme().accept(&text(1)).await;
+    back_up(&app, &file).await;
+    // The original goes on for a while, and nothing is heard of what it sends.
+    app.sim.set_receipts(false);
+    pause(&app, "acme", "resume").await;
+    let originals = app.acme().until(&id, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
+    let opaque = app.sim.messages()[0].opaque.clone();
+
+    let copy = copy_of(&app, &file, &data).await;
+    let acme = at(&copy, app.acme());
+    copy.sim.set_receipts(false);
+    done(ask(&copy, &["release", "--send", "--all"]).await);
+    pause(&copy, "acme", "resume").await;
+    let own = acme.until(&id, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
+    assert_eq!(copy.sim.messages()[0].opaque, opaque, "both are the first attempt");
+    assert_ne!(own, originals);
+    let failed =
+        json!({"errors": [{"code": 131_000, "title": "Something went wrong"}], "biz_opaque_callback_data": opaque});
+    let receipt = async |told: Value| copy.webhook(notification(PHONE, &[told]).to_string().as_bytes()).await.ok(200);
+    receipt(with(status(&originals, "failed"), &failed)).await;
+    assert_eq!(acme.message(&id).await["status"], "SENT");
+    assert_eq!(acme.attempts(&id).await[0]["status"], "ACCEPTED");
+    // Its own is heard all the same.
+    receipt(with(status(&own, "failed"), &failed)).await;
+    assert_eq!(acme.attempts(&id).await[0]["errorCode"], "131000");
+}
+
+#[tokio::test]
 async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_brings_the_same_bytes() {
     let (_temp, file, _) = places();
     let mut app = TestApp::start().await;
@@ -279,6 +311,12 @@ async fn a_disk_that_gets_full_during_a_backup_ends_the_backup_and_not_the_servi
     .await;
     assert!(status["state"] == "FAILED" && status["reason"].as_str().unwrap().contains("the backup file"), "{status}");
     assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
+    // It is told until somebody has seen to it.
+    let place = format!("admin/backups/{}", begun["id"].as_str().unwrap());
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([status]));
+    assert_eq!(app.admin().delete(&place).await.status, 204);
+    app.admin().delete(&place).await.problem(404, "NOT_FOUND");
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]));
     assert_eq!(app.api(None).get("/readyz").await.status, 200);
     limit("unlimited");
     let acme = app.org("acme", PHONE).await;

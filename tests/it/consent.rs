@@ -300,6 +300,24 @@ async fn the_switch_in_whatsapp_stops_and_resumes_marketing_and_a_repeat_undoes_
 }
 
 #[tokio::test]
+async fn a_switch_with_a_time_far_ahead_counts_from_when_it_came() {
+    let app = TestApp::start().await;
+    let api = app.acme();
+    let ahead = switched(1, "stop", now() + 365 * 24 * 3600);
+    app.webhook(&ahead).await.ok(200);
+    assert_eq!(known(api, 1).await, [Value::Null, json!("REVOKED")]);
+    let told = api.get(&path(1)).await.ok(200)["history"][0].clone();
+    assert_eq!(told["at"], told["recordedAt"]);
+    let year = |time: &Value| time.as_str().unwrap()[..4].parse::<u32>().unwrap();
+    assert_eq!(year(&told["evidence"]["toldAt"]), year(&told["at"]) + 1, "{told}");
+    // What they choose next holds, and the first choice does not come back.
+    app.webhook(&switched(1, "resume", now() + 1)).await.ok(200);
+    assert_eq!(known(api, 1).await, [Value::Null, json!("GRANTED")]);
+    app.webhook(&ahead).await.ok(200);
+    assert_eq!(known(api, 1).await, [Value::Null, json!("GRANTED")]);
+}
+
+#[tokio::test]
 async fn a_repeat_undoes_nothing_that_was_said_in_its_own_second() {
     let app = TestApp::start().await;
     let at = now();

@@ -1,5 +1,6 @@
 //! One person, several names, through the real binary: what they say under one holds under all, and goes with all.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -322,6 +323,43 @@ async fn what_is_posted_after_an_erasure_was_asked_for_lives_on_and_a_second_one
     let erased = api.delete(&format!("recipients/{ID}")).await.ok(200);
     assert_eq!((&erased["messages"], &erased["inboundMessages"]), (&json!(1), &json!(1)));
     assert_eq!(api.message(&after).await["to"], Value::Null);
+}
+
+/// All ids within what the API says.
+fn ids_in(value: &Value) -> BTreeSet<String> {
+    let text = value.to_string();
+    text.split('"').filter(|word| word.len() == 36 && word.matches('-').count() == 4).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn nothing_that_is_left_of_an_erased_person_tells_that_two_names_were_theirs() {
+    let mut app = TestApp::start().await;
+    let api = app.acme().clone();
+    // Said under one name and repeated under the other, said under both at once, and told by Meta of a message.
+    app.webhook(&wrote(&json!({"from": &NUMBER[1..]}), "STOP")).await.ok(200);
+    app.webhook(&wrote(&both(), "hello")).await.ok(200);
+    app.webhook(&wrote(&json!({"from_user_id": ID}), "START")).await.ok(200);
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "error", "code": 131_050}}])));
+    let refused = api.accept(&to(NUMBER)).await;
+    api.until(&refused, "FAILED").await;
+    app.webhook(&wrote(&both(), "STOP")).await.ok(200);
+    let history = async || {
+        let (number, id) = (api.get(&format!("consents/{NUMBER}")).await, api.get(&format!("consents/{ID}")).await);
+        [number.ok(200), id.ok(200)]
+    };
+    let shared = |[number, id]: [Value; 2]| ids_in(&number).intersection(&ids_in(&id)).count();
+    let before = history().await;
+    assert!(before[0]["history"].as_array().unwrap().len() >= 4, "{before:#?}");
+    assert!(shared(before) >= 3, "each proof is known under both");
+    api.delete(&format!("recipients/{ID}")).await.ok(200);
+    app.kill_and_start_again().await;
+    let after = history().await;
+    for known in &after {
+        assert_eq!(known["transactional"]["status"], "REVOKED");
+        let told = known["history"].as_array().unwrap();
+        assert!(told.iter().all(|told| told["evidence"].is_null() && told["source"].is_string()), "{known:#}");
+    }
+    assert_eq!(shared(after), 0);
 }
 
 #[tokio::test]

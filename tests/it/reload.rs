@@ -84,3 +84,54 @@ async fn keys_that_need_a_restart_are_named() {
     assert!(app.log().contains("http.max_body"), "{}", app.log());
     app.one_more().await;
 }
+
+/// The configuration's organisations, each with its phone number.
+fn declared(orgs: &[(&str, Option<&str>)]) -> String {
+    let org = |(id, number): &(&str, Option<&str>)| {
+        let sender = number.map(|number| {
+            format!(
+                "[[orgs.senders]]\nphone_number_id = \"{number}\"\naccess_token = \"t\"\napp_secret = \"s\"\n\
+                 verify_token = \"v\"\n"
+            )
+        });
+        format!("[[orgs]]\nid = \"{id}\"\napi_keys = [\"a-key-of-{id}-in-the-file\"]\n{}", sender.unwrap_or_default())
+    };
+    orgs.iter().map(org).collect()
+}
+
+#[tokio::test]
+async fn two_organisations_swap_their_numbers_in_two_steps_and_in_one_are_told_so() {
+    let mut app = Setup::new().toml(&declared(&[("one", Some("5055")), ("two", Some("6066"))])).start_empty().await;
+    let owners = async |app: &TestApp| {
+        let mut numbers = Vec::new();
+        for id in ["one", "two"] {
+            let org = app.admin().get(&format!("admin/orgs/{id}")).await.ok(200);
+            numbers.push(org["senders"][0]["phoneNumberId"].clone());
+        }
+        numbers
+    };
+    let swapped = declared(&[("one", Some("6066")), ("two", Some("5055"))]);
+    app.add(&swapped);
+    app.config_file();
+    app.signal(Signal::SIGHUP);
+    until_logged(&app, REFUSED, 1).await;
+    assert!(
+        app.log().contains("6066 belongs to two; leave it out there and have the configuration read"),
+        "{}",
+        app.log()
+    );
+    assert_eq!(owners(&app).await, ["5055", "6066"], "nothing changed");
+    for (step, orgs) in [declared(&[("one", None), ("two", None)]), swapped].into_iter().enumerate() {
+        app.add(&orgs);
+        app.config_file();
+        app.signal(Signal::SIGHUP);
+        until_logged(&app, HOLDS, step + 1).await;
+    }
+    assert_eq!(owners(&app).await, ["6066", "5055"]);
+    app.stop().await;
+    app.start_again().await;
+    assert_eq!(owners(&app).await, ["6066", "5055"]);
+    let one = app.api(Some("a-key-of-one-in-the-file"));
+    let id = one.accept(&text(1)).await;
+    assert_eq!(one.message(&id).await["from"], "6066");
+}

@@ -54,6 +54,30 @@ async fn while_it_drains_it_is_alive_but_not_ready_and_takes_nothing() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_it_at_once_also_when_every_thread_waits_for_a_disk_that_does_not_answer() {
+    let mut app = TestApp::start().await;
+    let id = app.acme().accept(&seed("k")).await;
+    app.acme().until(&id, "READ").await;
+    // A file that is never read to its end stands for the disk: each SIGHUP leaves one more thread waiting.
+    let config = app.config_file();
+    std::fs::remove_file(&config).unwrap();
+    nix::unistd::mkfifo(&config, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    eventually("nobody answers", async || {
+        app.signal(Signal::SIGHUP);
+        let api = app.api(None);
+        let health = tokio::time::timeout(std::time::Duration::from_secs(1), api.get("/healthz")).await;
+        if health.is_err() { Ok(()) } else { Err("it answers") }
+    })
+    .await;
+    app.signal(Signal::SIGTERM);
+    app.signal(Signal::SIGINT);
+    assert_eq!(app.exit().await.code, Some(0));
+    std::fs::remove_file(&config).unwrap();
+    app.start_again().await;
+    assert_eq!(app.acme().message(&id).await["status"], "READ");
+}
+
+#[tokio::test]
 async fn a_call_that_outlasts_the_grace_is_settled_after_the_next_start() {
     let mut app = Setup::new().set("outbound.shutdown_grace", "100ms").start().await;
     app.sim.set_receipts(false);

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use futures_util::{StreamExt, stream};
 use nix::sys::signal::Signal;
 use rand::SeedableRng;
 use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, status, text};
+use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, status, text, with};
 
 /// Posts until the disk is full; the ids of what was accepted.
 async fn fill(app: &TestApp) -> Vec<String> {
@@ -93,14 +94,104 @@ async fn stopped_with_a_full_disk_it_ends_with_1_and_the_next_start_has_everythi
     check_mended(&app, &ids).await;
 }
 
+/// How far the journal is written, in bytes: behind that its files have zeros.
+fn written(app: &TestApp) -> usize {
+    let end = |name| std::fs::read(app.data().join(name)).unwrap().iter().rposition(|byte| *byte != 0);
+    ["journal/0", "journal/1"].into_iter().filter_map(end).max().unwrap()
+}
+
+#[tokio::test]
+async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there() {
+    const FAILED: usize = 1000;
+    let app = Setup::new().file_limit(1 << 40).start().await;
+    let limit = |bytes: &str| {
+        let args = [format!("--pid={}", app.pid()), format!("--fsize={bytes}:")];
+        assert!(Command::new("prlimit").args(args).status().unwrap().success());
+    };
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "error", "code": 131_026}}])));
+    let bodies: Vec<_> = (0..FAILED).map(text).collect();
+    stream::iter(&bodies).for_each_concurrent(64, async |body| drop(app.acme().accept(body).await)).await;
+    app.acme().until_stats("FAILED", FAILED).await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    // Room for some of them.
+    limit(&(written(&app) + 48 * 1024).to_string());
+    let wish = json!({"limit": FAILED});
+    let midway = app.acme().post("outbound/messages/retry", &wish).await;
+    assert_ne!(midway.header("retry-after"), "");
+    let midway = midway.problem(503, "UNAVAILABLE");
+    let done = midway["done"].as_u64().unwrap();
+    assert!(done > 0 && done < FAILED as u64, "{midway}");
+    assert!(
+        midway["matched"].as_u64() > Some(done) && midway["skipped"] == 0 && midway["nextCursor"].is_string(),
+        "{midway}"
+    );
+    limit("unlimited");
+    eventually("ready again", async || {
+        let answer = app.api(None).get("/readyz").await;
+        if answer.status == 200 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let stats = app.acme().stats().await;
+    assert_eq!(stats["QUEUED"], done, "what it said is so: {stats}");
+    let rest = app.acme().post("outbound/messages/retry", &with(wish, &json!({"cursor": midway["nextCursor"]}))).await;
+    assert_eq!(rest.ok(200)["done"], FAILED as u64 - done);
+    assert_eq!(app.acme().stats().await["FAILED"], 0);
+}
+
+async fn until_unwell(app: &TestApp) {
+    eventually("unwell", async || {
+        let answer = app.api(None).get("/readyz").await;
+        if answer.status == 503 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_moved_away_is_noticed_while_idle_and_all_goes_on_when_it_is_back() {
+    let app = TestApp::start().await;
+    let id = app.acme().accept(&text(0)).await;
+    app.acme().until(&id, "READ").await;
+    app.settled().await;
+    let away = app.folder().join("away");
+    std::fs::rename(app.data(), &away).unwrap();
+    until_unwell(&app).await;
+    check_unwell(&app, &id).await;
+    // What somebody makes in its place is not the store.
+    std::fs::create_dir(app.data()).unwrap();
+    eventually("it was tried", async || {
+        let log = app.log();
+        if log.contains("holds no twotick store") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
+    std::fs::remove_dir(app.data()).unwrap();
+    std::fs::rename(&away, app.data()).unwrap();
+    check_mended(&app, &[id]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_data_folder_that_was_removed() {
+    let mut app = TestApp::start().await;
+    app.is_damaged = true;
+    app.acme().accept(&text(0)).await;
+    std::fs::remove_dir_all(app.data()).unwrap();
+    // At once, not only when somebody looks.
+    assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
+    until_unwell(&app).await;
+    assert_eq!(app.stop().await.code, Some(1));
+    assert!(!app.data().exists());
+}
+
 /// A small disk of its own, where this process may mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(folder.path()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=12m,nr_inodes=100", "tmpfs"])
+            .arg(folder.path())
+            .status();
         mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
     }
 
@@ -130,9 +221,16 @@ async fn on_a_small_disk_that_another_fills_it_goes_on_when_that_is_gone() {
     while size > 0 && std::fs::write(&hog, vec![1; size]).is_err() {
         size -= 64 * 1024;
     }
+    // Nor is there room for one more file.
+    let names = disk.path().join("names");
+    std::fs::create_dir(&names).unwrap();
+    assert!((0..1000).any(|n| std::fs::write(names.join(n.to_string()), "").is_err()));
     let mut ids = fill(&app).await;
     ids.push(first);
     check_unwell(&app, &ids[0]).await;
     std::fs::remove_file(&hog).unwrap();
+    std::fs::remove_dir_all(&names).unwrap();
     check_mended(&app, &ids).await;
+    let log = app.log();
+    assert!(log.contains("written once more"), "that it failed was noted, though there was no room for a file: {log}");
 }

@@ -134,6 +134,29 @@ fn within_one_second_a_repeat_of_a_resume_does_not_undo_the_stop_after_it() {
 }
 
 #[test]
+fn a_preference_from_far_ahead_ranks_by_when_it_came_and_is_known_when_it_comes_again() {
+    let far = 3_600_000;
+    let ahead = said(Revoked, Covers::Marketing, 0, preference(far));
+    let resume = said(Granted, Covers::Marketing, 1_000, preference(1_000));
+    let known = after(&[ahead.clone(), resume.clone()]);
+    assert_eq!(standings(&known), [None, Some(Granted)]);
+    // Still ahead, and when its time has come.
+    for later in [2_000, far, 2 * far] {
+        assert_eq!(known.after(&again(&ahead, later), 3), None, "{later}");
+    }
+    assert_eq!(known.after(&again(&resume, 2_000), 3), None);
+    // However many of them come, none is said again, but for those long forgotten.
+    let many: Vec<_> =
+        (0..20).map(|n| said(Revoked, Covers::Marketing, n * 1000, preference(n * 1000 + far))).collect();
+    let known = after(&many);
+    assert!(many.iter().rev().take(16).all(|ahead| known.after(&again(ahead, 30_000), 99).is_none()));
+    assert_eq!(
+        known.after(&said(Granted, Covers::Marketing, 30_000, preference(30_000)), 99).map(|known| standings(&known)),
+        Some([None, Some(Granted)])
+    );
+}
+
+#[test]
 fn each_choice_is_confirmed_once_a_day() {
     let mut known = unknown();
     let at = |hours: u64| NOW.after(std::time::Duration::from_secs(hours * 3600));
@@ -164,6 +187,7 @@ fn nth(n: usize, (revoked, told, source): (bool, u64, usize)) -> Statement {
     match source {
         0 => said(choice, Covers::Both, now.min(told * 1000), Source::Word { inbound: message }),
         1 | 2 => said(choice, Covers::Marketing, now.min(told * 1000), preference(told * 1000)),
+        5 => said(choice, Covers::Marketing, now, preference(3_600_000 + told * 1000)),
         3 => said(Revoked, Covers::Marketing, now.min(told * 1000), Source::OptOut { attempt }),
         _ => said(choice, [Covers::Both, Covers::Transactional, Covers::Marketing][n % 3], now, api()),
     }
@@ -184,7 +208,7 @@ proptest! {
 
     #[test]
     fn what_meta_told_before_changes_nothing_when_it_comes_again(
-        told in prop::collection::vec((any::<bool>(), 0..6u64, 0..5usize), 1..14), later in 0..3000u64,
+        told in prop::collection::vec((any::<bool>(), 0..6u64, 0..6usize), 1..14), later in 0..3000u64,
     ) {
         let statements: Vec<_> = told.into_iter().enumerate().map(|(n, told)| nth(n, told)).collect();
         let mut known = unknown();

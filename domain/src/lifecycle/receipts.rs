@@ -17,6 +17,12 @@ impl Step<'_> {
         if attempt.receipts.has(receipt.kind) {
             return Decision::Ignore(Ignored::Repeated);
         }
+        // Of a store that was restored, the original may have made another attempt of the same number: its failure says nothing
+        // of this one. Its delivery does say that the message has come.
+        let is_anothers = attempt.provider_id.as_ref().is_some_and(|id| *id != receipt.provider_id);
+        if is_anothers && receipt.kind == ReceiptKind::Failed {
+            return Decision::Ignore(Ignored::UnknownAttempt);
+        }
         attempt.receipts.note(receipt.kind);
         self.name(no, &receipt.provider_id);
         let effect = match receipt.kind {

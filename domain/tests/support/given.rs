@@ -257,6 +257,13 @@ pub(crate) fn receipt(no: u16, kind: ReceiptKind, error: Option<ProviderError>) 
     Event::Receipt { attempt: AttemptNo(no), receipt: Box::new(receipt) }
 }
 
+/// The same receipt of another attempt with the same number: a restored copy and its original may each have made one.
+pub(crate) fn of_another(event: Event) -> Event {
+    let Event::Receipt { attempt, mut receipt } = event else { panic!("{event:?} is no receipt") };
+    receipt.provider_id = wamid(99);
+    Event::Receipt { attempt, receipt }
+}
+
 /// Held for so long from the moment that it comes.
 pub(crate) fn hold_for(secs: u64, wait: Wait) -> Event {
     Event::Hold { until: START.after(Duration::from_secs(secs)), wait }

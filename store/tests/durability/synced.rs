@@ -110,7 +110,8 @@ fn a_sync_that_fails_while_the_store_opens_is_noted_for_the_next_start() {
         .status()
         .unwrap();
     assert!(!status.success());
-    assert!(data.join("log.unsynced").exists());
+    let is_noted = |word: &str| fs::read_to_string(data.join("twotick.store")).unwrap().contains(word);
+    assert!(is_noted("sync failed"));
     drop(SledBackend::open_at(&data, CACHE).unwrap());
-    assert!(!data.join("log.unsynced").exists());
+    assert!(is_noted("sync mended"));
 }
