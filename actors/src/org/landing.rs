@@ -11,7 +11,6 @@ use store::{CommitError, Unavailable};
 
 use super::ledger::{Draft, Snapshot};
 use super::{OrgMsg, State, erasure};
-use crate::address::Address;
 use crate::message::MessageMsg;
 
 /// The end of a commit.
@@ -27,8 +26,8 @@ pub(crate) struct Landed {
 pub(super) enum After {
     /// A message was accepted.
     Accepted { key: Option<String>, message: Arc<Message>, state: Arc<MessageState> },
-    /// A MessageActor's step.
-    Proposed { to: Address<MessageMsg>, state: Arc<MessageState> },
+    /// A MessageActor's step; the commit thread tells it.
+    Proposed,
     /// Messages changed from outside; those with actors are to follow.
     Changed,
     /// The organisation changed.
@@ -55,7 +54,8 @@ impl State {
         Ok(())
     }
 
-    /// Hands in a draft. `then` is called from the commit thread, before `Landed` is handled.
+    /// Hands in a draft. `then` is called from the commit thread once `Landed` is in the mailbox: what comes of it, comes after
+    /// that.
     pub(super) fn submit(
         &mut self,
         slot: Slot<'_>,
@@ -67,8 +67,8 @@ impl State {
         let (me, seq) = (self.me.clone(), self.ledger.head.last_seq);
         self.unlanded += 1;
         slot.submit(commit, move |result| {
-            then(result.clone());
-            me.send(OrgMsg::Landed(Box::new(Landed { result, changed, named, seq, after })));
+            me.send(OrgMsg::Landed(Box::new(Landed { result: result.clone(), changed, named, seq, after })));
+            then(result);
         });
     }
 
@@ -95,8 +95,7 @@ impl State {
         self.tell_audit(seq);
         match after {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,
-            After::Proposed { to, state } => to.send(MessageMsg::Durable(state)),
-            After::Changed => {}
+            After::Proposed | After::Changed => {}
             After::Record => {
                 self.recorded().await?;
                 self.tend_when_due()?;

@@ -175,7 +175,12 @@ impl State {
             after = Arc::clone(&card.state);
         }
         self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::Proposed { to: address, state: after }, |_| ());
+        // A sender's place is empty until the message acts: that does not wait for this actor's other mail.
+        self.submit(slot, draft, After::Proposed, move |result| {
+            if result.is_ok() {
+                address.send(MessageMsg::Durable(after));
+            }
+        });
         Ok(())
     }
 
