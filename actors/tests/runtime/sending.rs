@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use actors::Kind;
+use actors::faults::Fault;
 use domain::message::OnUnknown;
 use domain::{AttemptStatus, Phase, Status};
 use serde_json::json;
@@ -28,6 +30,19 @@ async fn a_message_is_sent_at_once_and_its_intent_is_in_the_store_when_the_provi
     assert_eq!(state.provider_id(), Some(&wamid(attempt(id, 1))));
     assert_eq!(world.store.responses(world.org_no(&acme), id).unwrap().len(), 1, "the answer is kept");
     world.nobody_left(&acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_intent_is_durable_does_not_wait_for_what_else_its_organisation_has_to_do() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    world.outbox.faults().arm("/root", Kind::Org, "recording a step", Fault::Stall(SECOND), 1);
+    let id = world.post(&acme, json!({})).await;
+    // Behind the step that is the intent, before its landing.
+    world.outbox.faults().arm("/root", Kind::Org, "recording receipts", Fault::Stall(MINUTE), 1);
+    world.receive(&acme, Vec::new()).await;
+    assert_eq!(world.provider.calls()[0].at, SECOND);
+    world.until(&acme, id, Status::Sent, SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
