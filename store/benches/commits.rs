@@ -1,4 +1,4 @@
-//! What a message costs the store: building its commit, reading it back, and making many durable together.
+//! What a message costs the store: building its commit, making many durable together, and finding one among many.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
 use std::hint::black_box;
@@ -16,15 +16,19 @@ const ORG: OrgNo = OrgNo(1);
 const GROUP: u64 = 256;
 const CACHE: u64 = 256 * 1024 * 1024;
 
+fn id(n: u64) -> MessageId {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&n.to_be_bytes());
+    MessageId::from_bytes(id)
+}
+
 fn message(n: u64) -> (Message, State) {
     let body = serde_json::json!({"dossierId": n / 10, "to": format!("+4915{n:09}"), "templateCode": "welcome_message",
         "payloadJson": {"language": "en", "components": [
             {"type": "body", "parameters": [{"type": "text", "text": "x".repeat(200)}]}]},
         "idempotencyKey": format!("bench-{n}")});
     let new = NewMessage::parse(body.as_object().unwrap(), None, NOW).unwrap();
-    let mut id = [0; 16];
-    id[8..].copy_from_slice(&n.to_be_bytes());
-    let message = new.into_message(MessageId::from_bytes(id), "1065".parse().unwrap(), SenderNo(1), NOW);
+    let message = new.into_message(id(n), "1065".parse().unwrap(), SenderNo(1), NOW);
     (message, State::accepted(NOW, 6, NOW))
 }
 
@@ -78,9 +82,41 @@ fn groups(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Messages in the store, some of which are looked for.
+const KEPT: u64 = 200_000;
+
+fn lookups(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Arc::new(SledBackend::open_at(folder.path(), CACHE).unwrap());
+    let store = Store::new(Arc::<SledBackend>::clone(&backend));
+    let committer = Committer::start(&store).unwrap();
+    for first in (0..KEPT).step_by(1000) {
+        let made = (first..first + 1000).map(message);
+        write(&committer, made.map(|(message, state)| accepted(&message, &state)).collect());
+    }
+    while backend.move_step().unwrap() {}
+    for (name, prefix) in [("there", "bench"), ("not there", "other")] {
+        let mut n = 0;
+        criterion.bench_function(&format!("lookup/an idempotency key that is {name}"), |bencher| {
+            bencher.iter(|| {
+                n = (n + 7919) % KEPT;
+                store.idempotency(ORG, &format!("{prefix}-{n}")).unwrap()
+            });
+        });
+    }
+    let mut n = 0;
+    criterion.bench_function("lookup/a message among many", |bencher| {
+        bencher.iter(|| {
+            n = (n + 7919) % KEPT;
+            store.message(ORG, id(n)).unwrap().unwrap()
+        });
+    });
+    committer.stop();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = codec, groups
+    targets = codec, groups, lookups
 }
 criterion_main!(benches);
