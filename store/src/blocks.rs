@@ -34,7 +34,7 @@ const MOVED: &[u8] = b"\0moved";
 /// Bytes of a block before it is packed.
 const BLOCK_MAX: usize = 7 * 1024;
 /// Bytes of blocks that are written at once: enough that a sync costs little beside them.
-const STEP: usize = 512 << 10;
+const STEP_MAX: usize = 512 << 10;
 /// Bytes of unpacked blocks that are kept in memory: those of messages that wait are read one after another.
 const CACHED: usize = 4 << 20;
 
@@ -44,6 +44,8 @@ pub(crate) struct Blocks {
     file: BlockFile,
     cache: Cache<Place, Arc<Unpacked>, BySize>,
     runs: Runs,
+    /// Bytes of blocks that are written at once.
+    step_bytes: usize,
     /// Makes the index durable.
     sync_index: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
 }
@@ -78,15 +80,18 @@ impl Weighter<Place, Arc<Unpacked>> for BySize {
 }
 
 impl Blocks {
-    /// Opens the blocks whose index is `index`, and whose file is in `folder`.
+    /// Opens the blocks whose index is `index`, and whose file is in `folder`. They take memtables of so many bytes, in several steps.
     pub(crate) fn open(
         index: Db,
         folder: &Path,
+        memtable_bytes: usize,
         sync_index: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
         let file = BlockFile::open(folder, places(&index).map(|item| Ok(item?.1)).collect::<Result<_, _>>()?)?;
         let cache = Cache::with_weighter(CACHED / BLOCK_MAX, CACHED as u64, BySize);
-        let mut blocks = Self { index, file, cache, runs: Runs::default(), sync_index: Box::new(sync_index) };
+        let step_bytes = STEP_MAX.min(memtable_bytes / 4);
+        let mut blocks =
+            Self { index, file, cache, runs: Runs::default(), step_bytes, sync_index: Box::new(sync_index) };
         blocks.runs = Runs::new(blocks.kept_runs()?);
         Ok(blocks)
     }

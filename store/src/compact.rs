@@ -41,7 +41,7 @@ pub fn compact(folder: DataFolder, cache_bytes: u64, progress: &mut dyn FnMut(u6
     }
     let before = size(&log).map_err(failed_io("measure its size"))?;
     let fresh = sled::config(&copy, cache_bytes).open().map_err(failed("make a copy"))?;
-    let fresh = sled::open_blocks(fresh, &copy)?;
+    let fresh = sled::open_blocks(fresh, &copy, cache_bytes)?;
     let (table, _folder) = backend.into_parts();
     let records = table.settle()?.copy_to(&fresh, progress)?;
     drop((fresh, table));

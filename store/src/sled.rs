@@ -126,7 +126,7 @@ impl SledBackend {
         let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
         let tree = tree?;
         synced.map_err(failed_io("sync its files"))?;
-        let blocks = open_blocks(tree, &path)?;
+        let blocks = open_blocks(tree, &path, cache_bytes)?;
         let table = Arc::new(Table::open(blocks, folder.path(), memtable_bytes(cache_bytes))?);
         let (acknowledged, found) = (acknowledged.max(table.acknowledged), table.batches());
         let backend = Self { mover: OnceLock::new(), table, trust: Mutex::new(Trust { marks, doubt }), folder };
@@ -199,10 +199,10 @@ impl SledBackend {
 
 /// The blocks whose index is `index`. sled's own `flush` only calls `sync_file_range`, which survives a crash of the process but
 /// not a power cut, so it ends with an fdatasync of ours on sled's log, opened once more.
-pub(crate) fn open_blocks(index: ::sled::Db, path: &Path) -> Result<Blocks, StoreError> {
+pub(crate) fn open_blocks(index: ::sled::Db, path: &Path, cache_bytes: u64) -> Result<Blocks, StoreError> {
     let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
     let flushed = index.clone();
-    Blocks::open(index, path, move || {
+    Blocks::open(index, path, memtable_bytes(cache_bytes), move || {
         flushed.flush().map_err(failed("flush"))?;
         log.sync_data().map_err(failed_io("sync"))
     })

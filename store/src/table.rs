@@ -218,7 +218,7 @@ mod tests {
         }
 
         fn open_with(&self, sync: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static) -> Table {
-            let blocks = Blocks::open(self.index.clone(), self.folder.path(), sync).unwrap();
+            let blocks = Blocks::open(self.index.clone(), self.folder.path(), MEMTABLE, sync).unwrap();
             Table::open(blocks, self.folder.path(), MEMTABLE).unwrap()
         }
     }
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn the_journal_does_not_grow_without_end_where_the_same_key_is_written_again_and_again() {
         let disk = Disk::new();
-        let blocks = Blocks::open(disk.index.clone(), disk.folder.path(), || Ok(())).unwrap();
+        let blocks = Blocks::open(disk.index.clone(), disk.folder.path(), 1 << 20, || Ok(())).unwrap();
         let table = Table::open(blocks, disk.folder.path(), 1 << 20).unwrap();
         // What does not compress, and never fills the memtable.
         let mut bytes: Vec<u8> = StdRng::seed_from_u64(1).random_iter().take(200_000).collect();

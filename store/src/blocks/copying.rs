@@ -2,7 +2,7 @@
 
 use ::sled::IVec;
 
-use super::{Blocks, MOVED, STEP, Step, places};
+use super::{Blocks, MOVED, Step, places};
 use crate::backend::StoreError;
 use crate::packed::Unpacked;
 use crate::runs::Run;
@@ -39,7 +39,7 @@ impl Blocks {
                 records += u64::try_from(Unpacked::new(&packed)?.iter().count()).unwrap_or(u64::MAX);
             }
             copy.put(&key, &packed, &mut step)?;
-            if step.bytes >= STEP {
+            if step.bytes >= copy.step_bytes {
                 copy.commit(std::mem::take(&mut step))?;
                 progress(records);
             }

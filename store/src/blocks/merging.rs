@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use ::sled::IVec;
 
-use super::{Block, Blocks, STEP, Step};
+use super::{BLOCK_MAX, Block, Blocks, Step};
 use crate::backend::StoreError;
 use crate::packed::{Entry, pack};
 use crate::runs::{Merge, Run};
 use crate::sled::failed;
-
-/// Blocks that are read for a step; unpacked they are about so large.
-const BLOCKS: usize = STEP / super::BLOCK_MAX;
 
 /// The first blocks of a run.
 struct Front<'a> {
@@ -46,7 +43,8 @@ impl Blocks {
     /// False if nothing is left to merge.
     fn merge_on(&self, merge: &mut Merge) -> Result<bool, StoreError> {
         let mut fronts: Vec<_> = merge.sources.iter().map(|run| self.front(run)).collect::<Result<_, _>>()?;
-        for _ in 0..BLOCKS {
+        // One of each run at least: else, where all begin with the same key, none could be written.
+        for _ in 0..(self.step_bytes / BLOCK_MAX).max(fronts.len()) {
             let behind = fronts.iter_mut().filter(|front| front.next_key().is_some());
             let Some(first) = behind.min_by(|one, other| one.next_key().cmp(&other.next_key())) else { break };
             self.read_on(first)?;

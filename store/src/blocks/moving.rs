@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Block, Blocks, IN_PLACE, MOVED, STEP, Step};
+use super::{Block, Blocks, IN_PLACE, MOVED, Step};
 use crate::backend::StoreError;
 use crate::filter::Hash;
 use crate::keys;
@@ -59,7 +59,7 @@ impl Blocks {
     ) -> Result<Option<Moving>, StoreError> {
         let mut left = changes_from(changes, from).filter(|(key, _)| keys::is_hashed(key)).peekable();
         let (mut records, mut size) = (Vec::new(), 0);
-        while let Some(record) = left.next_if(|_| size < STEP) {
+        while let Some(record) = left.next_if(|_| size < self.step_bytes) {
             size += size_of(record);
             records.push(record);
         }
@@ -83,7 +83,7 @@ impl Blocks {
         loop {
             let mut left = changes_from(changes, &from).filter(|(key, _)| !keys::is_hashed(key)).peekable();
             let Some((next, _)) = left.peek() else { return Ok(None) };
-            if step.bytes >= STEP {
+            if step.bytes >= self.step_bytes {
                 return Ok(Some(Moving::InPlace(next.to_vec())));
             }
             // What the step already holds is not in the index yet; but it has taken all changes of the blocks before.
