@@ -135,13 +135,16 @@ impl Blocks {
         let hash = Hash::of_all(&range);
         loop {
             let runs = self.runs.load();
-            let may_hold = runs.iter().filter(|run| hash.is_none_or(|hash| run.filter.may_hold(hash)));
-            let rows = match are_hashed {
-                true => may_hold.map(|run| &*run.row).collect(),
-                false => vec![IN_PLACE],
-            };
-            let mut part = range.clone();
-            let blocks = rows.into_iter().map(|row| self.block_at(row, &mut part, order)).collect::<Result<_, _>>()?;
+            let (mut part, mut blocks) = (range.clone(), Vec::new());
+            if !are_hashed {
+                blocks.push(self.block_at(IN_PLACE, &mut part, order)?);
+            }
+            for run in runs.iter().filter(|_| are_hashed) {
+                // Not before the newer runs were read: a merge may just have moved a record of theirs into this one.
+                if hash.is_none_or(|hash| run.filter.may_hold(hash)) {
+                    blocks.push(self.block_at(&run.row, &mut part, order)?);
+                }
+            }
             // A block that was split since it was read would leave nothing of the part.
             if part.start < part.end && self.runs.are_still(&runs) {
                 return Ok((part, blocks));
