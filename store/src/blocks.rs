@@ -103,6 +103,12 @@ impl Blocks {
         Ok(u64::from_be_bytes(bytes))
     }
 
+    /// How many runs there are.
+    #[cfg(test)]
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.load().len()
+    }
+
     /// Bytes on disk.
     pub(crate) fn size(&self) -> Result<u64, StoreError> {
         Ok(self.index.size_on_disk().map_err(failed("measure its size"))? + self.file.size()?)

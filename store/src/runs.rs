@@ -32,10 +32,10 @@ impl Run {
     /// Bytes of a row's name.
     pub(crate) const ROW: usize = Runs::ROWS.len() + 12;
 
-    /// The row of a run of what batches up to number `last` changed. Of those with the same, the ones of a later generation were made of
-    /// the others.
-    fn row(last: u64, generation: u32) -> Vec<u8> {
-        [Runs::ROWS, &last.to_be_bytes(), &generation.to_be_bytes()].concat()
+    /// The row of the run that was begun as number `number`. Of those with the same, the ones of a later generation were made of the
+    /// others.
+    fn row(number: u64, generation: u32) -> Vec<u8> {
+        [Runs::ROWS, &number.to_be_bytes(), &generation.to_be_bytes()].concat()
     }
 
     /// Whether what stands under a key of the index is the filter of a run, not a block.
@@ -43,7 +43,7 @@ impl Run {
         key.len() == Self::ROW && key.starts_with(Runs::ROWS)
     }
 
-    fn last(&self) -> u64 {
+    fn number(&self) -> u64 {
         self.row.get(Runs::ROWS.len()..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_be_bytes)
     }
 
@@ -59,7 +59,7 @@ impl Runs {
     /// These runs.
     pub(crate) fn new(mut runs: Vec<Run>) -> Self {
         // Where a merge was cut off, what it has made and what it was made of have no key in common.
-        runs.sort_by_key(|run| (Reverse(run.last()), run.generation()));
+        runs.sort_by_key(|run| (Reverse(run.number()), run.generation()));
         Self { list: ArcSwap::from_pointee(runs.into_iter().map(Arc::new).collect()) }
     }
 
@@ -77,9 +77,11 @@ impl Runs {
         self.load().len() >= MOST
     }
 
-    /// Begins the newest run, with room for so many keys, of what batches up to number `last` changed.
-    pub(crate) fn begin(&self, last: u64, keys: usize) -> Arc<Run> {
-        self.insert(0, last, keys)
+    /// Begins the newest run, with room for so many keys. Its number is its own also where what goes into it was begun to be moved
+    /// before: the run of that may be merged with older ones by now, and must not stand before this.
+    pub(crate) fn begin(&self, keys: usize) -> Arc<Run> {
+        let number = self.load().first().map_or(0, |newest| newest.number().saturating_add(1));
+        self.insert(0, number, keys)
     }
 
     /// Begins the run that the newest runs are merged into, if it is time; those runs, newest first, and whether they are all.
@@ -97,15 +99,15 @@ impl Runs {
         let list = self.load();
         let sources = list.get(..newest)?.to_vec();
         let keys = sources.iter().map(|run| run.filter.room()).sum();
-        let target = self.insert(newest, sources.first()?.last(), keys);
+        let target = self.insert(newest, sources.first()?.number(), keys);
         Some(Merge { sources, target, is_of_all: newest == list.len(), written: 0 })
     }
 
-    fn insert(&self, at: usize, last: u64, keys: usize) -> Arc<Run> {
+    fn insert(&self, at: usize, number: u64, keys: usize) -> Arc<Run> {
         let mut list = self.load().to_vec();
-        let before = list.iter().filter(|run| run.last() == last).map(|run| run.generation()).max();
+        let before = list.iter().filter(|run| run.number() == number).map(|run| run.generation()).max();
         let generation = before.map_or(0, |generation| generation + 1);
-        let run = Arc::new(Run { row: Run::row(last, generation), filter: Filter::new(keys) });
+        let run = Arc::new(Run { row: Run::row(number, generation), filter: Filter::new(keys) });
         list.insert(at.min(list.len()), Arc::clone(&run));
         self.list.store(Arc::new(list));
         run
@@ -190,17 +192,17 @@ mod tests {
     #[test]
     fn what_is_merged_moves_to_an_older_place() {
         let runs = Runs::new(vec![]);
-        let made: Vec<_> = (1..=6).map(|last| runs.begin(last, 100)).collect();
+        let made: Vec<_> = (1..=6).map(|_| runs.begin(100)).collect();
         let merge = runs.begin_merge().unwrap();
         assert!(merge.is_of_all && merge.sources.len() == 6);
-        let newest = runs.begin(7, 100);
+        let newest = runs.begin(100);
         let order: Vec<_> = runs.load().iter().map(|run| run.row.clone()).collect();
         let mut expected = vec![newest.row.clone()];
         expected.extend(made.iter().rev().map(|run| run.row.clone()));
         expected.push(merge.target.row.clone());
         assert_eq!(order, expected);
         runs.end_merge(&merge, Some(Arc::clone(&merge.target)));
-        assert_eq!(runs.load().iter().map(|run| run.last()).collect::<Vec<_>>(), [7, 6]);
+        assert_eq!(runs.load().iter().map(|run| run.number()).collect::<Vec<_>>(), [6, 5]);
         assert!(runs.begin_merge().is_none());
     }
 }

@@ -265,15 +265,16 @@ mod tests {
         Apply(Vec<(u16, Option<u16>)>),
         Reopen,
         Move,
-        Settle,
+        /// Until so many syncs are done: then comes a crash.
+        Settle(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             20 => prop::collection::vec((0..600u16, prop::option::weighted(0.7, 0..900u16)), 0..60).prop_map(Step::Apply),
-            1 => Just(Step::Reopen),
-            4 => Just(Step::Move),
-            1 => Just(Step::Settle),
+            2 => Just(Step::Reopen),
+            6 => Just(Step::Move),
+            2 => prop_oneof![0..12usize, Just(usize::MAX)].prop_map(Step::Settle),
         ]
     }
 
@@ -287,16 +288,28 @@ mod tests {
             len in 0..60u16,
         ) {
             let disk = Disk::new();
-            let (mut table, mut model) = (disk.open(), BTreeMap::new());
+            let syncs_left = Arc::new(AtomicUsize::new(usize::MAX));
+            let open = || {
+                let syncs_left = Arc::clone(&syncs_left);
+                let refused = StoreError::Backend { doing: "sync", cause: "told to fail".into() };
+                let one_less = move |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
+                disk.open_with(move || syncs_left.fetch_update(SeqCst, SeqCst, one_less).map_or_else(|_| Err(refused.clone()), |_| Ok(())))
+            };
+            let (mut table, mut model) = (open(), BTreeMap::new());
             for step in steps {
                 match step {
-                    Step::Reopen => table = disk.open(),
+                    Step::Reopen => table = open(),
                     Step::Move => {
                         table.move_step().unwrap();
                     }
-                    Step::Settle => {
-                        table.settle().unwrap();
-                        assert!(table.latest.load().growing.read().is_empty());
+                    Step::Settle(syncs) => {
+                        syncs_left.store(syncs, SeqCst);
+                        let settled = table.settle().is_ok();
+                        assert!(!settled || table.latest.load().growing.read().is_empty());
+                        syncs_left.store(usize::MAX, SeqCst);
+                        if !settled {
+                            table = open();
+                        }
                     }
                     Step::Apply(changes) => {
                         let value = |n: u16, len: u16| vec![n.to_be_bytes()[1]; len.into()];
@@ -419,6 +432,31 @@ mod tests {
             mover.wake();
             put(n).is_err()
         }));
+    }
+
+    #[test]
+    fn what_is_moved_again_is_newer_than_what_the_first_time_was_merged_with() {
+        let disk = Disk::new();
+        let hashes = |value: u8| (0..400).map(|n| Write::Put(key(4 * n + 1), vec![value; 20])).collect();
+        for value in 1..4 {
+            let table = disk.open();
+            table.apply(hashes(value)).unwrap();
+            table.settle().unwrap();
+        }
+        let syncs_left = AtomicUsize::new(3);
+        let table = disk.open_with(move || {
+            let told = StoreError::Backend { doing: "sync", cause: "told to fail".into() };
+            syncs_left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).map(drop).map_err(|_| told)
+        });
+        table.apply(hashes(4)).unwrap();
+        assert!(table.settle().is_err(), "it is cut off");
+        let table = disk.open();
+        let runs = table.blocks.runs();
+        while table.move_step().unwrap() {}
+        assert!(runs == 4 && table.blocks.runs() == 1, "what was moved is merged with what is older");
+        table.settle().unwrap();
+        drop(table);
+        assert!(found(&disk.open(), b"a"..b"z", Order::Ascending).iter().all(|(_, value)| value[0] == 4));
     }
 
     #[test]

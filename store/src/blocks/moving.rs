@@ -34,7 +34,7 @@ impl Blocks {
                 if hashes == 0 {
                     return Ok(Some(Moving::InPlace(vec![])));
                 }
-                let run = self.runs.begin(last, hashes);
+                let run = self.runs.begin(hashes);
                 self.absorb_hashes(changes, &run, &[], &mut step)?
             }
             Moving::Hashes(run, from) => self.absorb_hashes(changes, run, from, &mut step)?,
