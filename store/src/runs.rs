@@ -12,7 +12,7 @@ use crate::filter::Filter;
 /// So many runs of one size become one of the next.
 const FAN_IN: usize = 4;
 /// With so many runs commits wait until some are merged.
-const MOST: usize = 32;
+const MOST: usize = 64;
 /// A sorted row of blocks, and which keys may be in it. It holds changes: a key that is gone is in it, too, while an older run may
 /// hold it.
 pub(crate) struct Run {
@@ -84,9 +84,13 @@ impl Runs {
         self.insert(0, number, keys)
     }
 
-    /// Begins the run that the newest runs are merged into, if it is time; those runs, newest first, and whether they are all.
-    pub(crate) fn begin_merge(&self) -> Option<Merge> {
-        let rooms: Vec<_> = self.load().iter().map(|run| run.filter.room()).collect();
+    /// Begins the run that the newest runs are merged into, if it is time. Those of `latest`, the last that was begun of the merges that go
+    /// on, and what is older are not among them.
+    pub(crate) fn begin_merge(&self, latest: Option<&Merge>) -> Option<Merge> {
+        let taken = latest.and_then(|merge| merge.sources.first());
+        let list = self.load();
+        let free = list.iter().take_while(|run| taken.is_none_or(|taken| !Arc::ptr_eq(run, taken)));
+        let rooms: Vec<_> = free.map(|run| run.filter.room()).collect();
         self.merge(newest_to_merge(&rooms)?)
     }
 
@@ -155,6 +159,18 @@ mod tests {
 
     use super::*;
 
+    impl std::fmt::Debug for Run {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{}.{}", self.number(), self.generation())
+        }
+    }
+
+    impl PartialEq for Run {
+        fn eq(&self, other: &Self) -> bool {
+            self.row == other.row
+        }
+    }
+
     #[test]
     fn runs_of_about_one_size_are_merged_with_what_is_smaller_and_newer() {
         for (rooms, expected) in [
@@ -190,10 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_while_large_runs_are_merged_is_merged_meanwhile() {
+        let runs = Runs::new(vec![]);
+        (0..4).for_each(|_| drop(runs.begin(10_000)));
+        let large = runs.begin_merge(None).unwrap();
+        assert!(large.is_of_all && runs.begin_merge(Some(&large)).is_none());
+        let come: Vec<_> = (0..4).map(|_| runs.begin(100)).collect();
+        let small = runs.begin_merge(Some(&large)).unwrap();
+        assert!(!small.is_of_all, "what is gone of them may be in the large ones");
+        assert!(small.sources.iter().eq(come.iter().rev()));
+        assert!(runs.begin_merge(Some(&small)).is_none());
+        runs.end_merge(&small, Some(Arc::clone(&small.target)));
+        let expected = [&small.target].into_iter().chain(&large.sources).chain([&large.target]);
+        assert!(runs.load().iter().eq(expected));
+        runs.end_merge(&large, Some(Arc::clone(&large.target)));
+        assert!(runs.load().iter().eq([&small.target, &large.target]));
+    }
+
+    #[test]
     fn what_is_merged_moves_to_an_older_place() {
         let runs = Runs::new(vec![]);
         let made: Vec<_> = (1..=6).map(|_| runs.begin(100)).collect();
-        let merge = runs.begin_merge().unwrap();
+        let merge = runs.begin_merge(None).unwrap();
         assert!(merge.is_of_all && merge.sources.len() == 6);
         let newest = runs.begin(100);
         let order: Vec<_> = runs.load().iter().map(|run| run.row.clone()).collect();
@@ -203,6 +237,6 @@ mod tests {
         assert_eq!(order, expected);
         runs.end_merge(&merge, Some(Arc::clone(&merge.target)));
         assert_eq!(runs.load().iter().map(|run| run.number()).collect::<Vec<_>>(), [6, 5]);
-        assert!(runs.begin_merge().is_none());
+        assert!(runs.begin_merge(None).is_none());
     }
 }

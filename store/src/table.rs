@@ -64,8 +64,8 @@ impl Latest {
 struct Tidying {
     /// How far the full memtable is in the blocks.
     moving: Moving,
-    /// The runs that are being merged.
-    merge: Option<Merge>,
+    /// The merges that go on, the latest last.
+    merges: Vec<Merge>,
 }
 
 /// Where writing goes.
@@ -169,9 +169,9 @@ impl Table {
         did.inspect_err(|error| self.fail(error))
     }
 
-    fn tidy(&self, Tidying { moving, merge }: &mut Tidying) -> Result<bool, StoreError> {
+    fn tidy(&self, Tidying { moving, merges }: &mut Tidying) -> Result<bool, StoreError> {
         let latest = self.latest.load_full();
-        let Some(full) = &latest.full else { return self.blocks.merge_step(merge) };
+        let Some(full) = &latest.full else { return self.blocks.merge_step(merges) };
         let moved = self.blocks.absorb(&full.memtable.read(), full.last, moving)?;
         if moved.is_none() {
             self.latest.store(Arc::new(Latest { growing: Arc::clone(&latest.growing), full: None }));

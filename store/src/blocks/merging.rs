@@ -19,11 +19,13 @@ struct Front<'a> {
 }
 
 impl Blocks {
-    /// A step of the merge that goes on, or of one that begins now; durable when it returns. False if no runs are to be merged.
-    pub(crate) fn merge_step(&self, merge: &mut Option<Merge>) -> Result<bool, StoreError> {
-        let Some(mut current) = merge.take().or_else(|| self.runs.begin_merge()) else { return Ok(false) };
-        if self.merge_on(&mut current)? {
-            *merge = Some(current);
+    /// A step of a merge that begins now, or of the latest that goes on; durable when it returns. False if no runs are to be merged.
+    /// One of many small runs does not wait for one of large ones: meanwhile there would be ever more of them.
+    pub(crate) fn merge_step(&self, merges: &mut Vec<Merge>) -> Result<bool, StoreError> {
+        merges.extend(self.runs.begin_merge(merges.last()));
+        let Some(latest) = merges.last_mut() else { return Ok(false) };
+        if !self.merge_on(latest)? {
+            merges.pop();
         }
         Ok(true)
     }
