@@ -48,7 +48,7 @@ impl Place {
         self.start..self.start.saturating_add(self.len.div_ceil(UNIT))
     }
 
-    fn at(self) -> u64 {
+    pub(crate) fn at(self) -> u64 {
         bytes(self.start)
     }
 }

@@ -103,10 +103,9 @@ impl Blocks {
         Ok(u64::from_be_bytes(bytes))
     }
 
-    /// How many runs there are.
     #[cfg(test)]
-    pub(crate) fn runs(&self) -> usize {
-        self.runs.load().len()
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.runs
     }
 
     /// Bytes on disk.

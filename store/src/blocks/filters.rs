@@ -73,3 +73,84 @@ impl Blocks {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use super::super::Moving;
+    use super::*;
+    use crate::memtable::Changes;
+
+    fn hash(n: u8) -> Vec<u8> {
+        [b"y".as_slice(), &[n; 20]].concat()
+    }
+
+    /// A run of several blocks.
+    fn run(index: &::sled::Db, folder: &std::path::Path) -> Blocks {
+        let blocks = Blocks::open(index.clone(), folder, 4 << 10, || Ok(())).unwrap();
+        let changes: Changes = (0..100).map(|n| (hash(n), Some(vec![n; 50]))).collect();
+        let mut moving = Some(Moving::NotBegun);
+        while let Some(from) = moving {
+            moving = blocks.absorb(&changes, 1, &from).unwrap();
+        }
+        blocks
+    }
+
+    /// Where the filters lie in the file, or the blocks.
+    fn places(blocks: &Blocks, of_filters: bool) -> Vec<Place> {
+        let places = super::super::places(&blocks.index).map(Result::unwrap);
+        places.filter(|(key, _)| Run::is_filter(key) == of_filters).map(|(_, place)| place).collect()
+    }
+
+    fn damage(folder: &std::path::Path, place: Place) {
+        let file = File::options().write(true).open(folder.join("blocks")).unwrap();
+        file.write_all_at(&[0x5A], place.at() + 3).unwrap();
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_used_is_made_anew_and_hides_nothing() {
+        for is_of_another_version in [true, false] {
+            let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
+            let blocks = run(&index, temp.path());
+            let [place] = places(&blocks, true)[..] else { panic!("there is one") };
+            if is_of_another_version {
+                let mut bytes = blocks.file.get(place).unwrap().unwrap();
+                bytes.fill(0);
+                bytes[0] = u8::MAX;
+                let key = blocks.runs.load()[0].row.clone();
+                index.insert(key, blocks.file.put(&bytes).unwrap().to_bytes()).unwrap();
+            } else {
+                damage(temp.path(), place);
+            }
+            drop(blocks);
+            let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();
+            assert!((0..100).all(|n| blocks.get(&hash(n)).unwrap() == Some(vec![n; 50])));
+            assert!(
+                (100..=u8::MAX).filter(|n| blocks.runs.load()[0].filter.may_hold(Hash::of(&hash(*n)))).count() < 20
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_damaged_block_is_not_taken_for_missing_where_the_filter_is_made_anew() {
+        let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
+        let blocks = run(&index, temp.path());
+        let damaged = places(&blocks, false)[1];
+        let lost = Unpacked::new(&blocks.file.get(damaged).unwrap().unwrap()).unwrap();
+        let lost: Vec<_> = lost.iter().map(|(key, _)| key.to_vec()).collect();
+        for place in [places(&blocks, true)[0], damaged] {
+            damage(temp.path(), place);
+        }
+        drop(blocks);
+        let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();
+        for n in 0..100 {
+            match blocks.get(&hash(n)) {
+                Ok(found) => assert!(found == Some(vec![n; 50]) && !lost.contains(&hash(n))),
+                Err(_) => assert!(lost.contains(&hash(n))),
+            }
+        }
+        assert!(!lost.is_empty());
+    }
+}

@@ -79,6 +79,36 @@ mod tests {
         reads_beside_moving(b"y");
     }
 
+    #[test]
+    fn whoever_has_the_list_of_runs_when_a_merge_begins_misses_nothing_that_it_moves() {
+        let hash = |n: u8| [b"y".as_slice(), &[n; 20]].concat();
+        let read_all: [fn(&Table, &[u8]) -> Vec<u8>; 4] = [
+            |table, key| table.get(key).unwrap().unwrap(),
+            |table, key| found(table, key..&keys::behind(key), Order::Ascending).remove(0).1,
+            |table, _| found(table, b"y"..b"z", Order::Ascending).remove(0).1,
+            |table, _| found(table, b"y"..b"z", Order::Descending).remove(0).1,
+        ];
+        for read in read_all {
+            let disk = Disk::new();
+            let table = Arc::new(disk.open());
+            for value in 1..=4 {
+                table.apply((0..100).map(|n| Write::Put(hash(n), vec![value; 20])).collect()).unwrap();
+                table.apply(vec![]).unwrap();
+                while table.is_full() {
+                    table.move_step().unwrap();
+                }
+            }
+            let (runs, tidied) = (table.blocks.runs(), Arc::clone(&table));
+            assert_eq!(runs.load().len(), 4);
+            *runs.behind_reader.lock().unwrap() = Some(Box::new(move || while tidied.move_step().unwrap() {}));
+            assert_eq!(read(&table, &hash(0)), [4; 20]);
+            let merged = runs.load();
+            assert_eq!(merged.len(), 1, "all were merged meanwhile");
+            assert!(merged[0].filter.room() < 200, "and it is only as large as one of them");
+            assert_eq!(disk.open().blocks.runs().load().len(), 1, "and nothing is kept of the others");
+        }
+    }
+
     fn reads_beside_moving(kind: &[u8]) {
         const STAY: u16 = 300;
         let disk = Disk::new();
