@@ -27,6 +27,11 @@ impl Hash {
         Self(DefaultHasher::seeded(&[0; 16]).hash_one(key.get(..COUNTED).unwrap_or(key)))
     }
 
+    /// Whether it is of no other key than this.
+    pub(crate) fn knows(key: &[u8]) -> bool {
+        key.len() <= COUNTED
+    }
+
     /// That of all keys within `range`, if they have the same.
     pub(crate) fn of_all(range: &Range<Vec<u8>>) -> Option<Self> {
         let counted = range.start.get(..COUNTED)?;

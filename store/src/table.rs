@@ -132,6 +132,7 @@ impl Table {
     /// Gives up blocks that cannot be read; how many.
     pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
         let _nobody_writes = self.writer();
+        let _nobody_moves = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.blocks.forget_unreadable().inspect_err(|error| self.fail(error))
     }
 
