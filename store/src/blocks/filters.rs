@@ -134,6 +134,34 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_of_what_was_merged_has_room_for_all_keys_though_it_was_not_known_how_many_there_are() {
+        let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
+        let open = || Blocks::open(index.clone(), temp.path(), 4 << 20, || Ok(())).unwrap();
+        let blocks = open();
+        for part in 0..4u8 {
+            // So small that there are more in a block than is thought.
+            let changes: Changes =
+                (0..1000u16).map(|n| ([b"i", &n.to_be_bytes()[..], &[part; 2]].concat(), Some(vec![]))).collect();
+            let mut moving = Some(Moving::NotBegun);
+            while let Some(from) = moving {
+                moving = blocks.absorb(&changes, 1, &from).unwrap();
+            }
+        }
+        for run in blocks.runs.load().iter() {
+            index.remove(&run.row).unwrap();
+        }
+        drop(blocks);
+        let (blocks, mut merges) = (open(), Vec::new());
+        assert_eq!(blocks.runs.load().len(), 4);
+        while blocks.merge_step(&mut merges).unwrap() {}
+        let runs = blocks.runs.load();
+        assert!(runs.len() == 1 && runs[0].filter.room() >= 4000);
+        assert!(
+            (0..1000u16).all(|n| runs[0].filter.may_hold(Hash::of(&[b"i", &n.to_be_bytes()[..], &[3; 2]].concat())))
+        );
+    }
+
+    #[test]
     fn what_is_in_a_damaged_block_is_not_taken_for_missing_where_the_filter_is_made_anew() {
         let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
         let blocks = run(&index, temp.path());

@@ -102,8 +102,8 @@ impl Blocks {
         let target = &merge.target;
         let merged = match merge.written {
             0 => None,
-            // Much was overwritten or deleted.
-            keys if keys < target.filter.room() / 2 => {
+            // Much was overwritten or deleted, or a source's filter was made anew, for about as many keys as it has.
+            keys if keys < target.filter.room() / 2 || keys > target.filter.room() => {
                 let filter = self.filter_of(&target.row, keys)?;
                 Some(Arc::new(Run { row: target.row.clone(), filter }))
             }
