@@ -44,6 +44,9 @@ pub(crate) struct Blocks {
     file: BlockFile,
     cache: Cache<Place, Arc<Unpacked>, BySize>,
     runs: Runs,
+    /// Done once, when somebody is about to read a block, and has chosen it.
+    #[cfg(test)]
+    pub(crate) behind_reader: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Bytes of blocks that are written at once.
     step_bytes: usize,
     /// Makes the index durable.
@@ -89,9 +92,16 @@ impl Blocks {
     ) -> Result<Self, StoreError> {
         let file = BlockFile::open(folder, places(&index).map(|item| Ok(item?.1)).collect::<Result<_, _>>()?)?;
         let cache = Cache::with_weighter(CACHED / BLOCK_MAX, CACHED as u64, BySize);
-        let step_bytes = STEP_MAX.min(memtable_bytes / 4);
-        let mut blocks =
-            Self { index, file, cache, runs: Runs::default(), step_bytes, sync_index: Box::new(sync_index) };
+        let mut blocks = Self {
+            index,
+            file,
+            cache,
+            runs: Runs::default(),
+            #[cfg(test)]
+            behind_reader: std::sync::Mutex::default(),
+            step_bytes: STEP_MAX.min(memtable_bytes / 4),
+            sync_index: Box::new(sync_index),
+        };
         blocks.runs = Runs::new(blocks.kept_runs()?);
         Ok(blocks)
     }
@@ -184,6 +194,10 @@ impl Blocks {
 
     /// The last block of a row that begins before `end`.
     fn last_of(&self, row: &[u8], end: Bound<&[u8]>) -> Result<Block, StoreError> {
+        #[cfg(test)]
+        if let Some(act) = { self.behind_reader.lock().unwrap().take() } {
+            act();
+        }
         let first = [row, FIRST].concat();
         let end = end.map(|key| [row, key].concat());
         loop {

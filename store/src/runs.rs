@@ -26,9 +26,6 @@ pub(crate) struct Run {
 #[derive(Default)]
 pub(crate) struct Runs {
     list: ArcSwap<Vec<Arc<Run>>>,
-    /// Done once, when somebody has just loaded the list.
-    #[cfg(test)]
-    pub(crate) behind_reader: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Run {
@@ -63,17 +60,11 @@ impl Runs {
     pub(crate) fn new(mut runs: Vec<Run>) -> Self {
         // Those of one number have no key in common: a merge that was cut off has made the one of what it took out of the other.
         runs.sort_by_key(|run| Reverse(run.number()));
-        Self { list: ArcSwap::from_pointee(runs.into_iter().map(Arc::new).collect()), ..Self::default() }
+        Self { list: ArcSwap::from_pointee(runs.into_iter().map(Arc::new).collect()) }
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<Vec<Arc<Run>>>> {
-        let list = self.list.load();
-        #[cfg(test)]
-        {
-            let act = self.behind_reader.lock().unwrap().take();
-            act.into_iter().for_each(|act| act());
-        }
-        list
+        self.list.load()
     }
 
     /// Whether no run came or went since `list` was loaded.

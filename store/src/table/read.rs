@@ -79,33 +79,76 @@ mod tests {
         reads_beside_moving(b"y");
     }
 
-    #[test]
-    fn whoever_has_the_list_of_runs_when_a_merge_begins_misses_nothing_that_it_moves() {
-        let hash = |n: u8| [b"y".as_slice(), &[n; 20]].concat();
-        let read_all: [fn(&Table, &[u8]) -> Vec<u8>; 4] = [
-            |table, key| table.get(key).unwrap().unwrap(),
-            |table, key| found(table, key..&keys::behind(key), Order::Ascending).remove(0).1,
-            |table, _| found(table, b"y"..b"z", Order::Ascending).remove(0).1,
-            |table, _| found(table, b"y"..b"z", Order::Descending).remove(0).1,
-        ];
-        for read in read_all {
-            let disk = Disk::new();
-            let table = Arc::new(disk.open());
-            for value in 1..=4 {
-                table.apply((0..100).map(|n| Write::Put(hash(n), vec![value; 20])).collect()).unwrap();
-                table.apply(vec![]).unwrap();
-                while table.is_full() {
-                    table.move_step().unwrap();
-                }
+    /// Four runs of the same hundred hashes, which are to be merged.
+    fn runs_to_merge(disk: &Disk) -> Arc<Table> {
+        let table = Arc::new(disk.open());
+        for value in 1..=4 {
+            table.apply((0..100).map(|n| Write::Put(hash(n), vec![value; 20])).collect()).unwrap();
+            table.apply(vec![]).unwrap();
+            while table.is_full() {
+                table.move_step().unwrap();
             }
-            let (runs, tidied) = (table.blocks.runs(), Arc::clone(&table));
-            assert_eq!(runs.load().len(), 4);
-            *runs.behind_reader.lock().unwrap() = Some(Box::new(move || while tidied.move_step().unwrap() {}));
-            assert_eq!(read(&table, &hash(0)), [4; 20]);
-            let merged = runs.load();
+        }
+        assert_eq!(table.blocks.runs().load().len(), 4);
+        table
+    }
+
+    fn hash(n: u8) -> Vec<u8> {
+        [b"y".as_slice(), &[n; 20]].concat()
+    }
+
+    /// What is found of the hash of 50, in every way.
+    const READS: [fn(&Table) -> Option<Vec<u8>>; 5] = [
+        |table| table.get(&hash(50)).unwrap(),
+        |table| of_fifty(table, &hash(50)..&hash(51), Order::Ascending),
+        |table| of_fifty(table, &hash(50)..&keys::behind(&hash(50)), Order::Descending),
+        |table| of_fifty(table, b"y"..b"z", Order::Ascending),
+        |table| of_fifty(table, b"y"..b"z", Order::Descending),
+    ];
+
+    fn of_fifty(table: &Table, range: Range<&[u8]>, order: Order) -> Option<Vec<u8>> {
+        found(table, range, order).into_iter().find(|(key, _)| *key == hash(50)).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn whoever_has_chosen_a_run_as_a_merge_begins_misses_nothing_that_it_moves() {
+        for read in READS {
+            let disk = Disk::new();
+            let table = runs_to_merge(&disk);
+            let merging = Arc::clone(&table);
+            let act = move || while merging.move_step().unwrap() {};
+            *table.blocks.behind_reader.lock().unwrap() = Some(Box::new(act));
+            assert_eq!(read(&table), Some(vec![4; 20]));
+            let merged = table.blocks.runs().load();
             assert_eq!(merged.len(), 1, "all were merged meanwhile");
             assert!(merged[0].filter.room() < 200, "and it is only as large as one of them");
             assert_eq!(disk.open().blocks.runs().load().len(), 1, "and nothing is kept of the others");
+        }
+    }
+
+    #[test]
+    fn whoever_has_chosen_a_run_while_a_merge_goes_on_misses_nothing_that_it_moves() {
+        for read in READS {
+            let mut steps_seen = 0;
+            for steps in 1.. {
+                let disk = Disk::new();
+                let table = runs_to_merge(&disk);
+                // It is begun, and its first step done.
+                table.move_step().unwrap();
+                let merging = Arc::clone(&table);
+                let act = move || {
+                    for _ in 0..steps {
+                        merging.move_step().unwrap();
+                    }
+                };
+                *table.blocks.behind_reader.lock().unwrap() = Some(Box::new(act));
+                assert_eq!(read(&table), Some(vec![4; 20]), "{steps} steps");
+                if table.blocks.runs().load().len() == 1 {
+                    break;
+                }
+                steps_seen = steps;
+            }
+            assert!(steps_seen > 3);
         }
     }
 
