@@ -97,8 +97,10 @@ mod tests {
         [b"y".as_slice(), &[n; 20]].concat()
     }
 
+    type Read = fn(&Table) -> Option<Vec<u8>>;
+
     /// What is found of the hash of 50, in every way.
-    const READS: [fn(&Table) -> Option<Vec<u8>>; 5] = [
+    const READS: [Read; 5] = [
         |table| table.get(&hash(50)).unwrap(),
         |table| of_fifty(table, &hash(50)..&hash(51), Order::Ascending),
         |table| of_fifty(table, &hash(50)..&keys::behind(&hash(50)), Order::Descending),

@@ -148,6 +148,17 @@ proptest! {
 }
 
 #[test]
+fn runs_do_not_become_more_and_more_where_nobody_merges_them_but_who_writes() {
+    let disk = Disk::new();
+    let table = disk.open();
+    let most = (0..200u16).map(|n| {
+        table.apply((0..50).map(|m| Write::Put(key(4 * (50 * n + m) + 1), vec![7; 20])).collect()).unwrap();
+        table.blocks.runs().load().len()
+    });
+    assert!((10..100).contains(&most.max().unwrap()));
+}
+
+#[test]
 fn the_journal_does_not_grow() {
     let disk = Disk::new();
     let table = disk.open();
