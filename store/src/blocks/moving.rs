@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Block, Blocks, IN_PLACE, MOVED, Step};
+use super::{Block, Blocks, FIRST, IN_PLACE, MOVED, Step};
 use crate::backend::StoreError;
 use crate::filter::Hash;
 use crate::keys;
@@ -120,11 +120,47 @@ impl Blocks {
         }
         step.before.extend(block.place);
         step.index.remove(&block.key);
-        self.write(IN_PLACE, &block.key, &merged, step)
+        // Not by the key of a record that is gone: it would outlive even a compaction.
+        let from = merged.first().map_or(FIRST, |(first, _)| if block.key == FIRST { FIRST } else { first });
+        self.write(IN_PLACE, from, &merged, step)
     }
 }
 
 fn changes_from<'a>(changes: &'a Changes, from: &[u8]) -> impl Iterator<Item = Entry<'a>> {
     let from = (Bound::Included(from), Bound::Unbounded);
     changes.range::<[u8], _>(from).map(|(key, value)| (key.as_slice(), value.as_deref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places;
+    use super::*;
+
+    #[test]
+    fn the_index_holds_no_key_of_a_record_that_is_gone() {
+        let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
+        let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();
+        let key = |n: u16| [b"q".as_slice(), &n.to_be_bytes()].concat();
+        let absorb = |changes: &Changes| {
+            let mut moving = Some(Moving::NotBegun);
+            while let Some(from) = moving {
+                moving = blocks.absorb(changes, 1, &from).unwrap();
+            }
+        };
+        let begins = || -> Vec<Vec<u8>> {
+            places(&blocks.index).map(|item| item.unwrap().0.to_vec()).filter(|key| key != FIRST).collect()
+        };
+        absorb(&(0..1000).map(|n| (key(n), Some(vec![7; 50]))).collect());
+        let gone = begins();
+        assert!(gone.len() > 5);
+        absorb(&gone.iter().map(|key| (key.clone(), None)).collect());
+        assert!(begins().len() > 5 && begins().iter().all(|key| !gone.contains(key)));
+        for n in 0..1000 {
+            let expected = (!gone.contains(&key(n))).then(|| vec![7; 50]);
+            assert_eq!(blocks.get(&key(n)).unwrap(), expected);
+        }
+        // What comes before those that are left has a place, too.
+        absorb(&gone.iter().map(|key| (key.clone(), Some(vec![8]))).collect());
+        assert!(gone.iter().all(|key| blocks.get(key).unwrap() == Some(vec![8])));
+    }
 }
