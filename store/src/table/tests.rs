@@ -159,6 +159,19 @@ fn runs_do_not_become_more_and_more_where_nobody_merges_them_but_who_writes() {
 }
 
 #[test]
+fn no_run_is_left_of_what_was_all_deleted() {
+    let disk = Disk::new();
+    let table = disk.open();
+    for value in [Some(1), Some(2), Some(3), None] {
+        let change = |n: u16| Write::new(key(4 * n + 1), value.map(|value| vec![value; 20]));
+        table.apply((0..100).map(change).collect()).unwrap();
+        table.settle().unwrap();
+    }
+    while table.move_step().unwrap() {}
+    assert_eq!([&table, &disk.open()].map(|table| table.blocks.runs().load().len()), [0, 0]);
+}
+
+#[test]
 fn the_journal_does_not_grow() {
     let disk = Disk::new();
     let table = disk.open();
