@@ -13,6 +13,7 @@ use crate::filter::Filter;
 const FAN_IN: usize = 4;
 /// With so many runs commits wait until some are merged.
 const MOST: usize = 64;
+
 /// A sorted row of blocks, and which keys may be in it. It holds changes: a key that is gone is in it, too, while an older run may
 /// hold it.
 pub(crate) struct Run {
