@@ -16,7 +16,7 @@ use crate::records::{Head, Lane, Parked};
 use crate::seal::MasterKey;
 
 /// Values longer than this are split over several keys: whoever wants another record of the same block need not read a long one.
-const PART_MAX: usize = 4096;
+pub(crate) const PART_MAX: usize = 4096;
 
 /// Changes of one organisation, to be made durable together.
 #[derive(Clone)]

@@ -255,6 +255,11 @@ pub(crate) fn inbound_part(org: OrgNo, id: MessageId, part: u16) -> Vec<u8> {
     key(b'n', org, &[id.as_bytes(), &part.to_be_bytes()])
 }
 
+/// The key of the first part of a record that may have several.
+pub(crate) fn first_part(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &0u16.to_be_bytes()].concat()
+}
+
 /// The message id within a key that goes on behind it.
 pub(crate) fn message_of_part(key: &[u8]) -> Option<MessageId> {
     key.get(5..21)?.try_into().ok().map(MessageId::from_bytes)

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::backend::{Backend, Order, StoreError, Visit};
 use crate::codec::{decode, encode};
+use crate::commit::PART_MAX;
 use crate::keys;
 use crate::records::{Head, Lane, Parked};
 use crate::seal::{Found, KeyId, MasterKey};
@@ -224,6 +225,12 @@ impl Store {
         kind: &'static str,
         prefix: Vec<u8>,
     ) -> Result<Option<T>, StoreError> {
+        // Nearly all have one part, and to get that costs less than to look for others.
+        match self.backend.get(&keys::first_part(&prefix))? {
+            None => return Ok(None),
+            Some(bytes) if bytes.len() < PART_MAX => return decode(kind, &bytes).map(Some),
+            Some(_) => {}
+        }
         let mut bytes = Vec::new();
         self.scan(prefix, Order::Ascending, &mut |_, part| {
             bytes.extend_from_slice(part);
