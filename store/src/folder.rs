@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::backend::StoreError;
 use crate::mark::{Mark, Marks};
 
-/// The format that this version writes.
-const FORMAT: u32 = 1;
+/// The format that this version writes: 2 since keys of hashes stand in rows of their own.
+const FORMAT: u32 = 2;
 /// What tells that a folder is ours; also keeps the marks, and the note of a failed sync.
 pub(crate) const MARKER: &str = "twotick.store";
 /// May lie in a folder before its first use: an operator may bring keys along.
@@ -33,8 +33,20 @@ pub enum FolderError {
     #[error("{} holds no twotick store; name the data folder of a service", .0.display())]
     NoStore(PathBuf),
     /// A newer version wrote it.
-    #[error("{} has store format {found}, and this version reads up to {FORMAT}; start a newer twotick", .path.display())]
+    #[error("{} has store format {found}, and this version reads {FORMAT}; start a newer twotick", .path.display())]
     Newer {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// An older version wrote it, and this one would not find all that is in it.
+    #[error(
+        "{} has store format {found}, and this version reads {FORMAT} only: take a backup with the twotick that wrote it, and \
+         restore that into a new folder",
+        .path.display()
+    )]
+    Older {
         /// The folder.
         path: PathBuf,
         /// Its format.
@@ -91,7 +103,8 @@ impl DataFolder {
             match found {
                 Some(FORMAT) => {}
                 Some(found) if found > FORMAT => return Err(FolderError::Newer { path: path.to_owned(), found }),
-                Some(_) | None => return Err(FolderError::NotAStore(path.to_owned())),
+                Some(found) => return Err(FolderError::Older { path: path.to_owned(), found }),
+                None => return Err(FolderError::NotAStore(path.to_owned())),
             }
         }
         Ok(Self { path: path.to_owned(), marker: file })
@@ -225,12 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_and_left_as_it_was() {
-        let temp = tempfile::tempdir().unwrap();
-        let text = format!("twotick store\nformat {}\n", FORMAT + 1);
-        fs::write(temp.path().join(MARKER), &text).unwrap();
-        assert!(matches!(DataFolder::open(temp.path()), Err(FolderError::Newer { found: 2, .. })));
-        assert_eq!(fs::read_to_string(temp.path().join(MARKER)).unwrap(), text);
+    fn another_format_is_refused_and_left_as_it_was() {
+        for (format, advice) in [(FORMAT + 1, "start a newer twotick"), (FORMAT - 1, "take a backup")] {
+            let temp = tempfile::tempdir().unwrap();
+            let text = format!("twotick store\nformat {format}\n");
+            fs::write(temp.path().join(MARKER), &text).unwrap();
+            let error = DataFolder::open(temp.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("store format {format}")) && error.contains(advice), "{error}");
+            assert_eq!(fs::read_to_string(temp.path().join(MARKER)).unwrap(), text);
+        }
     }
 
     #[test]

@@ -90,17 +90,22 @@ async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
 }
 
 #[tokio::test]
-async fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
+async fn a_folder_of_another_format_is_refused_and_left_alone() {
     let mut app = Setup::new().start_empty().await;
     app.stop().await;
     let marker = app.data().join("twotick.store");
-    let newer = fs::read_to_string(&marker).unwrap().replace("format 1", "format 2");
-    fs::write(&marker, &newer).unwrap();
     app.is_damaged = true;
     let before = names(&app.data());
-    let exit = refused(&app.data()).await;
-    assert!(exit.stderr.contains("newer"), "{exit:?}");
-    assert_eq!((names(&app.data()), fs::read_to_string(&marker).unwrap()), (before, newer));
+    let ours = fs::read_to_string(&marker).unwrap();
+    for (format, advice) in
+        [("format 3", "a newer twotick"), ("format 1", "take a backup with the twotick that wrote it")]
+    {
+        let other = ours.replace("format 2", format);
+        fs::write(&marker, &other).unwrap();
+        let exit = refused(&app.data()).await;
+        assert!(exit.stderr.contains(advice), "{exit:?}");
+        assert_eq!((names(&app.data()), fs::read_to_string(&marker).unwrap()), (before.clone(), other));
+    }
 }
 
 #[tokio::test]
