@@ -48,7 +48,7 @@ impl Place {
         self.start..self.start.saturating_add(self.len.div_ceil(UNIT))
     }
 
-    pub(crate) fn at(self) -> u64 {
+    fn at(self) -> u64 {
         bytes(self.start)
     }
 }
@@ -97,6 +97,12 @@ impl BlockFile {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(failed_io("read a block")(error)),
         }
+    }
+
+    /// Breaks what lies in this place.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, place: Place) {
+        self.file.write_all_at(&[0x5A], place.at() + 3).unwrap();
     }
 
     /// Makes what was put durable.

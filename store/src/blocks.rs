@@ -171,7 +171,7 @@ impl Blocks {
     fn block_at(&self, row: &[u8], part: &mut Range<Vec<u8>>, order: Order) -> Result<Block, StoreError> {
         match order {
             Order::Ascending => {
-                let block = self.last_of(row, Bound::Included(&part.start))?;
+                let block = self.of(row, &part.start)?;
                 if let Some(next) = self.next(&block)?.filter(|next| *next < part.end) {
                     part.end = next;
                 }
@@ -234,8 +234,14 @@ impl Blocks {
 
     /// Where the block behind this one begins by now, in its row.
     fn next(&self, block: &Block) -> Result<Option<Vec<u8>>, StoreError> {
-        let next = self.index.get_gt(&block.key).map_err(failed("read"))?;
-        Ok(next.and_then(|(key, _)| Some(key.strip_prefix(block.key.get(..block.row)?)?.to_vec())))
+        let next = self.behind(&block.key, block.key.get(..block.row).unwrap_or_default())?;
+        Ok(next.and_then(|(key, _)| Some(key.get(block.row..)?.to_vec())))
+    }
+
+    /// What the index tells of the first block of a row behind this key of the index.
+    fn behind(&self, key: &[u8], row: &[u8]) -> Result<Option<(IVec, IVec)>, StoreError> {
+        let next = self.index.get_gt(key).map_err(failed("read"))?;
+        Ok(next.filter(|(key, _)| key.starts_with(row)))
     }
 
     /// Cuts `records` into blocks of about the same size, the first of which begins at `from`, and writes them into a row.

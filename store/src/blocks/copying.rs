@@ -112,10 +112,6 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt;
-
-    use super::super::Moving;
     use super::*;
     use crate::memtable::Changes;
 
@@ -127,17 +123,11 @@ mod tests {
         let older: Changes = (0..200).map(|n| (hash(n), Some(vec![1; 50]))).collect();
         let newer: Changes = (0..200).step_by(2).map(|n| (hash(n), (n % 4 == 0).then(|| vec![2; 50]))).collect();
         let blocks = open();
-        for changes in [&older, &newer] {
-            let mut moving = Some(Moving::NotBegun);
-            while let Some(from) = moving {
-                moving = blocks.absorb(changes, 1, &from).unwrap();
-            }
-        }
+        [&older, &newer].into_iter().for_each(|changes| blocks.absorb_all(changes));
         let (key, at) = blocks.blocks_of(&blocks.runs.load()[0].row).nth(1).unwrap().unwrap();
         let to = blocks.blocks_of(&blocks.runs.load()[0].row).nth(2).unwrap().unwrap().0;
         let lost = key[Run::ROW..].to_vec()..to[Run::ROW..].to_vec();
-        let file = File::options().write(true).open(temp.path().join("blocks")).unwrap();
-        file.write_all_at(&[0x5A], Place::from_bytes(&at).unwrap().at() + 3).unwrap();
+        blocks.file.damage(Place::from_bytes(&at).unwrap());
         drop(blocks);
         let blocks = open();
         assert!(blocks.get(&hash(lost.start[1])).is_err());

@@ -76,10 +76,6 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt;
-
-    use super::super::Moving;
     use super::*;
     use crate::memtable::Changes;
 
@@ -91,10 +87,7 @@ mod tests {
     fn run(index: &::sled::Db, folder: &std::path::Path) -> Blocks {
         let blocks = Blocks::open(index.clone(), folder, 4 << 10, || Ok(())).unwrap();
         let changes: Changes = (0..100).map(|n| (hash(n), Some(vec![n; 50]))).collect();
-        let mut moving = Some(Moving::NotBegun);
-        while let Some(from) = moving {
-            moving = blocks.absorb(&changes, 1, &from).unwrap();
-        }
+        blocks.absorb_all(&changes);
         blocks
     }
 
@@ -102,11 +95,6 @@ mod tests {
     fn places(blocks: &Blocks, of_filters: bool) -> Vec<Place> {
         let places = super::super::places(&blocks.index).map(Result::unwrap);
         places.filter(|(key, _)| Run::is_filter(key) == of_filters).map(|(_, place)| place).collect()
-    }
-
-    fn damage(folder: &std::path::Path, place: Place) {
-        let file = File::options().write(true).open(folder.join("blocks")).unwrap();
-        file.write_all_at(&[0x5A], place.at() + 3).unwrap();
     }
 
     #[test]
@@ -122,7 +110,7 @@ mod tests {
                 let key = blocks.runs.load()[0].row.clone();
                 index.insert(key, blocks.file.put(&bytes).unwrap().to_bytes()).unwrap();
             } else {
-                damage(temp.path(), place);
+                blocks.file.damage(place);
             }
             drop(blocks);
             let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();
@@ -142,10 +130,7 @@ mod tests {
             // So small that there are more in a block than is thought.
             let changes: Changes =
                 (0..1000u16).map(|n| ([b"i", &n.to_be_bytes()[..], &[part; 2]].concat(), Some(vec![]))).collect();
-            let mut moving = Some(Moving::NotBegun);
-            while let Some(from) = moving {
-                moving = blocks.absorb(&changes, 1, &from).unwrap();
-            }
+            blocks.absorb_all(&changes);
         }
         for run in blocks.runs.load().iter() {
             index.remove(&run.row).unwrap();
@@ -169,7 +154,7 @@ mod tests {
         let lost = Unpacked::new(&blocks.file.get(damaged).unwrap().unwrap()).unwrap();
         let lost: Vec<_> = lost.iter().map(|(key, _)| key.to_vec()).collect();
         for place in [places(&blocks, true)[0], damaged] {
-            damage(temp.path(), place);
+            blocks.file.damage(place);
         }
         drop(blocks);
         let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();

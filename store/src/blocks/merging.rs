@@ -8,7 +8,6 @@ use super::{BLOCK_MAX, Block, Blocks, Step};
 use crate::backend::StoreError;
 use crate::packed::{Entry, pack};
 use crate::runs::{Merge, Run};
-use crate::sled::failed;
 
 /// The first blocks of a run.
 struct Front<'a> {
@@ -84,15 +83,14 @@ impl Blocks {
     }
 
     fn front<'a>(&self, run: &'a Run) -> Result<Front<'a>, StoreError> {
-        Ok(Front { run, blocks: vec![], next: self.blocks_of(&run.row).next().transpose()? })
+        Ok(Front { run, blocks: vec![], next: self.behind(&run.row, &run.row)? })
     }
 
     /// Reads the next block of a run, which has one.
     fn read_on(&self, front: &mut Front<'_>) -> Result<(), StoreError> {
         let Some((key, place)) = front.next.take() else { return Ok(()) };
         let block = self.block(&key, &place, &front.run.row)?.ok_or(StoreError::Damaged { what: "index of blocks" })?;
-        let next = self.index.get_gt(&key).map_err(failed("read"))?;
-        front.next = next.filter(|(key, _)| key.starts_with(&front.run.row));
+        front.next = self.behind(&key, &front.run.row)?;
         front.blocks.push(block);
         Ok(())
     }

@@ -50,6 +50,15 @@ impl Blocks {
         Ok(moved)
     }
 
+    /// All of it.
+    #[cfg(test)]
+    pub(super) fn absorb_all(&self, changes: &Changes) {
+        let mut moving = Some(Moving::NotBegun);
+        while let Some(from) = moving {
+            moving = self.absorb(changes, 1, &from).unwrap();
+        }
+    }
+
     fn absorb_hashes(
         &self,
         changes: &Changes,
@@ -141,26 +150,20 @@ mod tests {
         let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
         let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();
         let key = |n: u16| [b"q".as_slice(), &n.to_be_bytes()].concat();
-        let absorb = |changes: &Changes| {
-            let mut moving = Some(Moving::NotBegun);
-            while let Some(from) = moving {
-                moving = blocks.absorb(changes, 1, &from).unwrap();
-            }
-        };
         let begins = || -> Vec<Vec<u8>> {
             places(&blocks.index).map(|item| item.unwrap().0.to_vec()).filter(|key| key != FIRST).collect()
         };
-        absorb(&(0..1000).map(|n| (key(n), Some(vec![7; 50]))).collect());
+        blocks.absorb_all(&(0..1000).map(|n| (key(n), Some(vec![7; 50]))).collect());
         let gone = begins();
         assert!(gone.len() > 5);
-        absorb(&gone.iter().map(|key| (key.clone(), None)).collect());
+        blocks.absorb_all(&gone.iter().map(|key| (key.clone(), None)).collect());
         assert!(begins().len() > 5 && begins().iter().all(|key| !gone.contains(key)));
         for n in 0..1000 {
             let expected = (!gone.contains(&key(n))).then(|| vec![7; 50]);
             assert_eq!(blocks.get(&key(n)).unwrap(), expected);
         }
         // What comes before those that are left has a place, too.
-        absorb(&gone.iter().map(|key| (key.clone(), Some(vec![8]))).collect());
+        blocks.absorb_all(&gone.iter().map(|key| (key.clone(), Some(vec![8]))).collect());
         assert!(gone.iter().all(|key| blocks.get(key).unwrap() == Some(vec![8])));
     }
 }
