@@ -116,20 +116,19 @@ pub(crate) fn is_hashed(key: &[u8]) -> bool {
 
 /// The first part of `range` in this order in whose keys [`is_hashed`] says the same, and what it says.
 pub(crate) fn alike(Range { start, end }: &Range<Vec<u8>>, order: Order) -> (Range<Vec<u8>>, bool) {
-    let is_hashed = |kind: u8| HASHED_KINDS.contains(&kind);
     let kind_of = |key: &[u8]| key.first().copied().unwrap_or_default();
     match order {
         Order::Ascending => {
-            let is = is_hashed(kind_of(start));
-            let other = (kind_of(start)..=u8::MAX).find(|kind| is_hashed(*kind) != is);
+            let is = is_hashed(start);
+            let other = (kind_of(start)..=u8::MAX).find(|kind| is_hashed(&[*kind]) != is);
             let end = other.map_or(end.clone(), |kind| vec![kind].min(end.clone()));
             (start.clone()..end, is)
         }
         Order::Descending => {
             // What ends at a letter alone holds none of its keys.
             let last = kind_of(end).saturating_sub(u8::from(end.len() == 1));
-            let is = is_hashed(last);
-            let other = (0..last).rev().find(|kind| is_hashed(*kind) != is);
+            let is = is_hashed(&[last]);
+            let other = (0..last).rev().find(|kind| is_hashed(&[*kind]) != is);
             let start = other.map_or(start.clone(), |kind| vec![kind + 1].max(start.clone()));
             (start..end.clone(), is)
         }
