@@ -3,7 +3,7 @@
 
 use actors::TreeQuery;
 use domain::audit::Action;
-use domain::message::Recipient;
+use domain::message::{NotARecipient, Recipient};
 use domain::state::Status;
 use domain::{FieldError, MessageId, PhoneNumberId, Seq};
 use store::search::MessageFilter;
@@ -142,14 +142,12 @@ pub(crate) fn author(text: &str) -> Option<String> {
     let is_user_id = |id: &&str| {
         id.len() <= USER_ID_MAX && id.contains('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
     };
-    match recipient(text) {
-        Some(number) => Some(number),
-        None => Some(text).filter(is_user_id).map(str::to_owned),
-    }
+    recipient(text).ok().or_else(|| Some(text).filter(is_user_id).map(str::to_owned))
 }
 
-fn recipient(text: &str) -> Option<String> {
-    text.replace(' ', "+").parse::<Recipient>().ok().map(|number| number.as_str().to_owned())
+/// A name that a message can be sent to.
+pub(crate) fn recipient(text: &str) -> Result<String, NotARecipient> {
+    text.replace(' ', "+").parse::<Recipient>().map(|to| to.as_str().to_owned())
 }
 
 /// Takes known parameters out and collects what is wrong.
@@ -215,7 +213,7 @@ impl<'a> Reader<'a> {
         MessageFilter {
             dossier: self.text("dossierId").map(str::to_owned),
             status: self.parsed("status", "must be a status such as QUEUED or READ", Status::parse),
-            to: self.parsed("to", AUTHOR, recipient),
+            to: self.parsed("to", AUTHOR, |to| recipient(to).ok()),
         }
     }
 }

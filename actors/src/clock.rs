@@ -10,12 +10,27 @@ use rand::{Rng, RngExt, SeedableRng};
 use tokio::time::Instant;
 use uuid::{Builder, ContextV7, Uuid};
 
+/// It is looked at no less often while the process runs.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What lies between two looks beyond that and this is time in which the process stood still.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Wall-clock time, rolls and new ids.
 #[derive(Debug)]
 pub struct Clock {
     source: Source,
     started: Instant,
     dice: Mutex<Dice>,
+    last: Mutex<Look>,
+}
+
+/// The last look at the time, and what was seen by then.
+#[derive(Debug)]
+struct Look {
+    wall: Timestamp,
+    uptime: Duration,
+    /// When the process last went on after it had stood still, and for how long it had.
+    stood_still: Option<(Timestamp, Duration)>,
 }
 
 /// Where rolls and ids come from.
@@ -47,13 +62,20 @@ impl Clock {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, started: Instant::now(), dice: Mutex::new(Dice::System(ContextV7::new())) }
+        let last = Mutex::new(Look { wall: Timestamp::EPOCH, uptime: Duration::ZERO, stood_still: None });
+        let clock = Self { source, started: Instant::now(), dice: Mutex::new(Dice::System(ContextV7::new())), last };
+        clock.last().wall = clock.now();
+        clock
     }
 
     /// The same with rolls and ids that come from `seed`: for simulations that must repeat exactly.
     #[must_use]
     pub fn seeded(self, seed: u64) -> Self {
         Self { dice: Mutex::new(Dice::Seeded(Box::new(StdRng::seed_from_u64(seed)), 0)), ..self }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Look> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dice(&self) -> MutexGuard<'_, Dice> {
@@ -74,6 +96,21 @@ impl Clock {
     /// How long this clock has run; never goes back.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Until when silence says nothing, since the process stood still not long ago: it was stopped, or suspended with its
+    /// machine, and could not listen. It is given the same time again, but `at_most` so much, to hear what came meanwhile.
+    pub(crate) fn deaf_until(&self, at_most: Duration) -> Option<Timestamp> {
+        let (wall, uptime) = (self.now(), self.uptime());
+        let mut last = self.last();
+        // The one stops with the machine, the other can be set.
+        let passed = wall.since(last.wall).max(uptime.saturating_sub(last.uptime));
+        (last.wall, last.uptime) = (wall, uptime);
+        if passed > LOOK_EVERY + LATE {
+            last.stood_still = Some((wall, passed));
+        }
+        let until = last.stood_still.map(|(since, long)| since.after(long.min(at_most)));
+        until.filter(|until| *until > wall)
     }
 
     /// A random number in `0.0..1.0`.

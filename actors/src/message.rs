@@ -179,7 +179,8 @@ impl State {
     /// Rests until something is to be done, or does it now.
     fn plan(&mut self) {
         self.stage = Stage::Resting;
-        let now = self.args.ctx.clock.now();
+        let ctx = Arc::clone(&self.args.ctx);
+        let now = ctx.clock.now();
         match self.args.state.phase {
             Phase::Queued { due } if due <= now && self.args.message.is_expired(now) => {
                 self.propose(Event::Expiry, None, None, None);
@@ -191,7 +192,11 @@ impl State {
                     self.arm(at);
                 }
             }
-            Phase::Sending { due } if due <= now => self.propose(Event::Lapse, None, None, None),
+            // Its receipt may have come while the process stood still, and not be read yet.
+            Phase::Sending { due } if due <= now => match ctx.clock.deaf_until(ctx.settings().policy.stale_after) {
+                Some(until) => self.arm(until),
+                None => self.propose(Event::Lapse, None, None, None),
+            },
             Phase::Queued { due } | Phase::Sending { due } if due > now => {
                 self.arm(due);
                 self.idle();

@@ -17,6 +17,7 @@ use domain::throttle::TokenBucket;
 use domain::{Failure, Message, MessageId, OrgNo, Priority, Timestamp, Wait, spelling};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
+use whatsapp::patience::within;
 use whatsapp::{Answer, SendRequest};
 
 use crate::address::Address;
@@ -279,14 +280,14 @@ impl State {
         let request = SendRequest { from: self.sender.phone_number_id.clone(), token: token.clone(), body };
         let answer = self.ctx.provider.send(request);
         // By then the message's policy decides: no call may outlast that and meet the one that follows it.
-        let answer = tokio::time::timeout(self.ctx.settings().policy.stale_after, answer);
+        let answer = within(self.ctx.settings().policy.stale_after, answer);
         let cut_off = self.ctx.is_cut_off();
         let me = self.me.clone();
         // Not tied to this actor: if it crashes, the answer still reaches its message.
         tokio::spawn(async move {
             let answer = tokio::select! {
                 biased;
-                answer = answer => answer.ok(),
+                answer = answer => answer,
                 () = cut_off => Some(Answer {
                     outcome: Outcome::CutOff(Failure::new("CUT_OFF", "the service stopped before the answer came")),
                     response: None,

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use ractor::{ActorCell, ActorStatus};
 
+use crate::clock::LOOK_EVERY;
 use crate::context::Context;
 use crate::vitals::Vitals;
-
-/// How often all are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks at all actors below `vitals` for as long as the root lives.
 pub(crate) fn start(ctx: &Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
@@ -21,6 +18,10 @@ pub(crate) fn start(ctx: &Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
             tokio::time::sleep(LOOK_EVERY).await;
             let Some(ctx) = ctx.upgrade() else { return };
             let limit = ctx.settings().limits.stuck_after;
+            // Asked this often, the clock knows when the process stood still; nobody got on then.
+            if ctx.clock.deaf_until(limit).is_some() {
+                continue;
+            }
             vitals.find_stuck(limit, ctx.clock.now(), &mut |stuck, doing| {
                 ctx.stuck.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(

@@ -11,6 +11,7 @@ use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::message::{Category, Dossier, Message, OnUnknown, Priority, Recipient};
 use crate::payload;
 use crate::time::Timestamp;
+use crate::verbatim;
 
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 const DOSSIER_MAX: usize = 255;
@@ -23,11 +24,14 @@ const LATE: &str = "must be in the future";
 pub struct NewMessage {
     /// The sender, if the request names one.
     pub from: Option<PhoneNumberId>,
-    /// Recognises the same request sent again: SHA-256 over its JSON with sorted keys.
+    /// Recognises the same request sent again: SHA-256 over its JSON with sorted keys, and its numbers digit by digit.
     pub fingerprint: Hash,
+    /// The same of numbers as they were read, which two requests can share: what messages were kept with at first.
+    first_fingerprint: Hash,
     to: Recipient,
     template_code: Option<String>,
     payload: Vec<u8>,
+    warnings: Vec<FieldError>,
     dossier: Option<Dossier>,
     subject: Option<String>,
     idempotency_key: Option<String>,
@@ -49,10 +53,13 @@ impl NewMessage {
             fields.refuse("templateCode", "must have 1 to 512 lower-case letters, digits and '_'");
         }
         fields.require("payloadJson");
+        let mut warnings = Vec::new();
         let payload = match fields.value("payloadJson") {
             Some(Value::Object(object)) => {
                 let check = if template_code.is_some() { payload::check_template } else { payload::check_native };
-                fields.extend(check(object));
+                let found = check(object);
+                fields.extend(found.errors);
+                warnings = found.warnings;
                 serde_json::to_vec(object).unwrap_or_default()
             }
             Some(_) => {
@@ -80,12 +87,15 @@ impl NewMessage {
 
         let errors = fields.finish();
         let Some(to) = to.filter(|_| errors.is_empty()) else { return Err(errors) };
+        let first_fingerprint = first_fingerprint(body);
         Ok(Self {
             from,
-            fingerprint: fingerprint(body),
+            fingerprint: fingerprint(&first_fingerprint, &[]),
+            first_fingerprint,
             to,
             template_code,
             payload,
+            warnings,
             dossier,
             subject,
             idempotency_key,
@@ -95,6 +105,28 @@ impl NewMessage {
             category,
             on_unknown,
         })
+    }
+
+    /// The same request, to be carried as it was written. `json` is the text that the parsed body was read from.
+    #[must_use]
+    pub fn as_written(mut self, json: &[u8]) -> Self {
+        let Ok(json) = str::from_utf8(json) else { return self };
+        if let Some(payload) = verbatim::member(json, "payloadJson") {
+            self.payload = verbatim::compact(payload).into_bytes();
+        }
+        self.fingerprint = fingerprint(&self.first_fingerprint, &verbatim::odd_numbers(json));
+        self
+    }
+
+    /// What of its payload is passed on though it is not known here: Meta decides.
+    pub fn warnings(&self) -> &[FieldError] {
+        &self.warnings
+    }
+
+    /// Whether the message that was kept with this fingerprint came from the same request.
+    pub fn made(&self, kept: &Hash) -> bool {
+        // An erased message's fingerprint is gone with it.
+        [self.fingerprint, self.first_fingerprint, Hash::default()].contains(kept)
     }
 
     /// Whom it is to go to.
@@ -201,9 +233,14 @@ fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option
 
 /// `serde_json` keeps objects sorted, so two texts of the same JSON have the same fingerprint. The idempotency key may
 /// stand in the body or in the header, so it is left out.
-fn fingerprint(body: &Map<String, Value>) -> Hash {
+fn first_fingerprint(body: &Map<String, Value>) -> Hash {
     let rest: BTreeMap<_, _> = body.iter().filter(|(name, _)| *name != "idempotencyKey").collect();
     Sha256::digest(serde_json::to_vec(&rest).unwrap_or_default()).into()
+}
+
+/// With the numbers that lose digits when they are read. Never the same as the first, so that neither passes for the other.
+fn fingerprint(first: &Hash, odd_numbers: &[&str]) -> Hash {
+    Sha256::new().chain_update(first).chain_update(odd_numbers.join(",")).finalize().into()
 }
 
 #[cfg(test)]
@@ -299,6 +336,46 @@ mod tests {
         let b = r#"{ "payloadJson": {"text":{"body":"\u0068i"},"type":"text"}, "to": "+1234567890" }"#;
         assert_eq!(print(a, None), print(b, Some("k")));
         assert_ne!(print(a, None), print(&a.replace("hi", "ho"), None));
+    }
+
+    fn written(json: &str) -> NewMessage {
+        parse(&serde_json::from_str(json).unwrap(), None).unwrap().as_written(json.as_bytes())
+    }
+
+    #[test]
+    fn a_payload_is_carried_as_it_was_written() {
+        let json = r#"{ "payloadJson": {"type": "location", "location": {"longitude": 106.81666600000001, "latitude": -6.200000000000001,
+            "big": 123456789012345678901234, "n": 1.50, "name": "\u0041 \/ \ud83d\ude00"}}, "to": "+1234567890" }"#;
+        let payload = String::from_utf8(written(json).payload).unwrap();
+        assert_eq!(
+            payload,
+            r#"{"type":"location","location":{"longitude":106.81666600000001,"latitude":-6.200000000000001,"big":123456789012345678901234,"n":1.50,"name":"\u0041 \/ \ud83d\ude00"}}"#
+        );
+    }
+
+    #[test]
+    fn of_two_payloads_in_one_body_the_one_that_was_checked_is_carried() {
+        let json =
+            r#"{"to":"+1234567890","payloadJson":{"type":"text"},"payloadJson":{"type":"text","text":{"body":"b"}}}"#;
+        assert_eq!(written(json).payload, br#"{"type":"text","text":{"body":"b"}}"#);
+    }
+
+    #[test]
+    fn a_repeat_is_known_by_its_digits_and_by_what_older_messages_were_kept_with() {
+        let body = |longitude: &str| {
+            written(&format!(
+                r#"{{"to":"+1234567890","payloadJson":{{"type":"location","location":{{"latitude":1,"longitude":{longitude}}}}}}}"#
+            ))
+        };
+        let (exact, near) = (body("106.81666600000001"), body("106.816666"));
+        assert!(exact.made(&exact.fingerprint) && !exact.made(&near.fingerprint) && !near.made(&exact.fingerprint));
+        // Kept before digits counted.
+        assert!(exact.made(&exact.first_fingerprint));
+        assert_eq!(hex(near.first_fingerprint), "670cc0cb243ac3d4769c7d7c4283421efcb1b997019eb1c9c6de9689210ac81b");
+    }
+
+    fn hex(hash: Hash) -> String {
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn content(content: &Map<String, Value>, group: bool) -> Result<&'static str, Re
     if kind == "template" && content.get("template").is_some_and(|t| t.is_object() && t.get("name").is_none()) {
         return Err(refuse(code::MISSING, "template.name is required."));
     }
-    match check_native(content).first() {
+    match check_native(content).errors.first() {
         None => Ok(kind),
         Some(wrong) => {
             let code = if wrong.message.starts_with("is required") { code::MISSING } else { code::INVALID };

@@ -10,7 +10,7 @@ use super::messages::blocking;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
-use crate::query::{AUTHOR, Paging, author};
+use crate::query::{self, AUTHOR, Paging, author};
 
 const SOURCE_MAX: usize = 100;
 /// In bytes of JSON text: a record of the store holds it whole.
@@ -40,10 +40,8 @@ pub(super) async fn put(app: &App, request: &Request, caller: Caller, name: &str
         }
         None => None,
     };
-    let name = author(name);
-    if name.is_none() {
-        fields.refuse("recipient", AUTHOR);
-    }
+    // No message goes to a name that is none of a recipient: what is said of it would be heard by nobody.
+    let name = query::recipient(name).map_err(|error| fields.refuse("recipient", error.to_string())).ok();
     let errors = fields.finish();
     let (Some(choice), Some(name), true) = (choice, name, errors.is_empty()) else {
         return Err(Problem::invalid(errors));

@@ -7,12 +7,13 @@ use domain::state::Status;
 use domain::{MessageId, OrgNo, State};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use store::{Store, StoreError};
 
 use super::auth::Caller;
 use super::problem::Problem;
 use super::request::Request;
+use super::views::{Listing, Numbered};
 use super::{Answer, App, views};
 use crate::query::Paging;
 
@@ -26,6 +27,7 @@ pub(super) async fn post(app: &App, request: &Request, caller: Caller) -> Answer
     let body = request.json()?;
     let key = request.header("idempotency-key");
     let new = NewMessage::parse(&body, key, app.outbox.clock().now()).map_err(Problem::invalid)?;
+    let new = new.as_written(&request.body);
     let accepted = app.outbox.accept(admission, &caller.org.id, new, caller.by).await?;
     let view = views::message(&caller.org.id, &accepted.message, &accepted.state);
     let status = if accepted.replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -74,8 +76,7 @@ pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer
     let page = blocking(move || store.messages(no, &filter, cursor, limit)).await?;
     let items: Vec<_> =
         page.items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
-    let next = page.next.map(|id| id.to_string());
-    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": next}))
+    views::json(StatusCode::OK, &Listing { items, next_cursor: page.next.map(|id| id.to_string()) })
 }
 
 pub(super) async fn pages(app: &App, request: &Request, caller: Caller) -> Answer {
@@ -83,9 +84,8 @@ pub(super) async fn pages(app: &App, request: &Request, caller: Caller) -> Answe
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
     let (items, total) = blocking(move || store.messages_by_page(no, &filter, page, size)).await?;
     let content: Vec<_> = items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
-    let pages = total.div_ceil(u64::try_from(size).unwrap_or(1));
-    let body = json!({"content": content, "page": page, "size": size, "totalElements": total, "totalPages": pages});
-    views::json(StatusCode::OK, &body)
+    let total_pages = total.div_ceil(u64::try_from(size).unwrap_or(1));
+    views::json(StatusCode::OK, &Numbered { content, page, size, total_elements: total, total_pages })
 }
 
 pub(super) async fn retry(app: &App, caller: Caller, text: &str) -> Answer {

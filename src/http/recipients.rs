@@ -15,6 +15,7 @@ use super::consents::recipient;
 use super::messages::{attempts_of, blocking};
 use super::request::Request;
 use super::trail::timeline_of;
+use super::views::{Export, Whole};
 use super::{Answer, App, views};
 use crate::query::Paging;
 
@@ -46,22 +47,19 @@ pub(super) async fn erase(app: &App, caller: Caller, name: &str) -> Answer {
 pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &str) -> Answer {
     let Paging { limit, cursor } = request.query.export()?;
     let name = recipient(name)?;
-    let (store, org) = (app.outbox.store().clone(), caller.org);
-    let view = blocking(move || {
-        let (no, called) = (org.no, store.called(org.no, &name)?);
+    let (store, no, org) = (app.outbox.store().clone(), caller.org.no, caller.org.id.clone());
+    let (messages, rest) = blocking(move || {
+        let called = store.called(no, &name)?;
         let (ids, next) = ids(&store, no, &called, cursor, limit)?;
         let (mut messages, mut inbound) = (Vec::new(), Vec::new());
         for id in ids {
             match (store.message(no, id)?, store.state(no, id)?) {
                 (Some(message), Some(state)) => {
-                    messages.push(json!({
-                        "message": views::message(&org.id, &message, &state),
-                        "attempts": attempts_of(&store, no, id, &state)?,
-                        "timeline": timeline_of(&store, no, &state)?,
-                    }));
+                    let (attempts, timeline) = (attempts_of(&store, no, id, &state)?, timeline_of(&store, no, &state)?);
+                    messages.push((message, state, attempts, timeline));
                 }
                 (Some(_) | None, _) => {
-                    inbound.extend(store.inbound(no, id)?.map(|inbound| views::inbound(&org.id, &inbound)))
+                    inbound.extend(store.inbound(no, id)?.map(|inbound| views::inbound(&org, &inbound)))
                 }
             }
         }
@@ -72,17 +70,29 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
         };
         // Somebody of whom nothing is held is known by nothing.
         let is_linked = called.names.len() > 1 || !called.former.is_empty();
-        let is_known = is_linked || [&messages, &inbound, &first.0, &first.1].iter().any(|held| !held.is_empty());
+        let is_known =
+            is_linked || !(messages.is_empty() && inbound.is_empty() && first.0.is_empty() && first.1.is_empty());
         let names =
             if is_known { called.names.iter().flat_map(|name| spelling::all(name)).collect() } else { Vec::new() };
-        let former: Vec<_> = called.former.iter().map(views::former).collect();
-        Ok(json!({
-            "names": names, "formerNames": former, "consents": first.0, "parkedReceipts": first.1, "messages": messages,
-            "inboundMessages": inbound, "nextCursor": next.map(|id| id.to_string()),
-        }))
+        let rest = Export {
+            names,
+            former_names: called.former.iter().map(views::former).collect(),
+            consents: first.0,
+            parked_receipts: first.1,
+            messages: Vec::new(),
+            inbound_messages: inbound,
+            next_cursor: next.map(|id| id.to_string()),
+        };
+        Ok((messages, rest))
     })
     .await?;
-    views::json(StatusCode::OK, &view)
+    let messages = messages.iter().map(|(message, state, attempts, timeline)| Whole {
+        message: views::message(&caller.org.id, message, state),
+        attempts,
+        timeline,
+    });
+    let messages = messages.collect();
+    views::json(StatusCode::OK, &Export { messages, ..rest })
 }
 
 /// Messages to and from somebody who is called so, in order; under a name that they gave up, until then.

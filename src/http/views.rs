@@ -1,5 +1,7 @@
 //! How things look from outside: camelCase, RFC 3339 times, absent values as null.
 
+mod pages;
+
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
 use domain::erasure::Erased;
@@ -22,6 +24,7 @@ use store::{Restored, Upkeep};
 use super::Answer;
 use super::key_log::KeyLog;
 use super::problem::Problem;
+pub(crate) use pages::{Export, Listing, Numbered, Whole};
 
 /// A JSON response.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {

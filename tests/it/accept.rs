@@ -206,3 +206,51 @@ async fn a_full_queue_answers_429_and_takes_nothing() {
     assert_eq!(app.acme().send_message(&seed("1")).await.status, 200, "a replay needs no room");
     app.acme().until_stats("QUEUED", 2).await;
 }
+
+#[tokio::test]
+async fn what_the_client_wrote_is_sent_and_shown_digit_by_digit() {
+    let app = TestApp::start().await;
+    let location = |longitude: &str| {
+        format!(
+            r#""location":{{"longitude":{longitude},"latitude":-6.200000000000001,"big":123456789012345678901234,"name":"\u0041\/"}}"#
+        )
+    };
+    let body = |longitude: &str| {
+        format!(
+            r#"{{"to":"+1234567890", "payloadJson": {{"type":"location", {} }}, "idempotencyKey":"k"}}"#,
+            location(longitude)
+        )
+    };
+    let post =
+        async |longitude: &str| app.acme().post_raw("outbound/messages", "application/json", body(longitude)).await;
+    let (exact, near) = ("106.81666600000001", "106.816666");
+    let answer = post(exact).await;
+    let id = answer.ok(201)["id"].as_str().unwrap().to_owned();
+    assert_eq!(post(exact).await.status, 200);
+    post(near).await.problem(422, "IDEMPOTENCY_KEY_REUSED");
+    app.acme().until(&id, "READ").await;
+    let mut shown = vec![answer.text, app.sim.messages()[0].body.get().to_owned()];
+    for path in [
+        &format!("outbound/messages/{id}"),
+        "outbound/messages",
+        "outbound/messages/paginated",
+        "recipients/+1234567890/export",
+    ] {
+        shown.push(app.acme().get(path).await.text);
+    }
+    for text in shown {
+        assert!(text.contains(&location(exact)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_whatsapp_may_know_and_twotick_does_not_is_passed_on() {
+    let app = TestApp::start().await;
+    let payload = json!({"type": "template", "template": {"name": "promo", "language": {"code": "en_US"}, "components": [
+        {"type": "tap_target_configuration", "parameters": [{"type": "tap_target_configuration",
+            "tap_target_configuration": [{"url": "https://example.com/offer", "title": "Offer"}]}]}]}});
+    let id = app.acme().accept(&json!({"to": "+1234567890", "payloadJson": payload})).await;
+    app.acme().until(&id, "READ").await;
+    let sent: Value = serde_json::from_str(app.sim.messages()[0].body.get()).unwrap();
+    assert_eq!(sent["template"], payload["template"]);
+}

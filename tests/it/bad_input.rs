@@ -85,7 +85,9 @@ async fn fields_that_are_wrong_are_named() {
         (native(json!({"type": "text", "text": {"body": ""}})), "payloadJson.text.body"),
         (native(json!({"type": "text", "text": {"body": 7}})), "payloadJson.text.body"),
         (native(json!({"type": "text"})), "payloadJson.text"),
-        (native(json!({"type": "fax", "fax": {}})), "payloadJson.type"),
+        (native(json!({"type": "", "text": {"body": "x"}})), "payloadJson.type"),
+        (native(json!({"type": "audio", "audio": {"id": "1", "caption": "x"}})), "payloadJson.audio.caption"),
+        (native(json!({"type": "text", "text": {"body": "x"}, "context": {}})), "payloadJson.context.message_id"),
         (native(json!({})), "payloadJson.type"),
         (
             native(json!({"type": "interactive", "interactive": {"type": "button", "body": {"text": "?"},

@@ -118,6 +118,11 @@ async fn every_wrong_field_is_named_and_every_key_needs_its_scope() {
     assert_eq!(app.acme().put(&path(1), &long).await.fields(), ["evidence"]);
     let nobody = format!("consents/US.{}", "1".repeat(300));
     assert_eq!(app.acme().put(&nobody, &json!({"status": "GRANTED"})).await.fields(), ["recipient"]);
+    for nobody in ["consents/0.5", "consents/us.1"] {
+        let answer = app.acme().put(nobody, &json!({"status": "GRANTED"})).await;
+        answer.problem(422, "INVALID");
+        assert_eq!(answer.fields(), ["recipient"], "no message can go to {nobody}");
+    }
     assert_eq!(app.acme().get("consents/me").await.fields(), ["recipient"]);
     assert_eq!(app.acme().get("consents?cursor=x").await.fields(), ["cursor"]);
     assert_eq!(app.acme().get(&format!("{}?cursor=x", path(1))).await.fields(), ["cursor"]);

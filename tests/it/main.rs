@@ -43,6 +43,7 @@ mod retention;
 mod scopes;
 mod secrets;
 mod shutdown;
+mod standstill;
 mod startup;
 mod support;
 mod tenants;

@@ -3,6 +3,7 @@
 mod inspect;
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
 use serde_json::Value;
 
 use crate::classify::Origin;
+use crate::patience::within;
 use crate::usage;
 use crate::{Answer, Provider, SendRequest, envelope};
 
@@ -20,9 +22,9 @@ pub use inspect::{Number, Trouble};
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// A call on a connection that the server has just closed for idleness ends as Unknown, unless the HTTP library sees in
-/// time that nothing was written. Giving up idle connections before servers do (commonly after 60 s) keeps that rare.
-const IDLE_MAX: Duration = Duration::from_secs(20);
+/// A call that crosses with the server's close of an idle connection ends as Unknown: nobody can tell from here whether it
+/// was read. So idle connections are given up before any server does: the shortest limits in wide use are 5 s.
+const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// Meta's answers have less than a kilobyte; more than this is not read.
 const BODY_MAX: usize = 64 * 1024;
@@ -95,6 +97,7 @@ pub struct CloudApi {
     client: Client,
     /// The address up to the phone number's id.
     prefix: String,
+    request_timeout: Duration,
 }
 
 impl CloudApi {
@@ -108,7 +111,6 @@ impl CloudApi {
         let mut builder = Client::builder()
             .user_agent(concat!("twotick/", env!("CARGO_PKG_VERSION")))
             .http1_only()
-            .timeout(request_timeout)
             // Less than the whole, so that a connection that is never made ends as such: then nothing was sent.
             .connect_timeout(CONNECT_TIMEOUT_MAX.min(request_timeout / 2))
             .pool_idle_timeout(IDLE_MAX)
@@ -121,7 +123,7 @@ impl CloudApi {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| BuildError::Client(root_cause(&error)))?;
-        Ok(Self { client, prefix: format!("{}/{api_version}/", base.as_str().trim_end_matches('/')) })
+        Ok(Self { client, request_timeout, prefix: format!("{}/{api_version}/", base.as_str().trim_end_matches('/')) })
     }
 }
 
@@ -133,17 +135,30 @@ impl Provider for CloudApi {
             .bearer_auth(request.token.expose())
             .header(CONTENT_TYPE, "application/json")
             .body(request.body);
-        Box::pin(async move {
+        let answer = async move {
+            // First the sockets are looked at: a connection that the server has closed by now is not used.
+            tokio::task::yield_now().await;
             match call.send().await {
                 Ok(response) => read(response).await,
-                Err(error) => Answer { outcome: without_answer(&error), response: None, retry_after: None },
+                Err(error) => without_answer(without_response(&error)),
             }
-        })
+        };
+        let limit = self.request_timeout;
+        // Not the client's own time limit, which also counts the time in which this process stood still.
+        Box::pin(async move { within(limit, answer).await.unwrap_or_else(|| without_answer(timed_out())) })
     }
 }
 
-/// What a call without an answer came to.
-fn without_answer(error: &reqwest::Error) -> Outcome {
+const fn without_answer(outcome: Outcome) -> Answer {
+    Answer { outcome, response: None, retry_after: None }
+}
+
+fn timed_out() -> Outcome {
+    Outcome::Unknown(Failure::new("TIMEOUT", "The Cloud API did not answer in time; it may have taken the message."))
+}
+
+/// What a call without a response came to.
+fn without_response(error: &reqwest::Error) -> Outcome {
     // A time-out while connecting is both kinds; that it was connecting counts.
     if error.is_connect() {
         let message = format!("The Cloud API could not be reached, so nothing was sent: {}.", root_cause(error));
@@ -151,20 +166,34 @@ fn without_answer(error: &reqwest::Error) -> Outcome {
     } else if error.is_builder() {
         let message = format!("The request could not be made, so nothing was sent: {}.", root_cause(error));
         Outcome::NotSent(Failure::new("INVALID_REQUEST", message))
+    } else if was_not_begun(error) {
+        let message = format!("The connection was closed before anything was sent: {}.", root_cause(error));
+        Outcome::NotSent(Failure::new("CONNECTION_CLOSED", message))
     } else {
         lost(error)
     }
 }
 
+/// Whether the connection turned out to be closed before the request was written to it, or took no more of it.
+fn was_not_begun(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let is_canceled = source.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        // Only a write breaks a pipe: what the peer has is not a whole request.
+        let is_broken = source.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        if is_canceled || is_broken {
+            return true;
+        }
+        cause = source.source();
+    }
+    false
+}
+
 /// The request left, and the answer did not come, or not whole.
 fn lost(error: &reqwest::Error) -> Outcome {
-    Outcome::Unknown(if error.is_timeout() {
-        Failure::new("TIMEOUT", "The Cloud API did not answer in time; it may have taken the message.")
-    } else {
-        let cause = root_cause(error);
-        let message = format!("The connection was lost before the answer; the message may have been taken: {cause}.");
-        Failure::new("CONNECTION_LOST", message)
-    })
+    let cause = root_cause(error);
+    let message = format!("The connection was lost before the answer; the message may have been taken: {cause}.");
+    Outcome::Unknown(Failure::new("CONNECTION_LOST", message))
 }
 
 /// The innermost error, which says the most and holds no address.

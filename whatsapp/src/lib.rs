@@ -7,6 +7,7 @@ pub mod answer;
 pub mod classify;
 pub mod cloud_api;
 mod envelope;
+pub mod patience;
 pub mod request;
 pub mod signature;
 mod usage;

@@ -1,69 +1,93 @@
-//! Writes the JSON of a send.
+//! Writes the JSON of a send. What the client wrote is passed on byte by byte: nothing in it is read and written again.
+
+use std::collections::BTreeMap;
 
 use domain::{AttemptRef, Message};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::value::{RawValue, to_raw_value};
 
-/// `payloadJson` of a template message.
-#[derive(Deserialize)]
-struct TemplatePayload {
-    language: Language,
-    components: Option<Vec<Value>>,
-}
+/// The members of an object, each as it was written.
+type Object = BTreeMap<String, Box<RawValue>>;
 
-/// A template's language as clients may write it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Language {
-    /// The code alone.
-    Code(String),
-    /// Meta's own object; kept as it is, since it may hold more than the code.
-    Object(Map<String, Value>),
-}
+type Json<T> = Result<T, serde_json::Error>;
 
 /// The body of the call that makes `attempt` of `message`. Fails only if the payload is not what intake lets in.
-pub fn body(message: &Message, attempt: AttemptRef) -> Result<Vec<u8>, serde_json::Error> {
+pub fn body(message: &Message, attempt: AttemptRef) -> Json<Vec<u8>> {
+    let payload: Object = serde_json::from_slice(&message.payload)?;
     let mut wire = match &message.template_code {
-        Some(name) => template(name, &message.payload)?,
-        None => serde_json::from_slice(&message.payload)?,
+        Some(name) => template(name, payload)?,
+        None => payload,
     };
+    if let Some(template) = wire.get_mut("template") {
+        with_string_indices(template)?;
+    }
     // Written last, so that no payload can send to somebody else or break the way back of receipts.
     for name in ["to", "recipient"] {
         wire.remove(name);
     }
     let to = if message.to.is_user_id() { "recipient" } else { "to" };
-    let ours = [
-        ("messaging_product", "whatsapp".to_owned()),
-        ("recipient_type", "individual".to_owned()),
-        (to, message.to.as_str().to_owned()),
-        ("biz_opaque_callback_data", attempt.to_string()),
-    ];
-    wire.extend(ours.map(|(name, value)| (name.to_owned(), Value::String(value))));
+    let opaque = attempt.to_string();
+    for (name, value) in [
+        ("messaging_product", "whatsapp"),
+        ("recipient_type", "individual"),
+        (to, message.to.as_str()),
+        ("biz_opaque_callback_data", opaque.as_str()),
+    ] {
+        wire.insert(name.to_owned(), to_raw_value(value)?);
+    }
     serde_json::to_vec(&wire)
 }
 
-fn template(name: &str, payload: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    let payload: TemplatePayload = serde_json::from_slice(payload)?;
-    let language = match payload.language {
-        Language::Code(code) => json!({ "code": code }),
-        Language::Object(object) => Value::Object(object),
-    };
-    let mut template = Map::from_iter([("name".to_owned(), json!(name)), ("language".to_owned(), language)]);
-    if let Some(mut components) = payload.components {
-        // Meta's samples show a button's index as a number and as a string; only the string is taken by every version.
-        for index in components.iter_mut().filter_map(|component| component.get_mut("index")) {
-            if index.is_number() {
-                *index = Value::String(index.to_string());
-            }
+/// The native object of a template that is given by its name, a language, and perhaps components.
+fn template(name: &str, mut payload: Object) -> Json<Object> {
+    let language = payload.remove("language").unwrap_or_default();
+    // A client may write the code alone. Meta's own object is kept, since it may hold more.
+    let language = match serde_json::from_str::<String>(language.get()) {
+        Ok(_) => object([("code", language)])?,
+        Err(_) => {
+            serde_json::from_str::<Object>(language.get())?;
+            language
         }
-        template.insert("components".to_owned(), Value::Array(components));
+    };
+    let mut template = vec![("name", to_raw_value(name)?), ("language", language)];
+    let components = payload.remove("components").filter(|components| components.get() != "null");
+    template.extend(components.map(|components| ("components", components)));
+    Ok(Object::from([("type".to_owned(), to_raw_value("template")?), ("template".to_owned(), object(template)?)]))
+}
+
+fn object<'a>(members: impl IntoIterator<Item = (&'a str, Box<RawValue>)>) -> Json<Box<RawValue>> {
+    to_raw_value(&members.into_iter().collect::<BTreeMap<_, _>>())
+}
+
+/// Meta's samples show a button's index as a number and as a string; only the string is taken by every version. What is
+/// not built as it should be is left to Meta.
+fn with_string_indices(holder: &mut Box<RawValue>) -> Json<()> {
+    let Ok(mut members) = serde_json::from_str::<Object>(holder.get()) else { return Ok(()) };
+    let Some(components) = members.get_mut("components") else { return Ok(()) };
+    let Ok(mut all) = serde_json::from_str::<Vec<Object>>(components.get()) else { return Ok(()) };
+    for component in &mut all {
+        if let Some(index) = component.get_mut("index")
+            && index.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        {
+            *index = to_raw_value(index.get())?;
+        }
+        // The cards of a carousel have components of their own.
+        if let Some(cards) = component.get_mut("cards")
+            && let Ok(mut each) = serde_json::from_str::<Vec<Box<RawValue>>>(cards.get())
+        {
+            each.iter_mut().try_for_each(with_string_indices)?;
+            *cards = to_raw_value(&each)?;
+        }
     }
-    Ok(Map::from_iter([("type".to_owned(), json!("template")), ("template".to_owned(), Value::Object(template))]))
+    *components = to_raw_value(&all)?;
+    *holder = to_raw_value(&members)?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
     use domain::message::Category;
     use domain::{AttemptNo, MessageId, Priority, SenderNo, Timestamp};
 
@@ -71,13 +95,17 @@ mod tests {
     const OPAQUE: &str = "tt1:07070707070707070707070707070707:2";
 
     fn wire(template_code: Option<&str>, payload: &Value) -> Result<Value, serde_json::Error> {
+        written(template_code, &payload.to_string()).map(|body| serde_json::from_str(&body).unwrap())
+    }
+
+    fn written(template_code: Option<&str>, payload: &str) -> Result<String, serde_json::Error> {
         let message = Message {
             id: ATTEMPT.message,
             from: "1066".parse().unwrap(),
             sender: SenderNo(1),
             to: "+4915112345678".parse().unwrap(),
             template_code: template_code.map(str::to_owned),
-            payload: serde_json::to_vec(payload).unwrap().into(),
+            payload: payload.as_bytes().into(),
             dossier: None,
             subject: Some("never sent".to_owned()),
             idempotency_key: Some("never sent".to_owned()),
@@ -89,7 +117,7 @@ mod tests {
             created_at: Timestamp::EPOCH,
             erased: None,
         };
-        body(&message, ATTEMPT).map(|bytes| serde_json::from_slice(&bytes).unwrap())
+        body(&message, ATTEMPT).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
@@ -106,6 +134,32 @@ mod tests {
                 "biz_opaque_callback_data": OPAQUE, "type": "template",
                 "template": {"name": "order_ready", "language": {"code": "de"}, "components": sent}})
         );
+    }
+
+    #[test]
+    fn a_number_for_an_index_becomes_a_string_wherever_a_template_may_have_one() {
+        let button = |index: Value| json!({"type": "button", "sub_type": "url", "index": index, "parameters": []});
+        let carousel = |index: Value| json!([{"type": "carousel", "cards": [{"card_index": 0, "components": [button(index.clone())]}]}, button(index)]);
+        let native = |index: Value| json!({"type": "template", "template": {"name": "x", "language": {"code": "en"}, "components": carousel(index)}});
+        assert_eq!(wire(None, &native(json!(1))).unwrap()["template"], native(json!("1"))["template"]);
+        let coded = wire(Some("x"), &json!({"language": "en", "components": carousel(json!(1))})).unwrap();
+        assert_eq!(coded["template"]["components"], carousel(json!("1")));
+        for odd in
+            [json!(7), json!([7]), json!({"components": 7}), json!({"components": [{"cards": [7], "index": null}]})]
+        {
+            assert_eq!(wire(None, &json!({"type": "template", "template": odd})).unwrap()["template"], odd);
+        }
+    }
+
+    #[test]
+    fn what_the_client_wrote_is_sent_digit_by_digit() {
+        let numbers = r#"{"longitude":106.81666600000001,"big":123456789012345678901234,"n":1.50e3,"s":"\u0041\/"}"#;
+        let sent = written(None, &format!(r#"{{"type":"location","location":{numbers}}}"#)).unwrap();
+        assert!(sent.contains(&format!(r#""location":{numbers}"#)), "{sent}");
+        let components = format!(r#"[{{"type":"button","index":0,"parameters":[{numbers}]}}]"#);
+        let payload = format!(r#"{{"language":{{"code":"en","n":1.50}},"components":{components}}}"#);
+        let sent = written(Some("x"), &payload).unwrap();
+        assert!(sent.contains(numbers) && sent.contains(r#""index":"0""#) && sent.contains("1.50}"), "{sent}");
     }
 
     #[test]

@@ -116,8 +116,7 @@ impl State {
             });
         }
         Ok(match self.ctx.store.idempotency(self.record.no, key)? {
-            // An erased message's fingerprint is gone with it.
-            Some((id, fingerprint)) if [request.fingerprint, Hash::default()].contains(&fingerprint) => Plan::Known(id),
+            Some((id, fingerprint)) if request.made(&fingerprint) => Plan::Known(id),
             Some(_) => Plan::Refused(AcceptError::KeyReused),
             None => self.room(),
         })

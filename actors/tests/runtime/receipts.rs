@@ -33,6 +33,27 @@ async fn a_receipt_that_names_the_attempt_settles_a_lost_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_the_process_stood_still_a_receipt_that_came_meanwhile_is_heard_before_the_message_is_sent_again() {
+    for stopped in [MINUTE, HOUR] {
+        let world = World::with(|settings| settings.policy.stale_after = MINUTE).await;
+        let acme = world.acme().await;
+        world.provider.next(&[Say::Unknown, Say::Unknown]);
+        let (heard, silent) = (world.post(&acme, json!({})).await, world.post(&acme, json!({})).await);
+        pass(SECOND).await;
+        // Nothing runs meanwhile; then all that was due is late.
+        tokio::time::advance(stopped).await;
+        pass(SECOND).await;
+        let named = attempt(heard, 1);
+        world.receive(&acme, vec![receipt(Delivered, wamid(named), Some(named))]).await;
+        world.until(&acme, silent, Status::Sent, 2 * MINUTE).await;
+        assert_eq!(world.state(&acme, heard).phase, Phase::Delivered);
+        let calls = world.provider.calls();
+        assert_eq!(calls.len(), 3, "only the other one is sent again");
+        assert!(calls[2].at >= stopped + MINUTE, "{:?}: it is given the time in which nobody listened", calls[2].at);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_receipt_that_comes_while_the_call_is_under_way_is_applied_and_the_answer_is_still_recorded() {
     let world = World::new().await;
     let acme = world.acme().await;

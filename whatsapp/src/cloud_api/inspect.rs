@@ -37,7 +37,7 @@ pub enum Trouble {
 impl CloudApi {
     /// The time by Meta's clock, as in the `Date` header of an answer; empty if the answer has none.
     pub async fn date(&self) -> Result<String, Trouble> {
-        let answer = self.client.get(&self.prefix).send().await;
+        let answer = self.client.get(&self.prefix).timeout(self.request_timeout).send().await;
         let answer = answer.map_err(|error| Trouble::Unreachable(root_cause(&error)))?;
         let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
         Ok(date.unwrap_or_default().to_owned())
@@ -63,7 +63,8 @@ impl CloudApi {
             segments.pop_if_empty().extend(path);
         }
         url.query_pairs_mut().extend_pairs(query);
-        let mut response = self.client.get(url).bearer_auth(token.expose()).send().await.map_err(unreachable)?;
+        let call = self.client.get(url).bearer_auth(token.expose()).timeout(self.request_timeout);
+        let mut response = call.send().await.map_err(unreachable)?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {

@@ -163,6 +163,22 @@ async fn nothing_was_sent_where_the_tls_handshake_hangs_or_fails() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_closed_before_the_call_is_not_used_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = CloudApi::new(settings(format!("http://{}", listener.local_addr().unwrap()))).unwrap();
+    for _ in 0..50 {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await;
+            stream.write_all(http(200, SUCCESS).as_bytes()).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(api.send(request()), serve);
+        // The server has hung up by now, at the moment in which the next call begins.
+        assert_eq!(words(&answer.outcome), "accepted wamid.HBg=");
+    }
+}
+
+#[tokio::test]
 async fn the_outcome_is_unknown_where_the_connection_drops_after_the_request() {
     for reply in [
         "",
