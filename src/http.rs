@@ -10,6 +10,7 @@ pub(crate) mod keys;
 mod messages;
 mod orgs;
 mod pace;
+mod places;
 mod problem;
 mod recipients;
 mod request;
@@ -24,12 +25,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actors::Outbox;
+use domain::OrgNo;
 use domain::org::KeyScope;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
+use store::StoreError;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::Filter;
 use whatsapp::cloud_api;
@@ -40,6 +42,7 @@ use crate::engine::Engine;
 
 pub(crate) use key_log::{KeyLog, WRITE_EVERY};
 pub(crate) use pace::Patience;
+use places::{Place, Places};
 use problem::Problem;
 use request::Request;
 use server::Arrival;
@@ -59,6 +62,7 @@ struct App {
     webhook_tries: Arc<Tries>,
     graph: cloud_api::Settings,
     backups: Arc<Backups>,
+    room: Arc<Room>,
 }
 
 /// What the door is made of.
@@ -78,15 +82,16 @@ pub(crate) struct Door {
     pub(crate) max_body: usize,
     /// The longest that one request may take, its body included.
     pub(crate) request_timeout: Duration,
-    /// One for each request that is being answered. The others stand in line, so that those who ask for its health, who do
-    /// not, find a runtime with little to do before them.
-    pub(crate) places: Semaphore,
-    /// The longest that one may stand in line.
-    pub(crate) max_wait: Duration,
+    /// The places of requests that are being answered.
+    pub(crate) room: Arc<Room>,
 }
 
 /// Requests that are answered at once: enough to fill every batch of commits.
-pub(crate) const PLACES: usize = 128;
+const PLACES: usize = 128;
+/// Requests that only read, apart from those, so that these find a place whatever is being read.
+const READING_PLACES: usize = 64;
+/// Reads that hold a thread, at once: at least so many, and one for each core.
+const LONG_READS_MIN: usize = 2;
 /// Meta sends webhooks of up to 3 MB.
 const WEBHOOK_BODY_MAX: usize = 3 * 1024 * 1024;
 
@@ -96,6 +101,55 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
+
+/// For whom a place is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    Org(OrgNo),
+    /// Meta, or whoever says so: no signature was looked at yet.
+    Webhook,
+}
+
+/// What all requests share in, but for those that ask for its health and the operator's own. Who finds no place stands in line.
+pub(crate) struct Room {
+    acting: Places<Asker>,
+    reading: Places<Asker>,
+    long_reads: Places<Asker>,
+    /// The longest that one may stand in line.
+    max_wait: Duration,
+}
+
+impl Room {
+    pub(crate) fn new(max_wait: Duration) -> Self {
+        let cores = std::thread::available_parallelism().map_or(LONG_READS_MIN, usize::from);
+        Self {
+            acting: Places::new(PLACES),
+            reading: Places::new(READING_PLACES),
+            long_reads: Places::new(cores.max(LONG_READS_MIN)),
+            max_wait,
+        }
+    }
+
+    async fn place(&self, of: &Places<Asker>, asker: Asker) -> Result<Place<Asker>, Problem> {
+        let crowded = "too many requests are being answered, and this organisation has its share of them";
+        of.take(asker, self.max_wait).await.ok_or_else(|| Problem::overloaded(crowded))
+    }
+
+    /// Runs a read of an organisation's that may take long where it holds up nobody.
+    async fn read<T: Send + 'static>(
+        &self,
+        org: OrgNo,
+        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = self.place(&self.long_reads, Asker::Org(org)).await?;
+        let read = move || {
+            // It ends with the read, also where nobody waits for that any more.
+            let _place = place;
+            read()
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?.map_err(Problem::from)
+    }
+}
 
 /// Serves the API on `listener`.
 pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, door: Door) -> Running {
@@ -129,15 +183,6 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
 
 impl Door {
     async fn answer(&self, request: &Request) -> Answer {
-        let is_health = matches!(request.segments().as_slice(), ["healthz" | "readyz"]);
-        let crowded = || Problem::overloaded("too many requests are being answered");
-        let _place = match is_health {
-            true => None,
-            false => {
-                let place = timeout(self.max_wait, self.places.acquire()).await;
-                Some(place.ok().and_then(Result::ok).ok_or_else(crowded)?)
-            }
-        };
         let outbox = match self.engine.outbox() {
             Ok(outbox) => outbox,
             // It is alive all the same.
@@ -152,6 +197,7 @@ impl Door {
             webhook_tries: Arc::clone(&self.webhook_tries),
             graph: self.graph.clone(),
             backups: Arc::clone(&self.backups),
+            room: Arc::clone(&self.room),
         };
         route(&app, request).await
     }
@@ -167,7 +213,13 @@ fn is_webhook(path: &str) -> bool {
 /// The route table.
 async fn route(app: &App, request: &Request) -> Answer {
     use KeyScope::{Manage, Read, Send};
-    let org = |scope| auth::org(app, request, scope);
+    let org = async |scope| {
+        let caller = auth::org(app, request, scope)?;
+        let places = if request.is_read() { &app.room.reading } else { &app.room.acting };
+        let place = app.room.place(places, Asker::Org(caller.org.no)).await?;
+        Ok::<_, Problem>(auth::Caller { _place: Some(place), ..caller })
+    };
+    let webhook = async || app.room.place(&app.room.acting, Asker::Webhook).await;
     let admin = || auth::admin(app, request);
     let segments = request.segments();
     if request.arrival.is_crowded && !matches!(segments.as_slice(), ["healthz" | "readyz"]) {
@@ -177,31 +229,45 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),
         ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request, None),
-        ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::receive(app, request, None).await,
-        ("GET", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::verify(app, request, Some(org)),
-        ("POST", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::receive(app, request, Some(org)).await,
-        ("POST", ["api", "v1", "outbound", "messages"]) => messages::post(app, request, org(Send)?).await,
-        ("GET", ["api", "v1", "outbound", "messages"]) => messages::list(app, request, org(Read)?).await,
-        ("GET", ["api", "v1", "outbound", "messages", "paginated"]) => messages::pages(app, request, org(Read)?).await,
-        ("POST", ["api", "v1", "outbound", "messages", "retry"]) => bulk::retry(app, request, org(Send)?).await,
-        ("POST", ["api", "v1", "outbound", "messages", "cancel"]) => bulk::cancel(app, request, org(Send)?).await,
-        ("GET", ["api", "v1", "outbound", "messages", id]) => messages::get(app, org(Read)?, id),
-        ("GET", ["api", "v1", "outbound", "messages", id, "attempts"]) => messages::attempts(app, org(Read)?, id),
-        ("GET", ["api", "v1", "outbound", "messages", id, "timeline"]) => trail::timeline(app, org(Read)?, id),
-        ("GET", ["api", "v1", "outbound", "messages", id, "explain"]) => messages::explain(app, org(Read)?, id).await,
-        ("POST", ["api", "v1", "outbound", "messages", id, "retry"]) => messages::retry(app, org(Send)?, id).await,
-        ("POST", ["api", "v1", "outbound", "messages", id, "cancel"]) => messages::cancel(app, org(Send)?, id).await,
-        ("GET", ["api", "v1", "outbound", "stats"]) => messages::stats(app, org(Read)?),
-        ("GET", ["api", "v1", "inbound", "messages"]) => inbound::list(app, request, org(Read)?).await,
-        ("GET", ["api", "v1", "consents"]) => consents::list(app, request, org(Read)?).await,
-        ("GET", ["api", "v1", "consents", name]) => consents::get(app, request, org(Read)?, name).await,
-        ("PUT", ["api", "v1", "consents", name]) => consents::put(app, request, org(Manage)?, name).await,
-        ("DELETE", ["api", "v1", "recipients", name]) => recipients::erase(app, org(Manage)?, name).await,
-        ("GET", ["api", "v1", "recipients", name, "export"]) => {
-            recipients::export(app, request, org(Manage)?, name).await
+        ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => {
+            let _place = webhook().await?;
+            webhooks::receive(app, request, None).await
         }
-        ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read)?).await,
-        ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read)?).await,
+        ("GET", ["api", "v1", "webhooks", "whatsapp", org]) => webhooks::verify(app, request, Some(org)),
+        ("POST", ["api", "v1", "webhooks", "whatsapp", org]) => {
+            let _place = webhook().await?;
+            webhooks::receive(app, request, Some(org)).await
+        }
+        ("POST", ["api", "v1", "outbound", "messages"]) => messages::post(app, request, org(Send).await?).await,
+        ("GET", ["api", "v1", "outbound", "messages"]) => messages::list(app, request, org(Read).await?).await,
+        ("GET", ["api", "v1", "outbound", "messages", "paginated"]) => {
+            messages::pages(app, request, org(Read).await?).await
+        }
+        ("POST", ["api", "v1", "outbound", "messages", "retry"]) => bulk::retry(app, request, org(Send).await?).await,
+        ("POST", ["api", "v1", "outbound", "messages", "cancel"]) => bulk::cancel(app, request, org(Send).await?).await,
+        ("GET", ["api", "v1", "outbound", "messages", id]) => messages::get(app, org(Read).await?, id),
+        ("GET", ["api", "v1", "outbound", "messages", id, "attempts"]) => messages::attempts(app, org(Read).await?, id),
+        ("GET", ["api", "v1", "outbound", "messages", id, "timeline"]) => trail::timeline(app, org(Read).await?, id),
+        ("GET", ["api", "v1", "outbound", "messages", id, "explain"]) => {
+            messages::explain(app, org(Read).await?, id).await
+        }
+        ("POST", ["api", "v1", "outbound", "messages", id, "retry"]) => {
+            messages::retry(app, org(Send).await?, id).await
+        }
+        ("POST", ["api", "v1", "outbound", "messages", id, "cancel"]) => {
+            messages::cancel(app, org(Send).await?, id).await
+        }
+        ("GET", ["api", "v1", "outbound", "stats"]) => messages::stats(app, org(Read).await?),
+        ("GET", ["api", "v1", "inbound", "messages"]) => inbound::list(app, request, org(Read).await?).await,
+        ("GET", ["api", "v1", "consents"]) => consents::list(app, request, org(Read).await?).await,
+        ("GET", ["api", "v1", "consents", name]) => consents::get(app, request, org(Read).await?, name).await,
+        ("PUT", ["api", "v1", "consents", name]) => consents::put(app, request, org(Manage).await?, name).await,
+        ("DELETE", ["api", "v1", "recipients", name]) => recipients::erase(app, org(Manage).await?, name).await,
+        ("GET", ["api", "v1", "recipients", name, "export"]) => {
+            recipients::export(app, request, org(Manage).await?, name).await
+        }
+        ("GET", ["api", "v1", "activities"]) => trail::activities(app, request, org(Read).await?).await,
+        ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read).await?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
         ("GET", ["api", "v1", "admin", "tries"]) => admin().and_then(|()| orgs::tries(app, request)),
         ("POST", ["api", "v1", "admin", "key", "rotate"]) => {

@@ -111,15 +111,10 @@ impl Query {
         Reader::of(self).read(|it| it.page_of(100, EXPORT_MAX, |text| text.parse().ok()))
     }
 
-    /// The sender that a change is for; none: all of them. One that is given must not be empty: a shell's unset variable
-    /// must not widen a change.
+    /// The sender that a change is for; none: all of them.
     pub fn senders(&self) -> Read<Vec<PhoneNumberId>> {
-        Reader::of(self).read(|it| {
-            if self.0.iter().any(|(name, value)| name == "sender" && value.is_empty()) {
-                it.refuse("sender", "must not be empty");
-            }
-            it.parsed("sender", "must be a phone number id", |text| text.parse().ok()).into_iter().collect()
-        })
+        Reader::of(self)
+            .read(|it| it.parsed("sender", "must be a phone number id", |text| text.parse().ok()).into_iter().collect())
     }
 
     /// `GET /admin/actors`: what of the tree, and whether as text.
@@ -162,15 +157,17 @@ impl<'a> Reader<'a> {
         Self { query, known: Vec::new(), errors: Vec::new() }
     }
 
-    /// What `take` takes out, if nothing was wrong. A parameter that it does not know is: a misspelt filter must not list
-    /// everything; nor may one that comes twice be half heeded.
+    /// What `take` takes out, if nothing was wrong. A parameter that it does not know is, and one that is empty: neither a
+    /// misspelt filter nor a shell's unset variable may widen what is asked for; nor may one that comes twice be half heeded.
     fn read<T>(mut self, take: impl FnOnce(&mut Self) -> T) -> Read<T> {
         let taken = take(&mut self);
         let Query(pairs) = self.query;
-        for (n, (name, _)) in pairs.iter().enumerate() {
+        for (n, (name, value)) in pairs.iter().enumerate() {
             if !self.known.contains(&name.as_str()) {
                 let known = self.known.join(", ");
                 self.refuse(name, format!("is not a known parameter; known are {known}"));
+            } else if value.is_empty() && !self.errors.iter().any(|error| error.field == *name) {
+                self.refuse(name, "must not be empty; leave it out to ask for no particular one");
             } else if pairs.iter().take(n).any(|(earlier, _)| earlier == name) {
                 self.refuse(name, "must come only once");
             }

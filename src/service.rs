@@ -8,7 +8,6 @@ use actors::ChangeError;
 use domain::org::Secret;
 use store::{DataFolder, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use whatsapp::cloud_api;
 
@@ -124,8 +123,7 @@ impl Service {
             backups: Arc::clone(&backups),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
-            places: Semaphore::new(http::PLACES),
-            max_wait: config.outbound.max_wait,
+            room: Arc::new(http::Room::new(config.outbound.max_wait)),
         };
         let http = http::serve(listener, config.http.limits(), tls, door);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());

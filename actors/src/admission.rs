@@ -56,9 +56,13 @@ impl Admission {
             return Err(AcceptError::Unavailable);
         }
         let entrance = &ctx.entrance;
-        // A few are always let in: they find out when it goes fast again.
-        let is_slow = entrance.expected_wait() > ctx.settings().limits.max_wait;
-        if is_slow && entrance.waiting() >= Limits::ALWAYS_ACCEPTING {
+        let settings = ctx.settings();
+        let limits = &settings.limits;
+        // A few are always let in: they find out when it goes fast again. And a few of each organisation: perhaps only the
+        // others' actors are slow.
+        let is_slow = entrance.expected_wait() > limits.max_wait;
+        let own = limits.max_accepting.saturating_sub(of_org.available_permits());
+        if is_slow && entrance.waiting() >= Limits::ALWAYS_ACCEPTING && own >= Limits::ALWAYS_ACCEPTING_OF_EACH {
             return Err(AcceptError::Overloaded);
         }
         let permits = [of_org, Arc::clone(&entrance.permits)].map(|permits| permits.try_acquire_owned().ok());

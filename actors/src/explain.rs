@@ -9,6 +9,7 @@ use domain::{Message, State, Timestamp, Wait};
 use serde::Serialize;
 use store::{Lane, Store, StoreError};
 
+use crate::org::billing::weighed;
 use crate::provider::Held;
 use crate::settings::Settings;
 
@@ -174,7 +175,8 @@ impl Facts<'_> {
 
     fn consent(&self, store: &Store) -> Result<Objection, StoreError> {
         let known = store.consent(self.org.no, self.message.to.as_str())?;
-        let refused = consent::check(self.org.consent, self.message.category, known.as_ref()).err();
+        let category = weighed(store, self.org, self.message)?;
+        let refused = consent::check(self.org.consent, category, known.as_ref()).err();
         Ok(refused.map(|refusal| (GateState::Closed, format!("{refusal}; it will fail"), None)))
     }
 

@@ -3,6 +3,7 @@
 //! It never waits for the disk: a commit is handed in, and `Landed` comes back when it is durable.
 
 pub(crate) mod accept;
+pub(crate) mod billing;
 pub(crate) mod change;
 mod children;
 pub(crate) mod consent;
@@ -47,6 +48,7 @@ use crate::restart::Crashes;
 use crate::supervisor::RootMsg;
 use crate::vitals::{Kind, Vitals};
 use accept::{Accept, Pending};
+use billing::Billing;
 use change::ChangeRequest;
 pub use change::OrgChange;
 use children::Child;
@@ -143,6 +145,7 @@ pub(crate) struct State {
     /// What is known of consent by commits on their way.
     fresh: Fresh<String, Consent>,
     people: People,
+    billing: Billing,
     erasures: Erasures,
     tending: Tending,
     meter: Meter,
@@ -174,6 +177,7 @@ impl Actor for OrgActor {
         let ledger = Ledger::take_over(Arc::clone(&ctx), record.no)?;
         let lot = Lot::load(&ctx.store, record.no)?;
         let erasures = Erasures::load(&ctx.store, record.no)?;
+        let billing = Billing::load(&ctx.store, record.no)?;
         let meter = Meter::load(&ctx.store, record.no, record.quotas)?;
         let me = Address::new(myself, Arc::clone(&vitals));
         let audit = Child::new(vitals.child(Kind::Audit, record.id.as_str(), ctx.clock.now()));
@@ -190,6 +194,7 @@ impl Actor for OrgActor {
             arrivals: Arrivals::default(),
             fresh: Fresh::default(),
             people: People::default(),
+            billing,
             erasures,
             tending: Tending::default(),
             meter,

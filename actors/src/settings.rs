@@ -74,6 +74,8 @@ pub struct Limits {
     pub max_asking: usize,
     /// Receipts of one organisation whose message is not known; beyond it the oldest is let go.
     pub max_parked: usize,
+    /// The same, in bytes.
+    pub max_parked_bytes: usize,
     /// How long such a receipt is kept.
     pub parked_for: Duration,
     /// An actor that has been at one mail for longer is shown, logged and counted as stuck.
@@ -87,6 +89,8 @@ impl Limits {
     pub const MIN_RESIDENT: usize = 4;
     /// Requests that may wait for their commit however long that takes.
     pub const ALWAYS_ACCEPTING: usize = 64;
+    /// The same of each organisation, however many there are in all.
+    pub const ALWAYS_ACCEPTING_OF_EACH: usize = 8;
 }
 
 impl Default for Limits {
@@ -101,6 +105,7 @@ impl Default for Limits {
             max_flush: Duration::from_secs(5),
             max_asking: 1024,
             max_parked: 10_000,
+            max_parked_bytes: 4 << 20,
             parked_for: Duration::from_secs(3600),
             stuck_after: Duration::from_secs(5),
             rest_after: Duration::from_secs(300),

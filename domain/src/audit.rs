@@ -5,6 +5,7 @@ mod kept;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::billing::BilledAs;
 use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
@@ -189,6 +190,19 @@ pub enum Fact {
         /// How many.
         messages: u64,
     },
+    /// A receipt told that WhatsApp bills a template otherwise than was known.
+    TemplateBilled {
+        /// The WhatsApp business account, or the phone number where that is not known.
+        account: String,
+        /// The template's name.
+        template: String,
+        /// Its language's code.
+        language: String,
+        /// As what.
+        category: BilledAs,
+        /// The message whose receipt told it.
+        message: MessageId,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -299,7 +313,8 @@ impl Fact {
             | Self::Purged(_)
             | Self::Linked { .. }
             | Self::Restored { .. }
-            | Self::Released { .. } => Action::Updated,
+            | Self::Released { .. }
+            | Self::TemplateBilled { .. } => Action::Updated,
         }
     }
 
@@ -333,6 +348,8 @@ impl Fact {
             Self::Linked { .. } => "NAMES_LINKED",
             Self::Restored { .. } => "RESTORED_FROM_BACKUP",
             Self::Released { .. } => "HELD_MESSAGES_RELEASED",
+            Self::TemplateBilled { category: BilledAs::Marketing, .. } => "TEMPLATE_BILLED_AS_MARKETING",
+            Self::TemplateBilled { category: BilledAs::Transactional, .. } => "TEMPLATE_NO_LONGER_BILLED_AS_MARKETING",
         }
     }
 }

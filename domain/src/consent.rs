@@ -346,7 +346,7 @@ impl Consent {
     pub const fn standing(&self, category: Category) -> Option<Standing> {
         match category {
             Category::Transactional => self.transactional,
-            Category::Marketing => self.marketing,
+            Category::Marketing | Category::BilledMarketing => self.marketing,
             Category::Confirmation => None,
         }
     }
@@ -397,6 +397,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the recipient revoked consent to {category} messages at {at} (consent record {record})")
             }
             None => write!(f, "no consent of the recipient to {category} messages is recorded"),
+        }?;
+        match self.category {
+            Category::BilledMarketing => f.write_str(", and WhatsApp bills its template as marketing"),
+            Category::Transactional | Category::Marketing | Category::Confirmation => Ok(()),
         }
     }
 }
@@ -409,8 +413,10 @@ pub fn check(policy: ConsentPolicy, category: Category, known: Option<&Consent>)
     let may_go = match (policy, category) {
         (ConsentPolicy::Off, _) | (_, Category::Confirmation) => true,
         (ConsentPolicy::Default, Category::Transactional) => revoked.is_none(),
-        (ConsentPolicy::Default, Category::Marketing)
-        | (ConsentPolicy::Required, Category::Transactional | Category::Marketing) => is_granted,
+        (ConsentPolicy::Default, Category::Marketing | Category::BilledMarketing)
+        | (ConsentPolicy::Required, Category::Transactional | Category::Marketing | Category::BilledMarketing) => {
+            is_granted
+        }
     };
     if may_go { Ok(()) } else { Err(Refusal { category, revoked }) }
 }

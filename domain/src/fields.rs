@@ -14,6 +14,16 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// How many errors of a request are named; further ones are only counted.
+pub const NAMED_MAX: usize = 100;
+
+impl FieldError {
+    /// One more that is only counted: a body of a hundred thousand wrong fields must not be answered by a text for each.
+    pub const fn unnamed() -> Self {
+        Self { field: String::new(), message: String::new() }
+    }
+}
+
 /// A reader over one JSON object that takes known fields out and collects what is wrong.
 #[derive(Debug)]
 pub struct Fields<'a> {
@@ -87,7 +97,10 @@ impl<'a> Fields<'a> {
 
     /// Records that `name` is wrong.
     pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
-        self.errors.push(FieldError { field: format!("{}{name}", self.prefix), message: message.into() });
+        self.errors.push(match self.errors.len() {
+            ..NAMED_MAX => FieldError { field: format!("{}{name}", self.prefix), message: message.into() },
+            NAMED_MAX.. => FieldError::unnamed(),
+        });
     }
 
     /// Takes over errors found by another reader.
@@ -97,10 +110,14 @@ impl<'a> Fields<'a> {
 
     /// All that was wrong, unknown fields included.
     pub fn finish(mut self) -> Vec<FieldError> {
+        let known = self.known.join(", ");
         for name in self.object.keys() {
             if !self.known.contains(&name.as_str()) {
-                let message = format!("is not a known field; known are {}", self.known.join(", "));
-                self.errors.push(FieldError { field: format!("{}{name}", self.prefix), message });
+                let is_named = self.errors.len() < NAMED_MAX;
+                self.refuse(
+                    name,
+                    if is_named { format!("is not a known field; known are {known}") } else { String::new() },
+                );
             }
         }
         self.errors

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use crate::audit::Hash;
 use crate::fields::{FieldError, Fields};
+use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
-use crate::message::{Category, Dossier, Message, OnUnknown, Priority, Recipient};
+use crate::message::{self, Category, Dossier, Message, OnUnknown, Priority, Recipient};
 use crate::payload;
 use crate::time::Timestamp;
 use crate::verbatim;
@@ -127,6 +128,11 @@ impl NewMessage {
     pub fn made(&self, kept: &Hash) -> bool {
         // An erased message's fingerprint is gone with it.
         [self.fingerprint, self.first_fingerprint, Hash::default()].contains(kept)
+    }
+
+    /// The template that it uses; `None` if it is free-form. Reads the payload, so it is not for a busy path.
+    pub fn template(&self) -> Option<TemplateKey> {
+        message::template(self.template_code.as_deref(), &self.payload)
     }
 
     /// Whom it is to go to.

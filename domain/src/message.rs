@@ -51,12 +51,7 @@ pub struct Message {
 impl Message {
     /// The template that it uses; `None` if it is free-form. Reads the payload, so it is not for a busy path.
     pub fn template(&self) -> Option<TemplateKey> {
-        let payload: serde_json::Value = serde_json::from_slice(&self.payload).ok()?;
-        let native = payload.get("template");
-        let name = self.template_code.as_deref().or_else(|| native?.get("name")?.as_str())?;
-        let language = native.unwrap_or(&payload).get("language")?;
-        let language = language.as_str().or_else(|| language.get("code")?.as_str())?;
-        Some(TemplateKey { name: name.to_owned(), language: language.to_owned() })
+        template(self.template_code.as_deref(), &self.payload)
     }
 
     /// Whether what it says is gone, with its recipient or by age: it can never be sent again.
@@ -68,6 +63,16 @@ impl Message {
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
+}
+
+/// The template that a payload uses, of which `code` is the name where it came apart.
+pub(crate) fn template(code: Option<&str>, payload: &[u8]) -> Option<TemplateKey> {
+    let payload: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    let native = payload.get("template");
+    let name = code.or_else(|| native?.get("name")?.as_str())?;
+    let language = native.unwrap_or(&payload).get("language")?;
+    let language = language.as_str().or_else(|| language.get("code")?.as_str())?;
+    Some(TemplateKey { name: name.to_owned(), language: language.to_owned() })
 }
 
 impl fmt::Debug for Message {
@@ -179,6 +184,9 @@ pub enum Category {
     Marketing,
     /// twotick's own answer to a stop or start word: no consent is asked for it. Not for clients.
     Confirmation,
+    /// Advertising, going by what WhatsApp bills its template as: the consent that a message is weighed by, whatever it calls
+    /// itself. No message's own.
+    BilledMarketing,
 }
 
 impl Category {
@@ -190,7 +198,7 @@ impl Category {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Transactional => "TRANSACTIONAL",
-            Self::Marketing => "MARKETING",
+            Self::Marketing | Self::BilledMarketing => "MARKETING",
             Self::Confirmation => "CONFIRMATION",
         }
     }

@@ -6,14 +6,17 @@ use actors::{Directory, Identity, Stranger};
 use domain::audit::{By, Denial};
 use domain::org::{KeyScope, Org};
 
-use super::App;
+use super::places::Place;
 use super::problem::Problem;
 use super::request::Request;
+use super::{App, Asker};
 
 /// For whom a request acts.
 pub(crate) struct Caller {
     pub(crate) org: Arc<Org>,
     pub(crate) by: By,
+    /// Its place among the requests that are answered; taken once it is known whose it is.
+    pub(crate) _place: Option<Place<Asker>>,
 }
 
 /// Whose key a request comes with.
@@ -76,7 +79,7 @@ pub(crate) fn org(app: &App, request: &Request, scope: KeyScope) -> Result<Calle
                 )
             })?;
             let org = named.parse().ok().and_then(|id| app.outbox.directory().org(&id));
-            Ok(Caller { org: org.ok_or_else(|| Problem::not_found("organisation"))?, by: By::Admin })
+            Ok(Caller { org: org.ok_or_else(|| Problem::not_found("organisation"))?, by: By::Admin, _place: None })
         }
         Holder::Customer(identity) if named.is_some_and(|named| named != identity.org.id.as_str()) => {
             deny(app, identity, Denial::OtherOrg);
@@ -86,7 +89,7 @@ pub(crate) fn org(app: &App, request: &Request, scope: KeyScope) -> Result<Calle
             deny(app, identity, Denial::Scope);
             Err(Problem::forbidden(&format!("this key does not have the scope {}", scope.as_str())))
         }
-        Holder::Customer(Identity { org, key }) => Ok(Caller { org, by: By::ApiKey(key.name) }),
+        Holder::Customer(Identity { org, key }) => Ok(Caller { org, by: By::ApiKey(key.name), _place: None }),
     }
 }
 

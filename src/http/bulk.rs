@@ -1,5 +1,5 @@
-//! Retrying and calling back many messages by a filter: counted first if wished, bounded, and resumable by a cursor. Each
-//! message is decided, committed and audited like a single one.
+//! Retrying and calling back many messages by a filter: all of them counted first if wished, and changed a bounded number at
+//! a time, resumable by a cursor. Each message is decided, committed and audited like a single one.
 
 use actors::{Manual, ManualError};
 use domain::fields::Fields;
@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 use store::search::MessageFilter;
 
 use super::auth::Caller;
-use super::messages::blocking;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
@@ -23,8 +22,12 @@ const LIMIT_MAX: u64 = 10_000;
 /// Messages that are read and changed together.
 const BATCH: usize = 200;
 
+/// What narrows a wish down: without any of these, "all" must be said.
+const FILTERS: [&str; 5] = ["dossierId", "errorCode", "from", "createdAfter", "createdBefore"];
+
 struct Bulk {
     status: Status,
+    is_all: bool,
     dossier: Option<String>,
     error_code: Option<String>,
     from: Option<PhoneNumberId>,
@@ -58,11 +61,26 @@ impl Bulk {
         let from = fields.parsed("from");
         let created_after = fields.parsed("createdAfter");
         let created_before = fields.parsed("createdBefore");
-        let dry_run = fields.value("dryRun").map(|value| value.as_bool().ok_or("must be true or false"));
+        let [is_all, dry_run] = ["all", "dryRun"].map(|name| match fields.value(name) {
+            Some(Value::Bool(given)) => *given,
+            Some(Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+                fields.refuse(name, "must be true or false");
+                false
+            }
+            None => false,
+        });
         let limit = fields.value("limit").map(|value| value.as_u64().filter(|n| (1..=LIMIT_MAX).contains(n)));
         let cursor = fields.parsed("cursor");
-        if let Some(Err(message)) = dry_run {
-            fields.refuse("dryRun", message);
+        let mut filters = FILTERS.iter().filter(|name| body.get(**name).is_some_and(|value| !value.is_null()));
+        match (is_all, filters.next()) {
+            (false, None) => {
+                let (filters, status) = (FILTERS.join(", "), status.as_str());
+                let message =
+                    format!("name at least one of {filters}; or, to mean every {status} message, say \"all\": true");
+                fields.refuse("all", message);
+            }
+            (true, Some(filter)) => fields.refuse("all", format!("must not come with a filter such as {filter}")),
+            (true, None) | (false, Some(_)) => {}
         }
         if limit == Some(None) {
             fields.refuse("limit", format!("must be a whole number from 1 to {LIMIT_MAX}"));
@@ -73,12 +91,13 @@ impl Bulk {
         }
         Ok(Self {
             status,
+            is_all,
             dossier,
             error_code,
             from,
             created_after,
             created_before,
-            dry_run: matches!(dry_run, Some(Ok(true))),
+            dry_run,
             limit: limit.flatten().unwrap_or(LIMIT),
             cursor,
         })
@@ -129,11 +148,18 @@ impl Tally {
 async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answer {
     let bulk = Bulk::parse(request, wish)?;
     let (mut tally, mut cursor) = (Tally::default(), bulk.cursor);
+    if bulk.dry_run && bulk.is_all && cursor.is_none() {
+        tally.matched = app.outbox.store().head(caller.org.no)?.count(bulk.status);
+        return views::json(StatusCode::OK, &Value::Object(tally.view(true, None)));
+    }
     loop {
         let filter = MessageFilter { dossier: bulk.dossier.clone(), to: None, status: Some(bulk.status) };
         let (store, no, before) = (app.outbox.store().clone(), caller.org.no, cursor);
-        let left = usize::try_from(bulk.limit - tally.matched).unwrap_or(BATCH).min(BATCH);
-        let page = blocking(move || store.messages(no, &filter, before, left)).await;
+        let left = match bulk.dry_run {
+            true => BATCH,
+            false => usize::try_from(bulk.limit - tally.matched).unwrap_or(BATCH).min(BATCH),
+        };
+        let page = app.room.read(no, move || store.messages(no, &filter, before, left)).await;
         let page = page.map_err(|problem| problem.after(tally.view(bulk.dry_run, cursor)))?;
         // Newest first: beyond this page, all are older.
         let is_past =
@@ -167,7 +193,7 @@ async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answ
             }
         }
         cursor = page.next;
-        if cursor.is_none() || is_past || tally.matched >= bulk.limit {
+        if cursor.is_none() || is_past || (!bulk.dry_run && tally.matched >= bulk.limit) {
             let next = cursor.filter(|_| !is_past);
             return views::json(StatusCode::OK, &Value::Object(tally.view(bulk.dry_run, next)));
         }

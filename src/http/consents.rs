@@ -6,7 +6,6 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::auth::Caller;
-use super::messages::blocking;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
@@ -56,7 +55,7 @@ pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str
     let name = recipient(name)?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
     let read = move || Ok((store.consent(no, &name)?, store.statements(no, &name, cursor, limit)?));
-    let (known, page) = blocking(read).await?;
+    let (known, page) = app.room.read(no, read).await?;
     let mut view =
         views::consent(&known.ok_or_else(|| Problem::not_found("consent: nothing is known of this recipient"))?);
     if let Some(view) = view.as_object_mut() {
@@ -70,7 +69,7 @@ pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
     let Paging { limit, cursor } = request.query.consents()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let page = blocking(move || store.consents(no, cursor, limit)).await?;
+    let page = app.room.read(no, move || store.consents(no, cursor, limit)).await?;
     let items: Vec<_> = page.items.iter().map(views::consent).collect();
     views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(hex::encode)}))
 }

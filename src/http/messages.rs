@@ -8,6 +8,7 @@ use domain::{MessageId, OrgNo, State};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value};
+use store::search::{self, PAGE_BYTES};
 use store::{Store, StoreError};
 
 use super::auth::Caller;
@@ -73,7 +74,7 @@ pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
     let (filter, Paging { limit, cursor }) = request.query.messages()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let page = blocking(move || store.messages(no, &filter, cursor, limit)).await?;
+    let page = app.room.read(no, move || store.messages(no, &filter, cursor, limit)).await?;
     let items: Vec<_> =
         page.items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
     views::json(StatusCode::OK, &Listing { items, next_cursor: page.next.map(|id| id.to_string()) })
@@ -82,7 +83,18 @@ pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer
 pub(super) async fn pages(app: &App, request: &Request, caller: Caller) -> Answer {
     let (filter, page, size) = request.query.numbered()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let (items, total) = blocking(move || store.messages_by_page(no, &filter, page, size)).await?;
+    let numbered = app.room.read(no, move || store.messages_by_page(no, &filter, page, size)).await?;
+    let (items, total) = match numbered {
+        search::Numbered::Found(items, total) => (items, total),
+        search::Numbered::TooFar => {
+            let advice = "too many messages lie before this page; follow nextCursor of GET /api/v1/outbound/messages";
+            return Err(Problem::invalid_field("page", advice));
+        }
+        search::Numbered::TooLarge => {
+            let advice = format!("these messages have more than {PAGE_BYTES} bytes together; ask for fewer at a time");
+            return Err(Problem::invalid_field("size", advice));
+        }
+    };
     let content: Vec<_> = items.iter().map(|(message, state)| views::message(&caller.org.id, message, state)).collect();
     let total_pages = total.div_ceil(u64::try_from(size).unwrap_or(1));
     views::json(StatusCode::OK, &Numbered { content, page, size, total_elements: total, total_pages })
@@ -120,11 +132,4 @@ pub(super) fn stats(app: &App, caller: Caller) -> Answer {
     let counts: Map<String, Value> =
         Status::ALL.into_iter().map(|status| (status.as_str().to_owned(), head.count(status).into())).collect();
     views::json(StatusCode::OK, &counts)
-}
-
-/// Runs a read that may take long where it holds up nobody.
-pub(super) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(read).await.map_err(|_| Problem::internal())?.map_err(Problem::from)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actors::{AcceptError, ChangeError, ManualError};
 use domain::FieldError;
 use domain::consent::Refusal;
+use domain::fields::NAMED_MAX;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
@@ -130,8 +131,11 @@ impl Problem {
         });
         if let Some(body) = body.as_object_mut() {
             body.extend(done.map(|done| *done).unwrap_or_default());
-            if !errors.is_empty() {
-                body.insert("errors".into(), json!(errors));
+            if let Some(named) = errors.get(..errors.len().min(NAMED_MAX)).filter(|named| !named.is_empty()) {
+                body.insert("errors".into(), json!(named));
+            }
+            if errors.len() > NAMED_MAX {
+                body.insert("moreErrors".into(), (errors.len() - NAMED_MAX).into());
             }
         }
         let mut response = Response::new(body.to_string().into_bytes());

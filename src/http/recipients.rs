@@ -7,19 +7,19 @@ use domain::receipt::Reported;
 use domain::{MessageId, OrgNo, spelling};
 use http::StatusCode;
 use serde_json::{Value, json};
+use store::search::PAGE_BYTES;
 use store::{Called, Store, StoreError};
 use tokio::time::timeout;
 
 use super::auth::Caller;
 use super::consents::recipient;
-use super::messages::{attempts_of, blocking};
+use super::messages::attempts_of;
 use super::request::Request;
 use super::trail::timeline_of;
 use super::views::{Export, Whole};
 use super::{Answer, App, views};
 use crate::query::Paging;
 
-/// Messages of both directions in one page.
 /// Statements of consent in an export, all of them: nobody says more.
 const STATEMENTS_MAX: usize = 10_000;
 /// An erasure that takes longer goes on by itself.
@@ -48,19 +48,27 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
     let Paging { limit, cursor } = request.query.export()?;
     let name = recipient(name)?;
     let (store, no, org) = (app.outbox.store().clone(), caller.org.no, caller.org.id.clone());
-    let (messages, rest) = blocking(move || {
+    let read = move || {
         let called = store.called(no, &name)?;
-        let (ids, next) = ids(&store, no, &called, cursor, limit)?;
-        let (mut messages, mut inbound) = (Vec::new(), Vec::new());
+        let (ids, mut next) = ids(&store, no, &called, cursor, limit)?;
+        let last = ids.last().copied();
+        let (mut messages, mut inbound, mut bytes) = (Vec::new(), Vec::new(), 0);
         for id in ids {
             match (store.message(no, id)?, store.state(no, id)?) {
                 (Some(message), Some(state)) => {
+                    bytes += message.payload.len();
                     let (attempts, timeline) = (attempts_of(&store, no, id, &state)?, timeline_of(&store, no, &state)?);
                     messages.push((message, state, attempts, timeline));
                 }
                 (Some(_) | None, _) => {
-                    inbound.extend(store.inbound(no, id)?.map(|inbound| views::inbound(&org, &inbound)))
+                    let held = store.inbound(no, id)?;
+                    bytes += held.as_ref().map_or(0, |held| held.payload.len());
+                    inbound.extend(held.map(|held| views::inbound(&org, &held)));
                 }
+            }
+            if bytes >= PAGE_BYTES && Some(id) != last {
+                next = Some(id);
+                break;
             }
         }
         // With the first page comes what is not a list of messages.
@@ -84,8 +92,8 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
             next_cursor: next.map(|id| id.to_string()),
         };
         Ok((messages, rest))
-    })
-    .await?;
+    };
+    let (messages, rest) = app.room.read(no, read).await?;
     let messages = messages.iter().map(|(message, state, attempts, timeline)| Whole {
         message: views::message(&caller.org.id, message, state),
         attempts,

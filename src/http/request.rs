@@ -93,6 +93,11 @@ impl Request {
         Ok(Self { arrival, method, path, query: Query::parse(query), headers, body: Bytes::from(whole), _room: room })
     }
 
+    /// Whether it asks for something and changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+
     pub(crate) fn segments(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
     }

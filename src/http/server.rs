@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
-use tokio_util::io::InspectReader;
+use tokio_util::io::{InspectReader, InspectWriter};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{Pace, Patience};
@@ -200,11 +200,13 @@ async fn converse<I, S, B>(
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
     let listen = Arc::clone(pace);
-    let io = TokioIo::new(InspectReader::new(stream, move |bytes: &[u8]| {
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
         if !bytes.is_empty() {
             listen.heard();
         }
-    }));
+    });
+    let tell = Arc::clone(pace);
+    let io = TokioIo::new(InspectWriter::new(stream, move |bytes: &[u8]| tell.took(bytes.len())));
     let answer = service_fn(|mut request: Request<Incoming>| {
         pace.asked();
         request.extensions_mut().insert(arrival);
@@ -214,7 +216,7 @@ async fn converse<I, S, B>(
             if arrival.is_crowded || shared.is_draining.load(Ordering::Relaxed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            pace.answered();
+            pace.answered(response.body().size_hint().exact().unwrap_or_default());
             Ok::<_, Infallible>(response)
         }
     });

@@ -8,7 +8,7 @@ use store::search::AuditFilter;
 use store::{Store, StoreError};
 
 use super::auth::Caller;
-use super::messages::{blocking, id};
+use super::messages::id;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
@@ -28,7 +28,7 @@ pub(super) fn timeline_of(store: &Store, no: OrgNo, state: &State) -> Result<Vec
 pub(super) async fn activities(app: &App, request: &Request, caller: Caller) -> Answer {
     let (dossier, Paging { limit, cursor }) = request.query.activities()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
-    let page = blocking(move || store.activities(no, &dossier, cursor, limit)).await?;
+    let page = app.room.read(no, move || store.activities(no, &dossier, cursor, limit)).await?;
     let items: Vec<_> = page.items.iter().map(|(_, entry)| views::activity(entry)).collect();
     views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
 }
@@ -39,7 +39,10 @@ pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answe
     let subject = entity.map(|text| match text.parse() {
         Ok(id) => Subject::Message(id),
         Err(_) if text == caller.org.id.as_str() => Subject::Organisation,
-        Err(_) => Subject::ApiKey(text),
+        Err(_) => match text.parse().ok().filter(|number| caller.org.sender(number).is_some()) {
+            Some(number) => Subject::Sender(number),
+            None => Subject::ApiKey(text),
+        },
     });
     let read = move || {
         let subject = match subject {
@@ -51,7 +54,7 @@ pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answe
         };
         store.audit(no, &AuditFilter { subject, action }, cursor, limit)
     };
-    let page = blocking(read).await?;
+    let page = app.room.read(no, read).await?;
     let items: Vec<_> = page.items.iter().map(|(seq, entry)| views::event(&caller.org.id, *seq, entry)).collect();
     views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
 }

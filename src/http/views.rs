@@ -311,6 +311,9 @@ fn details(entry: &Entry) -> Value {
             json!({"backup": backup, "takenAt": taken_at.to_string(), "held": held})
         }
         Fact::Released { messages } => json!({"messages": messages}),
+        Fact::TemplateBilled { account, template, language, category, message } => json!({
+            "account": account, "template": template, "language": language, "category": category.as_str(), "messageId": message.to_string(),
+        }),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

@@ -60,6 +60,16 @@ pub(crate) fn decode_as<T: DeserializeOwned>(wanted: Format, kind: Kind, bytes: 
     }
 }
 
+/// Decodes what a record in clear begins with, and leaves the rest unread.
+pub(crate) fn decode_start<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
+    match format(kind, bytes)? {
+        Format::Plain => {}
+        found @ Format::Sealed => return Err(StoreError::Newer { what: kind, found: found as u8 }),
+    }
+    let start = bincode::serde::decode_from_slice(bytes.get(1..).unwrap_or_default(), CONFIG);
+    start.map(|(start, _)| start).map_err(|_| StoreError::Damaged { what: kind })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use crate::codec::encode;
 use crate::keys;
 use crate::records::{Head, Lane, Parked};
 use crate::seal::MasterKey;
+use crate::statuses::{StatusIndex, status_key};
 
 /// Values longer than this are split over several keys: whoever wants another record of the same block need not read a long one.
 pub(crate) const PART_MAX: usize = 4096;
@@ -53,6 +54,9 @@ impl Commit {
         if let Some(expiry) = expiry_key(org, message, state) {
             self.mark(expiry);
         }
+        if let Some(status) = status_key(org, message, state) {
+            self.mark(status);
+        }
         if let Some(hash) = idempotency_hash(message) {
             self.put("idempotency key", keys::idempotency(org, hash), &(id, fingerprint))?;
         }
@@ -65,11 +69,11 @@ impl Commit {
         Ok(())
     }
 
-    /// A message's next state; the due index, the expiry index and the provider-id index follow it.
+    /// A message's next state; the indexes by due time, expiry, status and provider id follow it.
     pub fn moved(&mut self, message: &Message, before: &State, after: &State) -> Result<(), StoreError> {
         let (org, id) = (self.org, message.id);
         self.put("state", keys::state(org, id), after)?;
-        for key in [due_key, expiry_key] {
+        for key in [due_key, expiry_key, status_key] {
             let (old, new) = (key(org, message, before), key(org, message, after));
             if old != new {
                 self.writes.extend(old.map(Write::Delete));
@@ -158,6 +162,10 @@ impl Commit {
         // A record that became shorter must not keep its old end.
         self.forget_org(key, before)?;
         let org = self.org;
+        if before.is_none() {
+            // It has no older messages.
+            self.status_index(&StatusIndex::Whole)?;
+        }
         self.put_bytes(&key.seal(after)?, |part| keys::org_part(org, part));
         Ok(())
     }

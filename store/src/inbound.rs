@@ -6,7 +6,7 @@ use domain::{Inbound, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Tim
 
 use crate::backend::{Order, StoreError};
 use crate::keys;
-use crate::search::Page;
+use crate::search::{PAGE_BYTES, Page};
 use crate::store::Store;
 
 impl Store {
@@ -63,9 +63,17 @@ impl Store {
         ids.dedup();
         let has_more = ids.len() > limit;
         ids.truncate(limit);
-        let next = ids.last().copied().filter(|_| has_more);
-        let items = ids.into_iter().map(|id| self.inbound(org, id)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page { items: items.into_iter().flatten().collect(), next })
+        let last = ids.last().copied();
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            let Some(inbound) = self.inbound(org, id)? else { continue };
+            bytes += inbound.payload.len();
+            items.push(inbound);
+            if bytes >= PAGE_BYTES {
+                return Ok(Page { items, next: Some(id).filter(|id| has_more || Some(*id) != last) });
+            }
+        }
+        Ok(Page { items, next: last.filter(|_| has_more) })
     }
 
     /// Adds the last ids before `before` in keys that begin with `prefix`: one more than `limit`, if there are.

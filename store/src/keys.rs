@@ -31,6 +31,9 @@
 //! | `l` | | what retention has done |
 //! | `A` | hash of a name | who is behind it, if they have several |
 //! | `P` | their id | somebody who has several names |
+//! | `S` | status, message id | (messages that ended without delivery) |
+//! | `I` | | how far `S` is built over messages from before it was kept |
+//! | `M` | hash of account, template, language | what WhatsApp bills a template as, once that was marketing |
 //! | `R` | | that it was restored from a backup, while messages are held for it |
 //!
 //! A recipient, in `t`, an author, in `f` and `w`, and a name, in `c`, `g`, `v`, `q` and `A`, is the canonical spelling of a phone number, or Meta's
@@ -42,6 +45,7 @@
 
 use std::ops::Range;
 
+use domain::state::Status;
 use domain::{AttemptNo, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq, Timestamp, spelling};
 use sha2::{Digest, Sha256};
 
@@ -104,10 +108,10 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAPR";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAPRMSI";
 
 /// The letters of keys that go on with a hash, so that those of one hour lie anywhere among those of a year.
-const HASHED_KINDS: &[u8] = b"ipxytkfuwcgvA";
+const HASHED_KINDS: &[u8] = b"ipxytkfuwcgvAM";
 
 /// Whether keys of this kind go on with a hash.
 pub(crate) fn is_hashed(key: &[u8]) -> bool {
@@ -179,6 +183,11 @@ pub(crate) fn due(org: OrgNo, sender: SenderNo, lane: Lane, at: Timestamp, id: M
 /// The due time within a key of the due index.
 pub(crate) fn due_at(key: &[u8]) -> Option<Timestamp> {
     time(key.get(8..16)?)
+}
+
+/// The status of the message that a key of the due index is of.
+pub(crate) fn status_of_due(key: &[u8]) -> Option<Status> {
+    key.get(7).map(|lane| if *lane == Lane::Settle as u8 { Status::Sending } else { Status::Queued })
 }
 
 fn time(bytes: &[u8]) -> Option<Timestamp> {
@@ -343,6 +352,23 @@ pub(crate) fn person(org: OrgNo, id: MessageId) -> Vec<u8> {
 
 pub(crate) fn usage(org: OrgNo) -> Vec<u8> {
     key(b'j', org, &[])
+}
+
+/// Where messages of one status stand.
+pub(crate) fn of_status(org: OrgNo, status: Status) -> Vec<u8> {
+    key(b'S', org, &[&[status as u8]])
+}
+
+pub(crate) fn with_status(org: OrgNo, status: Status, id: MessageId) -> Vec<u8> {
+    key(b'S', org, &[&[status as u8], id.as_bytes()])
+}
+
+pub(crate) fn status_index(org: OrgNo) -> Vec<u8> {
+    key(b'I', org, &[])
+}
+
+pub(crate) fn billed(org: OrgNo, account: &str, name: &str, language: &str) -> Vec<u8> {
+    key(b'M', org, &[&short(&format!("{account}\n{name}\n{language}"))])
 }
 
 /// How a recipient is named in `v` and `q`.

@@ -9,6 +9,7 @@
 
 pub mod backend;
 pub mod backup;
+mod billing;
 mod block_file;
 mod blocks;
 mod codec;
@@ -46,6 +47,7 @@ pub mod search;
 pub mod sled;
 mod sled_log;
 mod space;
+mod statuses;
 mod store;
 mod table;
 pub mod verify;

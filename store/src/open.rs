@@ -20,6 +20,7 @@ pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
     match backend.doubt() {
         None => {
             backend.move_in_background()?;
+            store.build_status_indexes()?;
             return Ok(store);
         }
         Some(Doubt::Lost { acknowledged, found }) => return Err(StoreError::Lost { acknowledged, found }),
@@ -39,6 +40,7 @@ pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
             tracing::info!(records = report.records, "verified: everything is there");
             backend.trust()?;
             backend.move_in_background()?;
+            store.build_status_indexes()?;
             Ok(store)
         }
         Some(first) => Err(StoreError::Contradicts { wrong: report.wrong, first: first.to_string() }),

@@ -9,10 +9,19 @@ use domain::{Message, MessageId, OrgNo, Seq, State, spelling};
 use crate::backend::{Order, StoreError};
 use crate::codec::decode;
 use crate::keys;
+use crate::statuses::{is_indexed, status_of};
 use crate::store::Store;
 
 /// A page looks at no more than so many records: a rare status among millions comes in several, perhaps empty, pages.
 const LOOKED_AT_MAX: usize = 20_000;
+/// A page ends once its records have so many bytes: whoever stores large ones gets fewer at a time.
+pub const PAGE_BYTES: usize = 4 << 20;
+/// To find a page by its number, no more than so many records are passed, and each that must be fetched by itself counts as
+/// [`FETCH_COSTS`].
+const PASSED_MAX: usize = 1_000_000;
+const FETCH_COSTS: usize = 25;
+/// Up to so many unfinished messages are found by the due index; more are found by looking at the newest first.
+const UNFINISHED_MAX: u64 = 20_000;
 
 /// Which messages to list; what is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
@@ -53,17 +62,22 @@ impl Store {
         limit: usize,
     ) -> Result<Page<(Message, State), MessageId>, StoreError> {
         let names = self.recipient(org, filter)?;
-        let ids = self.message_ids(org, filter, &names, before)?;
-        let mut items = Vec::new();
-        let mut next = None;
-        for (looked_at, id) in ids.into_iter().enumerate() {
-            if items.len() == limit || looked_at == LOOKED_AT_MAX {
-                return Ok(Page { items, next });
+        let (mut items, mut next, mut looked_at, mut has_more, mut bytes) = (Vec::new(), None, 0, false, 0);
+        self.walk(org, filter, &names, before, &mut |id, status| {
+            if items.len() == limit || looked_at == LOOKED_AT_MAX || bytes >= PAGE_BYTES {
+                has_more = true;
+                return Ok(ControlFlow::Break(()));
             }
-            items.extend(self.matching(org, filter, &names, id)?);
+            looked_at += 1;
             next = Some(id);
-        }
-        Ok(Page { items, next: None })
+            if status.is_none() || filter.status.is_none() || status == filter.status {
+                let found = self.matching(org, filter, &names, id)?;
+                bytes += found.as_ref().map_or(0, |(message, _)| message.payload.len());
+                items.extend(found);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Page { items, next: next.filter(|_| has_more) })
     }
 
     /// One page by number, and how many messages there are in all.
@@ -73,32 +87,29 @@ impl Store {
         filter: &MessageFilter,
         page: usize,
         size: usize,
-    ) -> Result<(Vec<(Message, State)>, u64), StoreError> {
+    ) -> Result<Numbered, StoreError> {
         let skip = page.saturating_mul(size);
         let head = self.head(org)?;
-        let counted = match (filter.status, &filter.dossier, &filter.to) {
-            (Some(status), None, None) => Some(head.count(status)),
-            (None, None, None) => Some(head.total()),
-            (Some(_) | None, _, _) => None,
+        let of_status = filter.status.map(|status| head.count(status));
+        let counted = match (&filter.dossier, &filter.to) {
+            (None, None) => Some(of_status.unwrap_or_else(|| head.total())),
+            (Some(_), _) | (None, Some(_)) => None,
         };
+        if let Some(total) = counted.filter(|total| usize::try_from(*total).is_ok_and(|total| total <= skip)) {
+            return Ok(Numbered::Found(Vec::new(), total));
+        }
+        // No more than that can be found.
+        let most = of_status.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         let names = self.recipient(org, filter)?;
-        let (mut items, mut seen, mut failed) = (Vec::new(), 0usize, None);
-        // Of dossier and recipient, the index that is read covers one.
+        // Of dossier and recipient, the index that is read covers one; and of several names, no more than can be fetched.
         let by_both = filter.dossier.is_some() && filter.to.is_some();
-        self.visit_ids(org, filter, &names, None, &mut |id| {
-            let matches = match filter.status {
-                _ if by_both => self.matching(org, filter, &names, id).map(|found| found.is_some()),
-                Some(status) => {
-                    self.state(org, id).map(|state| state.is_some_and(|state| state.phase.status() == status))
-                }
-                None => Ok(true),
-            };
-            let matches = match matches {
-                Ok(matches) => matches,
-                Err(error) => {
-                    failed = Some(error);
-                    return ControlFlow::Break(());
-                }
+        let (mut items, mut seen, mut passed) = (Vec::new(), 0usize, 0);
+        self.walk(org, filter, &names, None, &mut |id, status| {
+            let is_known = !by_both && names.len() < 2 && (filter.status.is_none() || status.is_some());
+            passed += if is_known { 1 } else { FETCH_COSTS };
+            let matches = match is_known {
+                true => filter.status.is_none() || status == filter.status,
+                false => self.matching(org, filter, &names, id)?.is_some(),
             };
             if matches {
                 seen += 1;
@@ -106,15 +117,22 @@ impl Store {
                     items.push(id);
                 }
             }
-            if counted.is_some() && items.len() == size { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let is_done = seen >= most || (counted.is_some() && items.len() == size);
+            Ok(if is_done || passed > PASSED_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        if let Some(error) = failed {
-            return Err(error);
+        if passed > PASSED_MAX {
+            return Ok(Numbered::TooFar);
         }
-        let found =
-            items.into_iter().map(|id| self.matching(org, filter, &names, id)).collect::<Result<Vec<_>, _>>()?;
-        let total = counted.unwrap_or(u64::try_from(seen).unwrap_or(u64::MAX));
-        Ok((found.into_iter().flatten().collect(), total))
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for id in items {
+            let Some((message, state)) = self.matching(org, filter, &names, id)? else { continue };
+            bytes += message.payload.len();
+            if bytes > PAGE_BYTES && !found.is_empty() {
+                return Ok(Numbered::TooLarge);
+            }
+            found.push((message, state));
+        }
+        Ok(Numbered::Found(found, counted.unwrap_or(u64::try_from(seen).unwrap_or(u64::MAX))))
     }
 
     /// Audit entries before `before`, newest first.
@@ -132,9 +150,9 @@ impl Store {
         }
         let end = before.map_or_else(|| keys::within(keys::of_kind(b'a', org)).end, |seq| keys::audit(org, seq));
         let (mut items, mut next, mut looked_at, mut failed) = (Vec::new(), None, 0, None);
-        let mut more = false;
+        let (mut more, mut found_bytes) = (false, 0);
         self.backend.scan(&*keys::audit(org, 0)..&*end, Order::Descending, &mut |key, bytes| {
-            if items.len() == limit || looked_at == LOOKED_AT_MAX {
+            if items.len() == limit || looked_at == LOOKED_AT_MAX || found_bytes >= PAGE_BYTES {
                 more = true;
                 return ControlFlow::Break(());
             }
@@ -146,6 +164,7 @@ impl Store {
                     if filter.action.is_none_or(|action| entry.fact.action() == action)
                         && filter.subject.as_ref().is_none_or(|subject| *subject == entry.subject) =>
                 {
+                    found_bytes += bytes.len();
                     items.push((seq, entry));
                 }
                 Ok(_) => {}
@@ -189,13 +208,16 @@ impl Store {
     ) -> Result<Page<(Seq, Entry), Seq>, StoreError> {
         // What led to entries from before the cut may still be there.
         let cut = self.upkeep(org)?.cut;
-        let (mut items, mut next) = (Vec::new(), None);
+        let (mut items, mut next, mut bytes) = (Vec::new(), None, 0);
         for seq in seqs.filter(|seq| *seq > cut) {
-            if items.len() == limit {
+            if items.len() == limit || bytes >= PAGE_BYTES {
                 return Ok(Page { items, next });
             }
             next = Some(seq);
-            let entry = self.entry(org, seq)?.ok_or(StoreError::Damaged { what: "audit trail" })?;
+            let record =
+                self.backend.get(&keys::audit(org, seq))?.ok_or(StoreError::Damaged { what: "audit trail" })?;
+            let entry = decode::<Kept>("audit entry", &record)?.into_entry();
+            bytes += record.len();
             if action.is_none_or(|action| entry.fact.action() == action) {
                 items.push((seq, entry));
             }
@@ -226,65 +248,109 @@ impl Store {
         Ok(Some((message, state)).filter(|_| fits))
     }
 
-    /// Up to one more than [`LOOKED_AT_MAX`] ids before `before`.
-    fn message_ids(
+    /// Visits ids before `before` by the narrowest way that fits the filter, newest first, with their status where that way
+    /// tells it. `names` are those of the recipient in the filter.
+    fn walk(
         &self,
         org: OrgNo,
         filter: &MessageFilter,
         names: &[String],
         before: Option<MessageId>,
-    ) -> Result<Vec<MessageId>, StoreError> {
-        let mut ids = Vec::new();
-        self.visit_ids(org, filter, names, before, &mut |id| {
-            ids.push(id);
-            if ids.len() <= LOOKED_AT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        Ok(ids)
-    }
-
-    /// Ids by the narrowest index that fits the filter, newest first. `names` are those of the recipient in it.
-    fn visit_ids(
-        &self,
-        org: OrgNo,
-        filter: &MessageFilter,
-        names: &[String],
-        before: Option<MessageId>,
-        visit: &mut dyn FnMut(MessageId) -> ControlFlow<()>,
+        visit: Walker<'_>,
     ) -> Result<(), StoreError> {
-        let prefix = match (&filter.dossier, names) {
-            (Some(dossier), _) => keys::dossier_messages(org, dossier),
-            (None, []) => keys::of_kind(b's', org),
-            (None, [only]) => keys::recipient_messages(org, only),
-            (None, several) => {
-                let mut ids = Vec::new();
+        let unknown = |_: &[u8]| Ok(None);
+        match (&filter.dossier, names, filter.status) {
+            (Some(dossier), ..) => self.behind(keys::dossier_messages(org, dossier), before, &unknown, visit),
+            (None, [only], _) => self.behind(keys::recipient_messages(org, only), before, &unknown, visit),
+            (None, [], Some(status)) if self.head(org)?.count(status) == 0 => Ok(()),
+            (None, [], Some(status)) if is_indexed(status) && self.has_status_index(org)? => {
+                self.behind(keys::of_status(org, status), before, &|_| Ok(Some(status)), visit)
+            }
+            (None, [], Some(Status::Queued | Status::Sending)) if self.has_few_unfinished(org)? => {
+                let mut found = Vec::new();
+                self.scan(keys::of_kind(b'd', org), Order::Ascending, &mut |key, _| {
+                    found.extend(keys::message_at_end(key).map(|id| (id, keys::status_of_due(key))));
+                    ControlFlow::Continue(())
+                })?;
+                in_order(found, before, visit)
+            }
+            (None, [], _) => {
+                let told = |state: &[u8]| status_of(state).map(Some);
+                self.behind(keys::of_kind(b's', org), before, &told, visit)
+            }
+            (None, several, _) => {
+                let mut found = Vec::new();
                 for name in several {
-                    self.visit_behind(keys::recipient_messages(org, name), before, &mut |id| {
-                        ids.push(id);
-                        ControlFlow::Continue(())
+                    let mut left = PASSED_MAX / FETCH_COSTS + 1;
+                    self.behind(keys::recipient_messages(org, name), before, &unknown, &mut |id, status| {
+                        found.push((id, status));
+                        left -= 1;
+                        Ok(if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
                     })?;
                 }
-                ids.sort_unstable_by(|a, b| b.cmp(a));
-                let _ = ids.into_iter().try_for_each(visit);
-                return Ok(());
+                in_order(found, before, visit)
             }
-        };
-        self.visit_behind(prefix, before, visit)
+        }
     }
 
-    /// Ids at the ends of keys that begin with `prefix`, newest first.
-    fn visit_behind(
+    fn has_few_unfinished(&self, org: OrgNo) -> Result<bool, StoreError> {
+        let head = self.head(org)?;
+        Ok(head.count(Status::Queued) + head.count(Status::Sending) <= UNFINISHED_MAX)
+    }
+
+    /// Visits the ids at the ends of keys that begin with `prefix`, newest first, with what `status` makes of their records.
+    fn behind(
         &self,
         prefix: Vec<u8>,
         before: Option<MessageId>,
-        visit: &mut dyn FnMut(MessageId) -> ControlFlow<()>,
+        status: ReadStatus<'_>,
+        visit: Walker<'_>,
     ) -> Result<(), StoreError> {
         let mut range = keys::within(prefix.clone());
         if let Some(before) = before {
             range.end = prefix;
             range.end.extend_from_slice(before.as_bytes());
         }
-        self.backend.scan(&*range.start..&*range.end, Order::Descending, &mut |key, _| {
-            keys::message_at_end(key).map_or(ControlFlow::Continue(()), &mut *visit)
-        })
+        let mut result = Ok(());
+        self.backend.scan(&*range.start..&*range.end, Order::Descending, &mut |key, record| {
+            let Some(id) = keys::message_at_end(key) else { return ControlFlow::Continue(()) };
+            status(record).and_then(|status| visit(id, status)).unwrap_or_else(|error| {
+                result = Err(error);
+                ControlFlow::Break(())
+            })
+        })?;
+        result
     }
+}
+
+/// What is called for each message on the way, with its status where that is known.
+type Walker<'a> = &'a mut dyn FnMut(MessageId, Option<Status>) -> Result<ControlFlow<()>, StoreError>;
+
+/// What a record tells of the status of its message, if it does.
+type ReadStatus<'a> = &'a dyn Fn(&[u8]) -> Result<Option<Status>, StoreError>;
+
+/// A page by number.
+#[derive(Debug)]
+pub enum Numbered {
+    /// Its messages, and how many there are in all.
+    Found(Vec<(Message, State)>, u64),
+    /// Too many messages would be passed on the way.
+    TooFar,
+    /// Its messages have more than [`PAGE_BYTES`].
+    TooLarge,
+}
+
+/// Visits those before `before`, newest first.
+fn in_order(
+    mut found: Vec<(MessageId, Option<Status>)>,
+    before: Option<MessageId>,
+    visit: Walker<'_>,
+) -> Result<(), StoreError> {
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    for (id, status) in found.into_iter().filter(|(id, _)| before.is_none_or(|before| *id < before)) {
+        if visit(id, status)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Walks a whole store and checks that everything in it agrees with everything else.
 
+mod billing;
 mod consents;
 mod inbound;
 mod messages;
@@ -151,6 +152,7 @@ pub fn verify(store: &Store, progress: &mut dyn FnMut(u64)) -> Report {
             org_id,
             expected: HashMap::new(),
             is_restored: false,
+            has_status_index: false,
             report: &mut report,
             progress,
         };
@@ -248,6 +250,8 @@ struct Walk<'a> {
     expected: HashMap<u8, u64>,
     /// Whether it may hold messages for a person.
     is_restored: bool,
+    /// Whether all messages are in the index by status.
+    has_status_index: bool,
     report: &'a mut Report,
     progress: &'a mut dyn FnMut(u64),
 }
@@ -275,6 +279,7 @@ impl Walk<'_> {
         self.people();
         self.quota();
         self.inbound(&upkeep);
+        self.billing(&head, &upkeep);
     }
 
     fn wrong(&mut self, kind: &'static str, of: Of, broken: Broken) {
@@ -376,6 +381,9 @@ const fn name(letter: u8) -> &'static str {
         b'q' => "counted recipient's time",
         b'A' => "name",
         b'P' => "person",
+        b'M' => "billed template",
+        b'S' => "status entry",
+        b'I' => "status index",
         _ => "record",
     }
 }

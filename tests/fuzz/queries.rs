@@ -6,7 +6,7 @@ use domain::audit::Subject;
 use domain::{FieldError, OrgNo, Status};
 use proptest::prelude::*;
 use store::Store;
-use store::search::{AuditFilter, MessageFilter};
+use store::search::{AuditFilter, MessageFilter, Numbered};
 use twotick::query::{EXPORT_MAX, PAGE_MAX, PAGED_MAX, Query};
 
 use crate::changes::changed;
@@ -70,7 +70,8 @@ fn look_up(list: &str, query: &Query, store: &Store) -> Result<(), Vec<FieldErro
         "numbered" => {
             let (filter, page, size) = query.numbered()?;
             assert!((1..=PAGE_MAX).contains(&size) && page * size <= PAGED_MAX);
-            let (items, total) = store.messages_by_page(ORG, &filter, page, size).unwrap();
+            let found = store.messages_by_page(ORG, &filter, page, size).unwrap();
+            let Numbered::Found(items, total) = found else { panic!("{found:?} of so few") };
             assert!(items.len() <= size && u64::try_from(items.len()).unwrap() <= total);
             is_as_asked(&filter, query, items.iter().map(|(_, state)| state.phase.status()));
         }

@@ -251,6 +251,14 @@ async fn malformed_query_parameters_are_named() {
         ("audit?action=DANCED", "action"),
         ("audit?cursor=x", "cursor"),
         ("audit?limit=1e3", "limit"),
+        ("outbound/messages?to=", "to"),
+        ("outbound/messages?status=", "status"),
+        ("outbound/messages/paginated?dossierId=", "dossierId"),
+        ("outbound/messages?cursor=", "cursor"),
+        ("inbound/messages?from=", "from"),
+        ("activities?dossierId=", "dossierId"),
+        ("audit?entityId=", "entityId"),
+        ("consents?limit=", "limit"),
     ] {
         let answer = app.acme().get(path).await;
         answer.problem(422, "INVALID");

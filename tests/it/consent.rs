@@ -366,3 +366,30 @@ async fn consents_outlive_a_kill_and_the_words_may_stand_in_the_configuration() 
     assert_eq!(known(&api, 1).await, ["GRANTED", "GRANTED"]);
     api.accept(&text(1)).await;
 }
+
+#[tokio::test]
+async fn a_template_that_whatsapp_bills_as_marketing_is_refused_without_a_grant_also_after_a_restart() {
+    let mut app = TestApp::start().await;
+    let id = app.acme().accept(&seed("first")).await;
+    let message = app.acme().until(&id, "READ").await;
+    app.settled().await;
+    let wamid = message["providerMessageId"].as_str().unwrap();
+    let told = json!({"id": wamid, "status": "delivered", "timestamp": now().to_string(), "recipient_id": "1234567890",
+        "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "marketing"}});
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "messages",
+        "value": {"messaging_product": "whatsapp", "metadata": {"phone_number_id": PHONE}, "statuses": [told]}}]}]});
+    assert_eq!(app.webhook(body.to_string().as_bytes()).await.status, 200);
+    for _ in 0..2 {
+        let refused = blocked(app.acme(), &seed("second")).await;
+        assert!(refused["detail"].as_str().unwrap().contains("WhatsApp bills its template as marketing"), "{refused}");
+        app.acme().accept(&text(1)).await;
+        app.kill_and_start_again().await;
+    }
+    let events = app.acme().get(&format!("audit?entityId={PHONE}")).await.ok(200);
+    let told = events["items"].as_array().unwrap().first().cloned().unwrap_or_default();
+    assert_eq!(told["details"]["template"], "welcome_message", "{events}");
+    assert_eq!((&told["details"]["category"], &told["entityType"]), (&json!("MARKETING"), &json!("SENDER")));
+    let grant = json!({"status": "GRANTED", "category": "MARKETING"});
+    app.acme().put("consents/%2B1234567890", &grant).await.ok(200);
+    app.acme().accept(&seed("third")).await;
+}

@@ -283,3 +283,26 @@ async fn plain_http_beyond_this_machine_must_be_allowed_in_so_many_words() {
     let allowed = [("TWOTICK__HTTP__LISTEN", "0.0.0.0:8080"), ("TWOTICK__HTTP__ALLOW_PLAINTEXT", "true")];
     assert_eq!(run_with(temp.path(), &["check-config"], &allowed).await.code, Some(0));
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_large_answer_is_cut_off() {
+    let app = Setup::new().set("outbound.enabled", false).set("http.header_timeout", "1s").start().await;
+    let contact = json!({"name": {"formatted_name": "x".repeat(900_000)}});
+    for _ in 0..4 {
+        let payload = json!({"type": "contacts", "contacts": [contact]});
+        app.acme().accept(&json!({"to": "+4915112345678", "payloadJson": payload})).await;
+    }
+    let mut idle = connect(&app).await;
+    let key = app.acme().key();
+    let ask = format!("GET /api/v1/outbound/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
+    for _ in 0..4 {
+        // More than the system takes in for it.
+        idle.write_all(ask.as_bytes()).await.unwrap();
+    }
+    eventually("the end of the connection", async || {
+        let written = idle.write_all(b"\r\n").await;
+        if written.is_err() { Ok(()) } else { Err("it is open still") }
+    })
+    .await;
+    app.acme().accept(&seed("k")).await;
+}

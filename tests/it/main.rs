@@ -31,6 +31,7 @@ mod life;
 mod load;
 mod lost_answers;
 mod manual;
+mod neighbours;
 mod organisations;
 mod outages;
 mod people;

@@ -251,12 +251,47 @@ async fn many_failed_messages_are_queued_again_by_a_filter() {
     assert_eq!((&counted["matched"], &counted["done"]), (&json!(30), &json!(0)));
     let none = app.acme().post("outbound/messages/retry", &json!({"errorCode": "130429"})).await.ok(200);
     assert_eq!(none["matched"], 0);
-    let part = app.acme().post("outbound/messages/retry", &json!({"limit": 10})).await.ok(200);
+    let part = app.acme().post("outbound/messages/retry", &json!({"limit": 10, "all": true})).await.ok(200);
     assert_eq!((&part["matched"], &part["done"]), (&json!(10), &json!(10)));
-    let rest = json!({"cursor": part["nextCursor"]});
+    let rest = json!({"cursor": part["nextCursor"], "all": true});
     assert_eq!(app.acme().post("outbound/messages/retry", &rest).await.ok(200)["done"], 20);
     app.acme().until_stats("READ", 30).await;
     app.acme().post("outbound/messages/cancel", &json!({"status": "READ"})).await.problem(422, "INVALID");
+}
+
+#[tokio::test]
+async fn all_messages_are_meant_only_where_that_is_said_and_a_dry_run_counts_them_all() {
+    let app = Setup::new().set("outbound.enabled", false).start().await;
+    for n in 0..12 {
+        app.acme().accept(&with(text(n), &json!({"dossierId": n % 3}))).await;
+    }
+    for path in ["outbound/messages/retry", "outbound/messages/cancel"] {
+        for wish in [
+            json!({}),
+            json!({"all": false}),
+            json!({"dryRun": true}),
+            json!({"limit": 5}),
+            json!({"errorCode": null}),
+            json!({"all": true, "dossierId": 1}),
+            json!({"all": "yes", "dossierId": 1}),
+        ] {
+            let answer = app.acme().post(path, &wish).await;
+            answer.problem(422, "INVALID");
+            assert_eq!(answer.fields(), ["all"], "{wish}");
+        }
+    }
+    assert_eq!(app.acme().stats().await["QUEUED"], 12, "nothing was changed");
+    let cancel = async |wish| app.acme().post("outbound/messages/cancel", &wish).await.ok(200);
+    for (wish, matched) in [
+        (json!({"dossierId": 1, "dryRun": true, "limit": 2}), 4),
+        (json!({"all": true, "dryRun": true, "limit": 2}), 12),
+        (json!({"from": "9999", "dryRun": true}), 0),
+    ] {
+        let counted = cancel(wish).await;
+        assert_eq!((&counted["matched"], &counted["done"]), (&json!(matched), &json!(0)));
+        assert!(counted["nextCursor"].is_null(), "{counted}");
+    }
+    assert_eq!(cancel(json!({"all": true})).await["done"], 12);
 }
 
 #[tokio::test]

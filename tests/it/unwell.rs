@@ -115,7 +115,7 @@ async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there()
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
     // Room for some of them.
     limit(&(written(&app) + 48 * 1024).to_string());
-    let wish = json!({"limit": FAILED});
+    let wish = json!({"limit": FAILED, "all": true});
     let midway = app.acme().post("outbound/messages/retry", &wish).await;
     assert_ne!(midway.header("retry-after"), "");
     let midway = midway.problem(503, "UNAVAILABLE");

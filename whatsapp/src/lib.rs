@@ -8,6 +8,7 @@ pub mod classify;
 pub mod cloud_api;
 mod envelope;
 pub mod patience;
+pub mod pricing;
 pub mod request;
 pub mod signature;
 mod usage;

@@ -81,6 +81,11 @@ pub enum NotAWebhook {
     NoEntry,
 }
 
+/// Meta's ids of messages have some sixty characters. What is far longer is none, and would be kept until its message came.
+const ID_MAX: usize = 1024;
+/// Meta's prices have some hundred; a longer one is left out.
+const PRICING_MAX: usize = 4096;
+
 // Lists of items are taken apart into raw texts first and each text is read by itself: that isolates bad items, and no
 // tree of values is built for the statuses, of which one body may hold a thousand.
 
@@ -225,7 +230,7 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
     change
 }
 
-/// `None` if it lacks an id, or tells a status that we do not know.
+/// `None` if it has no id, or one that cannot be, or tells a status that we do not know.
 fn receipt(status: &Status<'_>, now: Timestamp) -> Option<Receipt> {
     let kind = match status.status.as_ref() {
         "sent" => ReceiptKind::Sent,
@@ -234,7 +239,7 @@ fn receipt(status: &Status<'_>, now: Timestamp) -> Option<Receipt> {
         "failed" => ReceiptKind::Failed,
         _ => return None,
     };
-    if status.id.is_empty() {
+    if !(1..=ID_MAX).contains(&status.id.len()) {
         return None;
     }
     let errors = status.errors.filter(|_| kind == ReceiptKind::Failed);
@@ -246,7 +251,10 @@ fn receipt(status: &Status<'_>, now: Timestamp) -> Option<Receipt> {
         kind,
         at: status.timestamp.and_then(|at| plain(at).parse().ok()).map_or(now, Timestamp::from_secs),
         error: errors.and_then(|errors| envelope::read(errors.first()?, None, Origin::Receipt)),
-        pricing: status.pricing.map(|pricing| pricing.get().as_bytes().into()),
+        pricing: status
+            .pricing
+            .filter(|pricing| pricing.get().len() <= PRICING_MAX)
+            .map(|it| it.get().as_bytes().into()),
     })
 }
 

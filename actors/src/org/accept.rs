@@ -150,7 +150,8 @@ impl State {
         };
         let committer = self.ctx.committer.clone();
         let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
-        if let Some(refused) = self.refusal(request.to(), request.category())? {
+        let category = self.weighed(&sender.0, request.category(), || request.template())?;
+        if let Some(refused) = self.refusal(request.to(), category)? {
             let refusal = refused.0;
             return self.refuse(slot, by, refused, request.dossier(), move |result| {
                 let _ = reply.send(Err(result.map_or(AcceptError::Unavailable, |()| AcceptError::Blocked(refusal))));

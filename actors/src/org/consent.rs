@@ -277,7 +277,8 @@ impl State {
     /// The step that ends a message in place of an attempt, if its recipient's consent does not let it go, or its recipient
     /// is being erased.
     fn barred(&self, draft: &Draft, message: &Message, before: &MessageState) -> Result<Option<Move>, StoreError> {
-        let event = match self.refusal(&message.to, message.category)? {
+        let category = self.weighed(&message.from, message.category, || message.template())?;
+        let event = match self.refusal(&message.to, category)? {
             _ if self.erasures.cover(message) => Event::Cancel,
             Some((refusal, _)) => Event::Barred(refusal),
             None => return Ok(None),

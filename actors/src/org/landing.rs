@@ -92,6 +92,7 @@ impl State {
         self.arrivals.landed(seq);
         self.fresh.landed(seq);
         self.people.landed(seq);
+        self.billing.landed(seq);
         self.tell_audit(seq);
         match after {
             After::Accepted { key, message, state } => self.accepted(key, message, state).await?,

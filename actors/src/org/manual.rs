@@ -76,8 +76,9 @@ impl State {
         }
         match decide(&message, &before, &event, &self.ctx.settings().policy, now, self.ctx.clock.roll()) {
             Decision::Move(step) => {
+                let category = self.weighed(&message.from, message.category, || message.template())?;
                 if wish == Manual::Retry
-                    && let Some(refused) = self.refusal(&message.to, message.category)?
+                    && let Some(refused) = self.refusal(&message.to, category)?
                 {
                     let refusal = refused.0;
                     return self.refuse(slot, by, refused, message.dossier.as_ref(), move |result| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::audit::By;
 use domain::consent::Preference;
-use domain::lifecycle::{Decision, Event, decide};
+use domain::lifecycle::{Decision, Event, Ignored, decide};
 use domain::people::Told;
 use domain::receipt::{Receipt, Reported};
 use domain::{AttemptRef, Inbound, ProviderId, Timestamp};
@@ -59,6 +59,19 @@ pub(super) struct Lot {
     /// Ids in the order in which they were first parked.
     order: BTreeSet<(Timestamp, ProviderId)>,
     count: usize,
+    /// What they take, about.
+    bytes: usize,
+}
+
+/// What a parked receipt takes beside its texts.
+const PARKED_BYTES: usize = 200;
+
+fn bytes_of(Parked { reported: Reported { receipt, names }, .. }: &Parked) -> usize {
+    let error = receipt.error.as_ref().map_or(0, |error| error.message.len());
+    let pricing = receipt.pricing.as_ref().map_or(0, |pricing| pricing.len());
+    // An id also stands in the order, and is the key.
+    let id = 3 * receipt.provider_id.as_str().len();
+    PARKED_BYTES + id + error + pricing + names.iter().map(String::len).sum::<usize>()
 }
 
 impl Lot {
@@ -84,14 +97,16 @@ impl Lot {
             self.order.insert((parked.at, id));
         }
         if waiting.iter().all(|known| known.reported.receipt.kind != receipt.kind) {
-            waiting.push(parked);
             self.count += 1;
+            self.bytes += bytes_of(&parked);
+            waiting.push(parked);
         }
     }
 
     fn take(&mut self, id: &ProviderId) -> Vec<Parked> {
         let taken = self.parked.remove(id).unwrap_or_default();
         self.count -= taken.len();
+        self.bytes -= taken.iter().map(bytes_of).sum::<usize>();
         if let Some(first) = taken.first() {
             self.order.remove(&(first.at, id.clone()));
         }
@@ -181,8 +196,11 @@ impl State {
                 if before.phase.status() != after.phase.status() {
                     self.hold_if_restored(draft, &message, &before, &after, attempt.attempt)?;
                 }
+                self.learn_billing(draft, &message, receipt)?;
                 draft.observed.extend(receipt.error.clone().map(|error| (message, error)));
             }
+            // It may still tell of its price: not every receipt does.
+            Ok(Decision::Ignore(Ignored::Repeated)) => self.learn_billing(draft, &message, receipt)?,
             Ok(Decision::Ignore(_)) => {}
             Err(_) => tracing::error!(message = %message.id, kind = %receipt.kind, "a receipt panicked; it is skipped"),
         }
@@ -203,12 +221,16 @@ impl State {
     }
 
     fn park(&mut self, draft: &mut Draft, reported: Reported) -> Result<(), StoreError> {
-        while self.lot.len() > 0 && self.lot.len() >= self.ctx.settings().limits.max_parked {
+        let parked = Parked { reported, at: draft.at };
+        let settings = self.ctx.settings();
+        let (most, most_bytes) = (settings.limits.max_parked, settings.limits.max_parked_bytes);
+        while self.lot.len() > 0
+            && (self.lot.len() >= most || self.lot.bytes.saturating_add(bytes_of(&parked)) > most_bytes)
+        {
             for parked in self.lot.take_oldest() {
                 draft.commit.unpark(&parked);
             }
         }
-        let parked = Parked { reported, at: draft.at };
         draft.commit.park(&parked)?;
         self.lot.keep(parked);
         self.watch_lot();

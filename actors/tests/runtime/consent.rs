@@ -440,3 +440,69 @@ async fn what_is_on_its_way_to_the_disk_counts_already() {
     assert_eq!(world.known(&acme, ADA), [Some(Granted), Some(Granted)]);
     assert_eq!(world.replies(&acme).len(), 1, "nor is a stop confirmed twice");
 }
+
+/// A receipt with Meta's word for what the message is billed as.
+fn billed(kind: ReceiptKind, message: MessageId, secs: u32, category: &str) -> Receipt {
+    let pricing = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": category});
+    let attempt = attempt(message, 1);
+    let pricing = Some(pricing.to_string().into_bytes().into());
+    Receipt { pricing, at: START.after(SECOND * secs), ..receipt(kind, wamid(attempt), Some(attempt)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_is_billed_as_marketing_needs_consent_to_marketing_from_then_on() {
+    let template = |name: &str| json!({"payloadJson": {"type": "template", "template": {"name": name, "language": {"code": "de"}}}});
+    let mut world = World::new().await;
+    let acme = world.acme().await;
+    let first = world.post(&acme, template("offer")).await;
+    let mut later = template("offer");
+    later["sendAt"] = json!(World::time(HOUR));
+    let held = world.post(&acme, later).await;
+    world.until(&acme, first, Status::Sent, SECOND).await;
+    world.receive(&acme, vec![billed(ReceiptKind::Sent, first, 10, "marketing")]).await;
+    let facts = |world: &World| {
+        let page = world.store.audit(world.org_no(&acme), &AuditFilter::default(), None, 100).unwrap();
+        let told = page.items.into_iter().filter(|(_, entry)| matches!(entry.fact, Fact::TemplateBilled { .. }));
+        told.map(|(_, entry)| entry.fact.activity()).collect::<Vec<_>>()
+    };
+    assert_eq!(facts(&world), ["TEMPLATE_BILLED_AS_MARKETING"]);
+    // The same again is no news.
+    world.receive(&acme, vec![billed(ReceiptKind::Delivered, first, 11, "marketing")]).await;
+    assert_eq!(facts(&world).len(), 1);
+
+    for _ in 0..2 {
+        let AcceptError::Blocked(refusal) = world.try_post(&acme, template("offer")).await.unwrap_err() else {
+            panic!()
+        };
+        assert_eq!(refusal.category, Category::BilledMarketing);
+        assert!(
+            refusal.to_string().contains("MARKETING") && refusal.to_string().contains("bills its template"),
+            "{refusal}"
+        );
+        // What was free before is so still.
+        world.post(&acme, template("news")).await;
+        world.post(&acme, json!({})).await;
+        let org = world.outbox.directory().org(&acme).unwrap();
+        let explained = world.outbox.explain(&org, held).await.unwrap().unwrap();
+        let gate = explained.gates.iter().find(|gate| gate.gate == "consent").unwrap();
+        assert!(gate.detail.contains("bills its template as marketing"), "{}", gate.detail);
+        world.restart().await;
+    }
+    // One that was accepted before is asked again before its attempt.
+    pass(HOUR + MINUTE).await;
+    let state = world.state(&acme, held);
+    assert_eq!((state.phase.status(), &*state.failure.unwrap().code), (Status::Failed, Refusal::CODE));
+    // Whoever has agreed gets it.
+    world.told(&acme, ADA, Granted, Covers::Marketing).await;
+    let granted = world.post(&acme, template("offer")).await;
+    world.until(&acme, granted, Status::Sent, MINUTE).await;
+    // Meta may come to bill it otherwise; what is older than what is known says nothing.
+    world.told(&acme, ADA, Revoked, Covers::Marketing).await;
+    world.receive(&acme, vec![billed(ReceiptKind::Sent, granted, 9, "utility")]).await;
+    assert!(world.try_post(&acme, template("offer")).await.is_err());
+    world.receive(&acme, vec![billed(ReceiptKind::Delivered, granted, 7000, "utility")]).await;
+    world.post(&acme, template("offer")).await;
+    assert_eq!(facts(&world), ["TEMPLATE_NO_LONGER_BILLED_AS_MARKETING", "TEMPLATE_BILLED_AS_MARKETING"]);
+    let report = store::verify::verify(&world.store, &mut |_| ());
+    assert!(report.is_clean(), "{:?}", report.findings);
+}

@@ -168,6 +168,13 @@ async fn while_requests_wait_long_only_a_few_more_are_let_in_until_it_goes_fast_
     };
     assert_eq!(burst().await, 200, "nobody knew that it would take long");
     assert_eq!(burst().await, actors::Limits::ALWAYS_ACCEPTING);
+    // Whose own actor is quick has not to wait for the others.
+    world.put("other", json!([sender("2001")])).await.unwrap();
+    let other = org_id("other");
+    let few = join_all((0..actors::Limits::ALWAYS_ACCEPTING_OF_EACH).map(|_| world.try_post(&other, json!({}))));
+    let (taken, few) = tokio::join!(burst(), few);
+    assert_eq!(taken, actors::Limits::ALWAYS_ACCEPTING);
+    assert!(few.iter().all(Result::is_ok), "{few:?}");
     world.outbox.faults().arm("/root", Kind::Org, "accepting a message", Fault::Stall(SECOND / 1000), 64);
     burst().await;
     assert_eq!(burst().await, 200, "it goes fast again");

@@ -190,3 +190,22 @@ async fn receipts_that_were_claimed_leave_no_trace_that_lets_the_limit_slip() {
         assert!(world.counter(&acme, "parkedReceipts") <= 3);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn receipts_of_other_apps_are_bounded_by_their_bytes_too_and_the_oldest_go_first() {
+    let mut world = World::with(|settings| settings.limits.max_parked_bytes = 100_000).await;
+    let acme = world.acme().await;
+    let large = |n: u32| ProviderId::new(&format!("{n}-{}", "x".repeat(10_000)));
+    for n in 0..20 {
+        world.receive(&acme, vec![receipt(Sent, large(n), None)]).await;
+    }
+    let (no, mut left) = (world.org_no(&acme), Vec::new());
+    for _ in 0..2 {
+        left = world.store.parked(no).unwrap();
+        assert_eq!(left.len(), 3, "an id counts for each place that it stands in");
+        world.restart().await;
+    }
+    assert!(left.iter().any(|parked| parked.reported.receipt.provider_id == large(19)), "the last one came last");
+    world.receive(&acme, vec![receipt(Sent, ProviderId::new("y"), None)]).await;
+    assert_eq!(world.store.parked(no).unwrap().len(), 4);
+}

@@ -12,11 +12,12 @@ use crate::keys;
 use crate::records::{Head, Upkeep};
 
 /// What a message and its state are found by, and the message's parts.
-const KINDS: &[u8] = b"msdeipxt";
+const KINDS: &[u8] = b"msdeipxtS";
 
 impl Walk<'_> {
     /// Checks every message; how many audit entries they name.
     pub(super) fn messages(&mut self, head: &Head, upkeep: &Upkeep) -> u64 {
+        self.status_index();
         let (mut counts, mut told) = ([0; Status::ALL.len()], 0);
         self.each(b's', |walk, key, bytes| {
             let Some(id) = keys::message_at_end(key) else { return };
@@ -71,8 +72,20 @@ impl Walk<'_> {
                     let attempt = state.attempt(found.attempt).and_then(|attempt| attempt.provider_id.as_ref());
                     found.message == id && attempt.is_some_and(|named| keys::provider(org, named) == key)
                 }),
+                Some(b'S') if !self.has_status_index => self.expect(b'S'),
                 Some(_) | None => self.expect_mark(&key, of),
             }
+        }
+    }
+
+    /// Looks how far the index by status is built: what is not is no fault.
+    fn status_index(&mut self) {
+        match self.store.has_status_index(self.org) {
+            Ok(is_whole) => self.has_status_index = is_whole,
+            Err(error) => self.wrong(name(b'I'), Of::Organisation, Broken::Unreadable(error)),
+        }
+        if self.count(b'I') > 1 {
+            self.wrong(name(b'I'), Of::Organisation, Broken::Stale);
         }
     }
 

@@ -29,7 +29,10 @@ impl Walk<'_> {
                         orphans += 1;
                     }
                 }
-                Ok(entry) => stated += u64::from(matches!(entry.fact, Fact::Consent { .. })),
+                Ok(entry) => {
+                    stated += u64::from(matches!(entry.fact, Fact::Consent { .. }));
+                    walk.billing_told(seq, &entry.fact);
+                }
                 Err(error) => walk.wrong("audit entry", Of::Entry(seq), Broken::Unreadable(error)),
             }
         });

@@ -13,6 +13,7 @@ mod compact;
 mod damage;
 mod folder;
 mod history;
+mod lists;
 mod power;
 mod synced;
 mod verifying;

@@ -1,0 +1,120 @@
+//! What WhatsApp bills the messages of a template as. It decides that, not whoever sends them: so it also decides which consent
+//! they need.
+
+use serde::{Deserialize, Serialize};
+
+use crate::gate::TemplateKey;
+use crate::ids::Seq;
+use crate::time::Timestamp;
+
+/// What Meta calls a template's messages when it bills them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BilledAs {
+    /// Advertising.
+    Marketing,
+    /// Part of a dealing, or a code to sign in with.
+    Transactional,
+}
+
+impl BilledAs {
+    /// Reads Meta's word; `None` for one that says nothing of a template, such as `service`.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word.to_ascii_lowercase().as_str() {
+            "marketing" | "marketing_lite" => Some(Self::Marketing),
+            "utility" | "authentication" | "authentication_international" => Some(Self::Transactional),
+            _ => None,
+        }
+    }
+
+    /// The category as clients know it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Marketing => "MARKETING",
+            Self::Transactional => "TRANSACTIONAL",
+        }
+    }
+}
+
+/// What is known of one template of one account. Kept once it was billed as marketing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    /// The WhatsApp business account, or the phone number where that is not known.
+    pub account: String,
+    /// The template's name.
+    pub name: String,
+    /// Its language's code.
+    pub language: String,
+    /// What the latest receipt says.
+    pub category: BilledAs,
+    /// When that was reported, by Meta's clock.
+    pub at: Timestamp,
+    /// The entry of the audit trail that tells of it.
+    pub record: Seq,
+}
+
+impl Billed {
+    /// The template.
+    pub fn template(&self) -> TemplateKey {
+        TemplateKey { name: self.name.clone(), language: self.language.clone() }
+    }
+}
+
+/// Whether a receipt of this time and category tells something new of a template of which this is known: that it is billed as
+/// marketing, or no longer.
+pub fn is_news(known: Option<&Billed>, category: BilledAs, at: Timestamp) -> bool {
+    match known {
+        None => category == BilledAs::Marketing,
+        // Of two that were reported in one second, the stricter counts.
+        Some(known) if category == BilledAs::Marketing => known.category != category && at >= known.at,
+        Some(known) => known.category != category && at > known.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use BilledAs::{Marketing, Transactional};
+
+    #[test]
+    fn metas_words_are_read_and_others_say_nothing() {
+        for (word, category) in [
+            ("marketing", Some(Marketing)),
+            ("MARKETING", Some(Marketing)),
+            ("marketing_lite", Some(Marketing)),
+            ("utility", Some(Transactional)),
+            ("authentication", Some(Transactional)),
+            ("service", None),
+            ("referral_conversion", None),
+            ("", None),
+        ] {
+            assert_eq!(BilledAs::parse(word), category, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_latest_receipt_counts_and_only_marketing_is_news_at_first() {
+        let known = |category, secs| Billed {
+            account: "1".into(),
+            name: "n".into(),
+            language: "de".into(),
+            category,
+            at: Timestamp::from_secs(secs),
+            record: 1,
+        };
+        for (known, category, secs, expected) in [
+            (None, Marketing, 5, true),
+            (None, Transactional, 5, false),
+            (Some(known(Marketing, 5)), Marketing, 9, false),
+            (Some(known(Marketing, 5)), Transactional, 5, false),
+            (Some(known(Marketing, 5)), Transactional, 6, true),
+            (Some(known(Transactional, 6)), Marketing, 5, false),
+            (Some(known(Transactional, 6)), Marketing, 6, true),
+        ] {
+            assert_eq!(
+                is_news(known.as_ref(), category, Timestamp::from_secs(secs)),
+                expected,
+                "{known:?} {category:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What a receipt's `pricing` tells of the message.
+
+use std::borrow::Cow;
+
+use domain::billing::BilledAs;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Pricing<'a> {
+    #[serde(borrow)]
+    category: Cow<'a, str>,
+}
+
+/// As what Meta bills it; `None` where that says nothing of its template. `pricing` is Meta's object, as JSON text.
+pub fn category(pricing: &[u8]) -> Option<BilledAs> {
+    let pricing: Pricing<'_> = serde_json::from_slice(pricing).ok()?;
+    BilledAs::parse(&pricing.category)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_category_is_read_whatever_else_is_there() {
+        let full = br#"{"billable":true,"pricing_model":"PMP","type":"regular","category":"marketing"}"#;
+        assert_eq!(category(full), Some(BilledAs::Marketing));
+        for nothing in [&b"{}"[..], b"[]", b"null", br#"{"category":null}"#, br#"{"category":"service"}"#] {
+            assert_eq!(category(nothing), None);
+        }
+    }
+}
