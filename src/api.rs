@@ -4,11 +4,10 @@ use std::error::Error;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use reqwest::{Certificate, Client, Method, StatusCode};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
+use whatsapp::cloud_api::certificates;
 
 /// One caller with its key.
 #[derive(Clone)]
@@ -24,9 +23,9 @@ impl Api {
     pub(crate) fn new(url: &str, key: impl Into<String>, ca: Option<&Path>) -> anyhow::Result<Self> {
         // Refused only if the process has a provider already, which will do.
         let _refused = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder().no_proxy();
+        let mut builder = Client::builder().no_proxy().redirect(Policy::none());
         if let Some(ca) = ca {
-            builder = builder.tls_certs_only(trusted(ca).with_context(|| format!("--ca {}", ca.display()))?);
+            builder = builder.tls_certs_only(certificates(ca).map_err(|error| anyhow!("--ca {error}"))?);
         } else if !url.starts_with("https:") {
             // Without TLS no certificates are needed; a machine without any can still do this.
             builder = builder.tls_certs_only([]);
@@ -105,16 +104,6 @@ impl Api {
     }
 }
 
-fn trusted(ca: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(ca)?.collect::<Result<_, _>>()?;
-    let mut roots = RootCertStore::empty();
-    let (good, bad) = roots.add_parsable_certificates(found.iter().cloned());
-    if good == 0 || bad > 0 {
-        bail!("holds no certificate, or something that is none; it must be a PEM file of certificates");
-    }
-    Ok(found.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?)
-}
-
 fn root(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -128,6 +117,12 @@ fn complaint(status: StatusCode, body: &str) -> String {
     let problem: Value = serde_json::from_str(body).unwrap_or_default();
     let part = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (detail, code) = (part(&problem, "detail"), part(&problem, "code"));
+    if status.is_redirection() {
+        return format!(
+            "it was answered {status}, which sends on to another address; none is followed, since keys and secrets would go \
+             there: name the service's own address by --url"
+        );
+    }
     if code.is_empty() {
         return format!("it was answered {status}, and not by twotick: is the address right?");
     }

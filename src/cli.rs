@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::command::{Failure, load, say};
+use crate::http::Tls;
 use crate::{admin, bench, compact, demo, doctor, rekey, restore, serve, simulate, verify};
 
 /// A durable, multi-tenant outbox for WhatsApp.
@@ -97,6 +98,9 @@ fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
 fn check_config(config: Option<PathBuf>) -> Result<(), Failure> {
     let config = load(config)?;
     config.http.check_exposure().map_err(|error| Failure::Usage(error.to_string()))?;
+    if config.http.has_tls() {
+        Tls::load(&config.http.tls_cert, &config.http.tls_key).map_err(Failure::Usage)?;
+    }
     say(config.to_masked_toml().map_err(|error| Failure::Usage(error.to_string()))?.trim_end());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The configuration: the compiled-in `config.toml`, then a file, then the environment; checked completely before use.
 
 mod declared;
+mod reading;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -9,15 +10,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use actors::{Limits as Bounds, Settings};
+use actors::{Directory, Limits as Bounds, Settings};
 use bytesize::ByteSize;
 use domain::OnUnknown;
 use domain::lifecycle::Policy;
+use domain::org::Secret;
 use domain::pair::PairLimit;
 use domain::retry::RetryPolicy;
-use figment::error::Kind;
-use figment::providers::{Env, Format, Toml};
-use figment::{Figment, Metadata};
+use figment::Figment;
+use figment::providers::{Format, Toml};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use store::MasterKey;
@@ -27,13 +28,13 @@ use whatsapp::cloud_api::{self, BuildError};
 use crate::admin_key;
 use crate::http::{Limits, Patience};
 
+use reading::Sources;
+
 pub use declared::DeclaredOrg;
+pub(crate) use declared::IS_ADMIN_KEY;
 pub use secret::SecretRef;
 
 const DEFAULTS: &str = include_str!("../config.toml");
-const ENV_PREFIX: &str = "TWOTICK__";
-/// Read from the working directory when no file is named.
-const DEFAULT_FILE: &str = "config.toml";
 
 /// No time that is waited for is longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -44,7 +45,7 @@ const FIXED: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("admin", &[]),
     ("store", &[]),
-    ("whatsapp", &["base_url", "api_version", "request_timeout"]),
+    ("whatsapp", &["base_url", "api_version", "request_timeout", "allow_plaintext", "proxy", "ca_file"]),
     ("log", &["format"]),
 ];
 
@@ -95,6 +96,7 @@ pub struct Admin {
 #[expect(missing_docs, reason = "each key is documented in config.toml")]
 pub struct Store {
     pub path: PathBuf,
+    pub allow_shared_folder: bool,
     pub cache: ByteSize,
 }
 
@@ -127,6 +129,9 @@ pub struct Outbound {
 pub struct WhatsApp {
     pub base_url: String,
     pub api_version: String,
+    pub allow_plaintext: bool,
+    pub proxy: SecretRef,
+    pub ca_file: PathBuf,
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
     pub messages_per_second: u32,
@@ -185,39 +190,18 @@ impl Config {
 
     /// Defaults, then `file` (or `config.toml` here, if there is one), then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let here = Path::new(DEFAULT_FILE);
-        let file = file.or_else(|| here.exists().then_some(here));
-        let mut figment = Figment::from(Toml::string(DEFAULTS));
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
-            let syntax = text.parse::<toml::Table>();
-            syntax.map_err(|error| ConfigError(format!("{}{}", path.display(), without_source(&text, &error))))?;
-            figment = figment.merge(Toml::string(&text));
-        }
-        let place = |key: &str| file.and_then(|path| line_of(path, key)).map(|place| format!(" ({place})"));
-        let at = |key: &str, reason: &str, source: Option<&Metadata>| {
-            let is_of_environment = source.is_some_and(|source| source.name.contains("environment"));
-            let variable = || format!(" (environment variable {ENV_PREFIX}{})", key.to_uppercase().replace('.', "__"));
-            let place = if is_of_environment { Some(variable()) } else { place(key) };
-            ConfigError(format!("{key}{reason}{}", place.unwrap_or_default()))
-        };
-        let figment = figment.merge(Env::prefixed(ENV_PREFIX).split("__"));
-        let config: Self = figment.extract().map_err(|error| {
-            let mut key = error.path.join(".");
-            let reason = if let Kind::UnknownField(name, known) = &error.kind {
-                // The path may or may not end with the key itself.
-                if error.path.last() != Some(name) {
-                    key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                }
-                format!(": is not a known key; known here are {}", known.join(", "))
-            } else {
-                format!(": {}", error.kind)
-            };
-            at(&key, &reason, error.metadata.as_ref())
-        })?;
-        config.check().map_err(|(key, reason)| at(key, &format!(" {reason}"), figment.find_metadata(key)))?;
-        Ok(config)
+        let (config, secrets) = Self::load_beside(file)?;
+        secrets.map(|()| config)
+    }
+
+    /// The same for who only asks a running service: its secrets may be where this process cannot look. What is missing of
+    /// them comes beside.
+    pub fn load_beside(file: Option<&Path>) -> Result<(Self, Result<(), ConfigError>), ConfigError> {
+        let sources = Sources::open(file)?;
+        let config = sources.extract()?;
+        config.check().map_err(|(key, reason)| sources.wrong(key, &format!(" {reason}")))?;
+        let secrets = config.check_secrets().map_err(|(key, reason)| sources.wrong(&key, &format!(" {reason}")));
+        Ok((config, secrets))
     }
 
     /// What types cannot say.
@@ -251,7 +235,7 @@ impl Config {
             (
                 outbound.stale_after > whatsapp.request_timeout,
                 "outbound.stale_after",
-                "must be longer than whatsapp.request_timeout",
+                "must be longer than whatsapp.request_timeout: a call that may still be answered is not given up",
             ),
             (outbound.max_resident > 0, "outbound.max_resident", "must be at least 1"),
             (outbound.max_resident_in_all > 0, "outbound.max_resident_in_all", "must be at least 1"),
@@ -288,29 +272,51 @@ impl Config {
         if let Some((_, key)) = durations.into_iter().find(|(duration, _)| *duration > LONGEST) {
             return Err((key, "must be at most one year".into()));
         }
-        if !self.admin.key.is_empty() {
-            let key = self.admin.key.resolve().and_then(|text| admin_key::parse(&text));
-            key.map_err(|reason| ("admin.key", reason))?;
-        }
         if self.admin.master_key.is_literal() {
             let reason = "must say where the key is, env:NAME or file:PATH: written out it would be in every copy of the \
                           configuration. Move it to a file of mode 0600";
             return Err(("admin.master_key", reason.into()));
         }
-        if !self.admin.master_key.is_empty() {
-            let key = self.admin.master_key.resolve();
-            let key = key.and_then(|text| text.parse::<MasterKey>().map_err(str::to_owned));
-            key.map_err(|reason| ("admin.master_key", reason))?;
-        }
         self.cloud_api().check().map_err(|error| {
             let key = match error {
-                BuildError::BaseUrl | BuildError::Client(_) => "whatsapp.base_url",
+                BuildError::BaseUrl | BuildError::Version(_) | BuildError::Plaintext | BuildError::Client(_) => {
+                    "whatsapp.base_url"
+                }
                 BuildError::ApiVersion => "whatsapp.api_version",
                 BuildError::RequestTimeout => "whatsapp.request_timeout",
+                BuildError::Proxy(_) => "whatsapp.proxy",
+                BuildError::CaFile(_) => "whatsapp.ca_file",
             };
             (key, format!("is wrong: {error}"))
-        })?;
-        declared::check(&self.orgs).map_err(|reason| ("orgs", reason))
+        })
+    }
+
+    /// That each secret is to be had and can be used; what is wrong with which key.
+    fn check_secrets(&self) -> Result<(), (String, String)> {
+        let Self { admin, whatsapp, orgs, .. } = self;
+        let wrong = |key: &str| {
+            let key = key.to_owned();
+            move |reason: String| (key, reason)
+        };
+        let mut admin_key = None;
+        if !admin.key.is_empty() {
+            let key = admin.key.resolve().and_then(|text| admin_key::parse(&text)).map_err(wrong("admin.key"))?;
+            admin_key = Some(Directory::hash(key.expose()));
+        }
+        if !admin.master_key.is_empty() {
+            let key = admin.master_key.resolve();
+            key.and_then(|text| text.parse::<MasterKey>().map_err(str::to_owned)).map_err(wrong("admin.master_key"))?;
+        }
+        if !whatsapp.proxy.is_empty() {
+            let proxy = whatsapp.proxy.resolve();
+            proxy.and_then(|text| text.parse::<Secret>().map_err(str::to_owned)).map_err(wrong("whatsapp.proxy"))?;
+        }
+        let graph = self.cloud_api();
+        graph.way().map_err(|error| ("whatsapp.proxy".to_owned(), format!("is wrong: {error}")))?;
+        if let Some(path) = &graph.ca_file {
+            cloud_api::certificates(path).map_err(wrong("whatsapp.ca_file"))?;
+        }
+        declared::check(orgs, admin_key.as_ref()).map_err(|(n, reason)| (format!("orgs.{n}"), reason))
     }
 
     /// Where and how WhatsApp is called.
@@ -319,6 +325,10 @@ impl Config {
             base_url: self.whatsapp.base_url.clone(),
             api_version: self.whatsapp.api_version.clone(),
             request_timeout: self.whatsapp.request_timeout,
+            allow_plaintext: self.whatsapp.allow_plaintext,
+            // One that cannot be had was refused with the configuration.
+            proxy: self.whatsapp.proxy.resolve().ok().and_then(|proxy| proxy.parse().ok()),
+            ca_file: Some(self.whatsapp.ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
         }
     }
 
@@ -412,28 +422,4 @@ impl Http {
 fn is_level(text: &str) -> bool {
     let is_known = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
     text.split(',').all(is_known) && text.parse::<Targets>().is_ok()
-}
-
-/// A syntax error by its line, without the line itself: it may hold a secret.
-fn without_source(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map(|before| format!(", line {}", before.matches('\n').count() + 1));
-    format!("{}: {}", line.unwrap_or_default(), error.message())
-}
-
-/// Where a key stands in the file, for people: `FILE, line N`. The last part of `key` is looked for below the header of
-/// its section.
-fn line_of(path: &Path, key: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    // An item of a list, such as `retry_delays.1`, stands where its list does.
-    let name = key.rsplit('.').find(|part| !part.bytes().all(|b| b.is_ascii_digit()))?;
-    let section = key.split('.').next()?;
-    let is_header = |line: &str| line.trim_start_matches('[').starts_with(section) && line.starts_with('[');
-    let is_key = |line: &str| {
-        let rest = line.trim_start().strip_prefix(name);
-        rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ']'])) || (name == section && is_header(line))
-    };
-    let skipped = text.lines().position(is_header)?;
-    let line = text.lines().skip(skipped).position(is_key)? + skipped;
-    Some(format!("{}, line {}", path.display(), line + 1))
 }

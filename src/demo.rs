@@ -105,6 +105,10 @@ impl Demo {
         print!("{}", admin.text(Method::GET, "admin/actors?format=text", None).await?);
         println!("\nHow many are where (GET /api/v1/outbound/stats):\n");
         println!("{}", org.call(Method::GET, "outbound/stats", None).await?);
+        if self.exit {
+            println!("\nIt ends here; without --exit it stays up, and shows what you could do next.");
+            return Ok(());
+        }
         let base = admin.base();
         let id = lives.first().map_or("ID", |life| life.id.as_str());
         println!("\nWhat you could do next:\n");

@@ -24,6 +24,11 @@ const USER_ID_MAX: usize = 200;
 /// What [`author`] understands.
 pub(crate) const AUTHOR: &str =
     "must be a phone number in E.164, such as +4915112345678, or Meta's id of a user, such as US.13491208655302741918";
+/// The rule of a parameter that knows some words only.
+fn one_of<const N: usize>(words: [&str; N]) -> String {
+    format!("must be one of {}", words.join(", "))
+}
+
 const CURSOR: &str = "must be a nextCursor of an earlier page";
 
 /// What was read, or every parameter that was refused, with the reason.
@@ -92,7 +97,7 @@ impl Query {
     pub fn audit(&self) -> Read<(Option<String>, Option<Action>, Paging<Seq>)> {
         Reader::of(self).read(|it| {
             let entity = it.text("entityId").map(str::to_owned);
-            (entity, it.parsed("action", "must be an action such as CREATED or SENT", Action::parse), it.page())
+            (entity, it.parsed("action", &one_of(Action::ALL.map(Action::as_str)), Action::parse), it.page())
         })
     }
 
@@ -209,7 +214,7 @@ impl<'a> Reader<'a> {
     fn message_filter(&mut self) -> MessageFilter {
         MessageFilter {
             dossier: self.text("dossierId").map(str::to_owned),
-            status: self.parsed("status", "must be a status such as QUEUED or READ", Status::parse),
+            status: self.parsed("status", &one_of(Status::ALL.map(Status::as_str)), Status::parse),
             to: self.parsed("to", AUTHOR, |to| recipient(to).ok()),
         }
     }

@@ -41,7 +41,9 @@ impl<'a> Fields<'a> {
 
     /// The field's value; `null` counts as absent.
     pub fn value(&mut self, name: &'static str) -> Option<&'a Value> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.object.get(name).filter(|value| !value.is_null())
     }
 
@@ -121,5 +123,20 @@ impl<'a> Fields<'a> {
             }
         }
         self.errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_asked_for_twice_is_named_once_where_another_is_not_known() {
+        let object = serde_json::json!({"colour": 1});
+        let mut fields = Fields::new(object.as_object().unwrap(), "");
+        for name in ["name", "senders", "name"] {
+            fields.value(name);
+        }
+        assert_eq!(fields.finish()[0].message, "is not a known field; known are name, senders");
     }
 }

@@ -1,9 +1,10 @@
 //! Organisations declared in the configuration file: the same as in the admin API, in snake_case.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use actors::{DECLARED, Directory, OrgChange};
+use domain::audit::Hash;
 use domain::consent::{PutWords, Words};
 use domain::fields::{FieldError, Fields};
 use domain::org::{ApiKey, ConsentPolicy, KeyScope, PutOrg, PutSender, Secret};
@@ -161,30 +162,41 @@ impl DeclaredSender {
     }
 }
 
-/// Checks all declared organisations, and that they do not get in each other's way.
-pub(super) fn check(orgs: &[DeclaredOrg]) -> Result<(), String> {
-    let (mut ids, mut numbers, mut keys) = (HashSet::new(), HashSet::new(), HashSet::new());
+/// Checks all declared organisations, and that they do not get in each other's way; which is wrong, and why.
+pub(super) fn check(orgs: &[DeclaredOrg], admin_key: Option<&Hash>) -> Result<(), (usize, String)> {
+    let (mut ids, mut numbers, mut keys) = (HashMap::new(), HashMap::new(), HashMap::new());
     for (i, org) in orgs.iter().enumerate() {
-        let (id, change) = org.resolve().map_err(|error| format!("[{i}] ({}): {error}", org.id))?;
-        if !ids.insert(id) {
-            return Err(format!("[{i}] has the id of an organisation above it"));
+        let wrong = |reason: String| (i, format!("({}): {reason}", org.id));
+        let (id, change) = org.resolve().map_err(wrong)?;
+        if let Some(other) = ids.insert(id, i) {
+            return Err(wrong(format!("its id is that of orgs[{other}], too; declare each organisation once")));
         }
         let OrgChange::Declare(put, declared) = change else { continue };
         for sender in put.senders {
             let number = sender.phone_number_id;
-            if !numbers.insert(number.clone()) {
-                return Err(format!("[{i}] ({}): phone_number_id {number} is declared twice", org.id));
+            if let Some(other) = numbers.insert(number.clone(), i) {
+                return Err(wrong(format!(
+                    "phone_number_id {number} is declared twice, also in orgs[{other}]; a number is one organisation's"
+                )));
             }
         }
-        if let Some(n) = declared.iter().position(|key| !keys.insert(key.hash)) {
-            return Err(format!(
-                "[{i}] ({}): api_keys[{n}] is declared twice; whose key it is would be unclear",
-                org.id
-            ));
+        for (n, key) in declared.iter().enumerate() {
+            if admin_key == Some(&key.hash) {
+                return Err(wrong(format!("api_keys[{n}] is {IS_ADMIN_KEY}")));
+            }
+            if let Some(other) = keys.insert(key.hash, i) {
+                return Err(wrong(format!(
+                    "api_keys[{n}] is declared twice, also in orgs[{other}]; whose key it is would be unclear"
+                )));
+            }
         }
     }
     Ok(())
 }
+
+/// What is wrong with an organisation's key that opens everything.
+pub(crate) const IS_ADMIN_KEY: &str =
+    "the admin key, which opens every organisation: make another for it, such as `openssl rand -hex 32` does";
 
 /// A declared key is as strong as its operator made it: a shorter one could be guessed.
 const KEY_ADVISED: usize = 16;

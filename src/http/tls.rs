@@ -65,10 +65,15 @@ impl Tls {
     }
 }
 
+/// What both keys name.
+const PEM_FILES: &str = "name a PEM file that this user can read, such as tls_cert = \"/etc/twotick/fullchain.pem\" and tls_key = \
+                         \"/etc/twotick/privkey.pem\"";
+
 fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let wrong = |name: &str, path: &Path, error: &dyn std::fmt::Display| format!("{name} {}: {error}", path.display());
     let of_cert = |error: &dyn std::fmt::Display| wrong("http.tls_cert", cert, error);
-    let chain = CertificateDer::pem_file_iter(cert).map_err(|error| of_cert(&error))?;
+    let chain = CertificateDer::pem_file_iter(cert);
+    let chain = chain.map_err(|error| of_cert(&format!("{error}; {PEM_FILES}")))?;
     let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|error| of_cert(&error))?;
     if chain.is_empty() {
         return Err(of_cert(&"has no certificate; it must be the PEM file of the chain, the server's own first"));
@@ -77,7 +82,7 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
         let is_missing = matches!(error, pem::Error::NoItemsFound);
         let missing = "has no private key; it must be the PEM file of the certificate's, not encrypted";
-        if is_missing { of_key(&missing) } else { of_key(&error) }
+        if is_missing { of_key(&missing) } else { of_key(&format!("{error}; {PEM_FILES}")) }
     })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

@@ -28,10 +28,12 @@ pub(crate) use pages::{Export, Listing, Numbered, Whole};
 
 /// A JSON response.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
-    let bytes = serde_json::to_vec(body).map_err(|error| {
+    let mut bytes = serde_json::to_vec(body).map_err(|error| {
         tracing::error!(%error, "an answer could not be written as JSON");
         Problem::internal()
     })?;
+    // At a terminal, what follows stands on a line of its own.
+    bytes.push(b'\n');
     let mut response = Response::new(bytes);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,12 +1,15 @@
 //! Calls Meta's Cloud API and says what each call came to.
 
 mod inspect;
+mod way;
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use domain::org::Secret;
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::{Failure, ProviderId};
 use reqwest::header::CONTENT_TYPE;
@@ -19,6 +22,7 @@ use crate::usage;
 use crate::{Answer, Provider, SendRequest, envelope};
 
 pub use inspect::{Number, Trouble};
+pub use way::{Way, certificates};
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
@@ -41,7 +45,16 @@ pub struct Settings {
     pub api_version: String,
     /// The longest that one call may take, answer included.
     pub request_timeout: Duration,
+    /// Plain HTTP may leave this machine, tokens and all.
+    pub allow_plaintext: bool,
+    /// The proxy that calls go through; `None`: the one that the environment names, if it does.
+    pub proxy: Option<Secret>,
+    /// A PEM file of certificates to trust beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
+
+/// Names that are nobody's on any network (RFC 6761): nothing can leak to them, and tests need some.
+const NOBODYS: [&str; 2] = [".invalid", ".test"];
 
 impl Settings {
     /// Whether anything can be called with them.
@@ -59,6 +72,14 @@ impl Settings {
         if !bare || !matches!(base.scheme(), "http" | "https") {
             return Err(BuildError::BaseUrl);
         }
+        let last = base.path_segments().and_then(|parts| parts.rev().find(|part| !part.is_empty()));
+        if let Some(version) = last.filter(|part| is_version(part)) {
+            return Err(BuildError::Version(version.to_owned()));
+        }
+        let is_nobodys = || base.host_str().is_some_and(|host| NOBODYS.iter().any(|end| host.ends_with(end)));
+        if base.scheme() == "http" && !self.allow_plaintext && !way::is_loopback(&base) && !is_nobodys() {
+            return Err(BuildError::Plaintext);
+        }
         let version_chars = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'_' || b == b'-';
         if !self.api_version.starts_with('v') || !self.api_version.bytes().all(version_chars) {
             return Err(BuildError::ApiVersion);
@@ -70,6 +91,12 @@ impl Settings {
     }
 }
 
+/// Whether a part of a path is a version of Meta's API, such as `v25.0`.
+fn is_version(part: &str) -> bool {
+    let digits = part.strip_prefix(['v', 'V']).unwrap_or_default();
+    digits.starts_with(|first: char| first.is_ascii_digit()) && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
 /// Settings that nothing can be called with.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -78,9 +105,26 @@ pub enum BuildError {
         "base_url must be an http or https address without user, query or fragment, such as https://graph.facebook.com"
     )]
     BaseUrl,
+    /// The base URL ends with a version, which would then come twice.
+    #[error(
+        "it ends with the version {0}, which belongs into api_version: write it without, such as https://graph.facebook.com"
+    )]
+    Version(String),
+    /// The base URL is plain HTTP, beyond this machine.
+    #[error(
+        "it is plain HTTP, and access tokens would cross the network in clear: write https://, or set \
+         whatsapp.allow_plaintext = true for a simulator on a network of your own"
+    )]
+    Plaintext,
     /// The version.
     #[error("api_version must be like v25.0")]
     ApiVersion,
+    /// The proxy, by the name of what names it.
+    #[error("{0} must be the http or https address of a proxy, such as http://proxy.example.com:3128")]
+    Proxy(&'static str),
+    /// The file of certificates.
+    #[error("{0}")]
+    CaFile(String),
     /// The time limit.
     #[error("request_timeout must be longer than zero")]
     RequestTimeout,
@@ -105,7 +149,8 @@ impl CloudApi {
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let base = settings.base()?;
         let tls = base.scheme() == "https";
-        let Settings { api_version, request_timeout, .. } = settings;
+        let Settings { api_version, request_timeout, .. } = &settings;
+        let request_timeout = *request_timeout;
         // Refused only if the process has a provider already, which will do.
         let _refused = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -116,9 +161,9 @@ impl CloudApi {
             .pool_idle_timeout(IDLE_MAX)
             // A second POST is a second message, so nothing below us may repeat one or take it elsewhere.
             .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy();
-        if !tls {
+            .retry(retry::never());
+        builder = settings.prepare(builder)?;
+        if !tls && settings.ca_file.is_none() {
             // Without TLS no root certificates are needed; a machine without any can still run the simulator.
             builder = builder.tls_certs_only([]);
         }

@@ -11,7 +11,14 @@ const BODY: &str = r#"{"to":"+4915112345678"}"#;
 const SUCCESS: &str = r#"{"messaging_product":"whatsapp","contacts":[],"messages":[{"id":"wamid.HBg="}]}"#;
 
 fn settings(base_url: String) -> Settings {
-    Settings { base_url, api_version: "v25.0".to_owned(), request_timeout: Duration::from_secs(5) }
+    Settings {
+        base_url,
+        api_version: "v25.0".to_owned(),
+        request_timeout: Duration::from_secs(5),
+        allow_plaintext: false,
+        proxy: None,
+        ca_file: None,
+    }
 }
 
 fn request() -> SendRequest {
@@ -266,4 +273,62 @@ async fn settings_that_nothing_can_be_called_with_are_refused() {
     }
     let built = CloudApi::new(Settings { request_timeout: Duration::ZERO, ..good });
     assert!(matches!(built, Err(BuildError::RequestTimeout)));
+}
+
+#[test]
+fn tokens_leave_this_machine_in_clear_only_where_that_was_allowed_and_a_version_comes_once() {
+    for (base_url, wrong) in [
+        ("http://127.0.0.1:1", None),
+        ("http://[::1]:1/graph", None),
+        ("http://localhost:1", None),
+        ("http://sim.localhost", None),
+        ("http://graph.example.invalid", None),
+        ("https://graph.facebook.com/", None),
+        ("https://example.com/vault/v2x", None),
+        ("http://example.com", Some("in clear")),
+        ("http://10.0.0.7:9090", Some("in clear")),
+        ("http://localhost.example.com", Some("in clear")),
+        ("https://graph.facebook.com/v25.0", Some("version v25.0")),
+        ("https://graph.facebook.com/V25.0/", Some("version V25.0")),
+        ("http://127.0.0.1:1/v3", Some("version v3")),
+    ] {
+        let checked = settings(base_url.to_owned()).check();
+        match wrong {
+            None => assert!(checked.is_ok(), "{base_url}: {checked:?}"),
+            Some(says) => assert!(checked.unwrap_err().to_string().contains(says), "{base_url}"),
+        }
+    }
+    let allowed = Settings { allow_plaintext: true, ..settings("http://simulator:9090".to_owned()) };
+    assert!(allowed.check().is_ok());
+}
+
+#[tokio::test]
+async fn calls_go_through_the_proxy_that_the_settings_name_and_its_password_is_not_shown() {
+    let (address, served) = server(http(200, SUCCESS)).await;
+    let proxied = Settings {
+        proxy: Some(format!("http://user:pass@{address}").parse().unwrap()),
+        ..settings("http://graph.example.invalid".to_owned())
+    };
+    assert_eq!(proxied.way().unwrap().to_string(), format!("through the proxy http://{address} (whatsapp.proxy)"));
+    let answer = call(proxied).await;
+    assert_eq!(words(&answer.outcome), "accepted wamid.HBg=");
+    let request = served.await.unwrap();
+    assert!(request.starts_with("POST http://graph.example.invalid/v25.0/1066/messages HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz\r\n"), "{request}");
+    for proxy in ["proxy:3128", "socks5://127.0.0.1:1", "nonsense", "http://"] {
+        let wrong = Settings { proxy: Some(proxy.parse().unwrap()), ..settings("http://127.0.0.1:1".to_owned()) };
+        assert!(matches!(CloudApi::new(wrong), Err(BuildError::Proxy("whatsapp.proxy"))), "{proxy}");
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_holds_none_is_refused() {
+    let file = std::env::temp_dir().join(format!("twotick-ca-{}", std::process::id()));
+    std::fs::write(&file, "not a certificate").unwrap();
+    for path in [file.clone(), "/no/such/file.pem".into()] {
+        let wrong = Settings { ca_file: Some(path.clone()), ..settings("http://127.0.0.1:1".to_owned()) };
+        let error = CloudApi::new(wrong).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    }
+    std::fs::remove_file(file).unwrap();
 }
