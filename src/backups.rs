@@ -41,6 +41,8 @@ pub(crate) enum Refused {
     NoRoom { free: u64, needed: u64 },
     #[error("the folder {folder}: {error}", folder = .0.display(), error = .1)]
     Io(PathBuf, #[source] io::Error),
+    #[error("one that was cancelled is just ending: ask again in a moment")]
+    Ending,
 }
 
 /// The backups of one data folder.
@@ -55,6 +57,8 @@ struct Current {
     progress: Progress,
     /// Why, and when.
     failed: Option<(String, SystemTime)>,
+    /// Nobody wants it any more; it ends at its next step.
+    is_cancelled: bool,
 }
 
 impl Backups {
@@ -74,8 +78,10 @@ impl Backups {
     pub(crate) fn begin(self: &Arc<Self>, outbox: &Outbox) -> Result<Status, Refused> {
         let io = |error| Refused::Io(self.folder.clone(), error);
         let mut current = self.current();
-        if let Some(Current { id, progress, failed: None }) = &*current {
-            return Ok(Status::Running(id.clone(), *progress));
+        match &*current {
+            Some(Current { is_cancelled: true, .. }) => return Err(Refused::Ending),
+            Some(Current { id, progress, failed: None, .. }) => return Ok(Status::Running(id.clone(), *progress)),
+            Some(_) | None => {}
         }
         fs::create_dir_all(&self.folder).map_err(io)?;
         self.sweep(KEPT_MAX - 1);
@@ -86,7 +92,7 @@ impl Backups {
         }
         let id = id_at(outbox.clock().now());
         let file = private_file::create(&self.path(&id, ".part")).map_err(io)?;
-        *current = Some(Current { id: id.clone(), progress: Progress::default(), failed: None });
+        *current = Some(Current { id: id.clone(), progress: Progress::default(), failed: None, is_cancelled: false });
         let (backups, outbox, own) = (Arc::clone(self), outbox.clone(), id.clone());
         let work = move || backups.run(&outbox, &own, &file);
         if let Err(error) = std::thread::Builder::new().name("backup".into()).spawn(work) {
@@ -107,16 +113,24 @@ impl Backups {
                 .and_then(|()| private_file::rename(&part, &self.path(id, "")));
             whole.map(|()| summary).map_err(|error| error.to_string())
         });
+        let mut current = self.current();
+        if current.as_ref().is_some_and(|current| current.is_cancelled) {
+            tracing::info!(backup = id, "a backup was cancelled");
+            remove(&part);
+            self.remove_files(id);
+            *current = None;
+            return;
+        }
         match kept {
             Ok(Summary { records, bytes, .. }) => {
                 tracing::info!(backup = id, records, bytes, "a backup is taken, and waits to be fetched");
-                *self.current() = None;
+                *current = None;
             }
             Err(reason) => {
                 tracing::error!(backup = id, reason, "a backup failed; the service is not concerned");
                 remove(&part);
                 remove(&self.path(id, ".json"));
-                if let Some(current) = &mut *self.current() {
+                if let Some(current) = &mut *current {
                     current.failed = Some((reason, SystemTime::now()));
                 }
             }
@@ -132,6 +146,9 @@ impl Backups {
         backup::take(&source, file, &mut |progress| {
             if let Some(current) = &mut *self.current() {
                 current.progress = progress;
+                if current.is_cancelled {
+                    return Err("it was cancelled".into());
+                }
             }
             if let Some(error) = &*health.borrow() {
                 return Err(error.to_string());
@@ -155,13 +172,13 @@ impl Backups {
 
     /// All that there are, oldest first.
     pub(crate) fn list(&self) -> Vec<Status> {
-        let current = self.current().as_ref().map(Current::status);
+        let current = self.current().as_ref().and_then(Current::status);
         self.whole().into_iter().map(|(_, summary)| Status::Ready(summary)).chain(current).collect()
     }
 
     pub(crate) fn status(&self, id: &str) -> Option<Status> {
         if let Some(current) = self.current().as_ref().filter(|current| current.id == id) {
-            return Some(current.status());
+            return current.status();
         }
         self.summary(id).map(Status::Ready)
     }
@@ -178,10 +195,18 @@ impl Backups {
         Ok(Some(bytes))
     }
 
-    /// Removes a whole one, or forgets one that failed; whether there was one.
+    /// Removes a whole one, cancels one that is being taken, or forgets one that failed; whether there was one.
     pub(crate) fn remove(&self, id: &str) -> bool {
-        if self.current().take_if(|current| current.id == id && current.failed.is_some()).is_some() {
-            return true;
+        {
+            let mut current = self.current();
+            if let Some(found) = current.as_mut().filter(|current| current.id == id && !current.is_cancelled) {
+                if found.failed.is_some() {
+                    *current = None;
+                } else {
+                    found.is_cancelled = true;
+                }
+                return true;
+            }
         }
         let is_there = self.summary(id).is_some();
         if is_there {
@@ -233,10 +258,12 @@ impl Backups {
 }
 
 impl Current {
-    fn status(&self) -> Status {
+    /// `None`: it is as good as gone.
+    fn status(&self) -> Option<Status> {
         match &self.failed {
-            None => Status::Running(self.id.clone(), self.progress),
-            Some((reason, _)) => Status::Failed(self.id.clone(), reason.clone()),
+            _ if self.is_cancelled => None,
+            None => Some(Status::Running(self.id.clone(), self.progress)),
+            Some((reason, _)) => Some(Status::Failed(self.id.clone(), reason.clone())),
         }
     }
 }
@@ -279,13 +306,16 @@ mod tests {
         let backups = Backups::load(data.path());
         for (age, is_told) in [(KEPT_FOR / 2, true), (KEPT_FOR * 2, false)] {
             let failed = Some(("a full disk".into(), SystemTime::now() - age));
-            *backups.current() = Some(Current { id: "1".into(), progress: Progress::default(), failed });
+            *backups.current() =
+                Some(Current { id: "1".into(), progress: Progress::default(), failed, is_cancelled: false });
             backups.forget_old();
             assert_eq!(backups.status("1").is_some(), is_told);
         }
-        // One that is being written stays.
-        *backups.current() = Some(Current { id: "2".into(), progress: Progress::default(), failed: None });
+        // One that is being written stays, until nobody wants it any more.
+        let running = Current { id: "2".into(), progress: Progress::default(), failed: None, is_cancelled: false };
+        *backups.current() = Some(running);
         backups.forget_old();
-        assert!(!backups.remove("2") && backups.status("2").is_some());
+        assert!(backups.status("2").is_some() && backups.remove("2"));
+        assert!(backups.status("2").is_none() && backups.list().is_empty() && !backups.remove("2"));
     }
 }

@@ -1,15 +1,19 @@
 //! What every command stands on: how it fails, what it says, the configuration that it is given, and the signals that end it.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use store::DataFolder;
+use store::folder::FolderError;
+use tempfile::TempDir;
 
-use crate::config::Config;
+use crate::config::{Config, SecretRef};
+use crate::engine::has_room;
 
 /// How often long work says how far it has come.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +56,59 @@ fn explain(error: &anyhow::Error) -> String {
 
 pub(crate) fn load(config: Option<PathBuf>) -> Result<Config, Failure> {
     Config::load(config.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// The secret that an argument names: `env:NAME`, `file:PATH`, or `-` for a line of standard input. One that is written out is
+/// taken, too, with a warning.
+pub(crate) fn secret_argument(name: &str, given: &SecretRef) -> Result<String, Failure> {
+    let wrong = |reason: String| Failure::Usage(format!("{name}: {reason}"));
+    if *given == SecretRef::from("-".to_owned()) {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(|error| wrong(error.to_string()))?;
+        let secret = line.trim();
+        return if secret.is_empty() {
+            Err(wrong("standard input has no line for it".into()))
+        } else {
+            Ok(secret.into())
+        };
+    }
+    let secret = given.resolve().map_err(wrong)?;
+    if given.is_literal() {
+        eprintln!(
+            "twotick: warning: {name} is written out, where every user of this machine sees it (ps) and the shell keeps it: give \
+             env:NAME, file:PATH, or - and the secret on standard input; exchange this one if others could have seen it"
+        );
+    }
+    Ok(secret)
+}
+
+/// A data folder that no service uses, to be looked at: itself, or where it takes no writes a copy of it.
+pub(crate) struct Looked {
+    pub(crate) folder: DataFolder,
+    /// Removed with it.
+    pub(crate) copy: Option<TempDir>,
+}
+
+/// Opens the data folder at `path` to be looked at. Opening a store writes; where the disk is full, or may only be read, a copy
+/// in the folder for temporary files (TMPDIR) is opened in its place.
+pub(crate) fn look_into(path: &Path) -> anyhow::Result<Looked> {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let reason = match DataFolder::open_existing(path) {
+        Ok(folder) => match has_room(path) {
+            Ok(()) => return Ok(Looked { folder, copy: None }),
+            Err(error) => error,
+        },
+        Err(FolderError::Io { source, .. }) if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) => source,
+        Err(error) => return Err(error.into()),
+    };
+    let copy = tempfile::Builder::new().prefix("twotick-").tempdir()?;
+    eprintln!(
+        "{} takes no writes ({reason}): a copy in {} is looked at, and removed again; TMPDIR names another place",
+        path.display(),
+        copy.path().display()
+    );
+    let folder = store::scratch::copy(path, copy.path())?;
+    Ok(Looked { folder, copy: Some(copy) })
 }
 
 /// Prints what a command has to say.

@@ -6,20 +6,22 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use actors::{Clock, OrgChange, Outbox};
+use actors::{Clock, Directory, OrgChange, Outbox};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::audit::By;
 use domain::gate::Backoff;
-use store::folder::FolderError;
+use store::folder::{FolderError, is_there, missing};
 use store::{Committer, DataFolder, StoreError};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use whatsapp::CloudApi;
 
-use crate::config::Config;
+use crate::admin_key::AdminKeys;
+use crate::config::{Config, IS_ADMIN_KEY};
 use crate::master_key;
 use crate::service::{ServiceError, explain};
 
@@ -32,6 +34,12 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What the disk must have room for before the store is opened again. sled asks for whole segments.
 const ROOM: usize = 4 * 1024 * 1024;
+/// What is so once the folder, or a file of its store, was removed.
+pub(crate) const GONE: &str =
+    "what was acknowledged is gone with its data folder unless that is put back or restored from a backup";
+/// Why there is no outbox.
+const OPENING: &str = "the store is being opened again";
+const FULL: &str = "the disk of the data folder is full: make room, and the start goes on by itself";
 /// Written and removed to find that out.
 const PROBE_FILE: &str = "room.probe";
 
@@ -44,7 +52,12 @@ const TWO_STEPS: &str = "leave it out there and have the configuration read agai
 pub(crate) struct Engine {
     config: ArcSwap<Config>,
     folder: PathBuf,
+    admin_keys: Arc<AdminKeys>,
     outbox: ArcSwapOption<Outbox>,
+    /// Why there is none, while there is none.
+    waits_for: ArcSwap<&'static str>,
+    /// Whether what the configuration declares is in the store.
+    is_declared: AtomicBool,
     /// Held by who changes the configuration.
     turn: tokio::sync::Mutex<()>,
     /// Turns to what cannot be mended without a person.
@@ -53,18 +66,34 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts over the store in `folder`.
-    pub(crate) async fn start(config: &Config, folder: DataFolder) -> Result<Arc<Self>, ServiceError> {
+    /// Starts over the store in `folder`; where its disk is full, once there is room.
+    pub(crate) async fn start(
+        config: &Config,
+        folder: DataFolder,
+        admin_keys: Arc<AdminKeys>,
+    ) -> Result<Arc<Self>, ServiceError> {
         let path = folder.path().to_owned();
-        let outbox = open(config, folder).await?;
-        if let Err(error) = declare(config, &outbox).await {
-            outbox.stop(Duration::ZERO).await;
-            return Err(error);
-        }
+        let opened = match open(config, folder).await {
+            Ok(outbox) => match declare(config, &outbox, &admin_keys).await {
+                Ok(()) => Some(outbox),
+                Err(error) => {
+                    outbox.stop(Duration::ZERO).await;
+                    return Err(error);
+                }
+            },
+            Err(ServiceError::Store(error)) if error.is_full() => {
+                tracing::error!(%error, "the disk of the data folder is full: make room, and the start goes on by itself");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let engine = Arc::new(Self {
             config: ArcSwap::from_pointee(config.clone()),
             folder: path,
-            outbox: ArcSwapOption::from_pointee(outbox),
+            admin_keys,
+            is_declared: AtomicBool::new(opened.is_some()),
+            waits_for: ArcSwap::from_pointee(if opened.is_some() { OPENING } else { FULL }),
+            outbox: ArcSwapOption::from_pointee(opened),
             turn: tokio::sync::Mutex::default(),
             fatal: watch::Sender::new(None),
             mender: Mutex::default(),
@@ -78,7 +107,7 @@ impl Engine {
     pub(crate) fn outbox(&self) -> Result<Outbox, String> {
         match self.outbox.load_full() {
             Some(outbox) => Ok((*outbox).clone()),
-            None => Err("the store is being opened again".into()),
+            None => Err((**self.waits_for.load()).to_owned()),
         }
     }
 
@@ -114,7 +143,7 @@ impl Engine {
         }
         // The store stays under its key, also where it must be opened again.
         config.admin.master_key = self.config.load().admin.master_key.clone();
-        declare(&config, &outbox).await?;
+        declare(&config, &outbox, &self.admin_keys).await?;
         outbox.reconfigure(config.settings());
         self.config.store(Arc::new(config));
         Ok(())
@@ -137,34 +166,50 @@ impl Engine {
     }
 
     async fn watch(self: Arc<Self>) {
+        if self.outbox().is_err() && !self.mend(None).await {
+            return;
+        }
         loop {
             let Ok(outbox) = self.outbox() else { return };
             let reason = tokio::select! {
                 reason = outbox.failed() => reason,
                 never = look_after(outbox.committer()) => match never {},
             };
+            let folder = self.folder.clone();
+            let kept = match tokio::task::spawn_blocking(move || is_there(&folder)).await {
+                Ok(false) => GONE,
+                Ok(true) | Err(_) => "what was acknowledged stays in the data folder",
+            };
             tracing::error!(
                 %reason,
-                "nothing is accepted or sent until this is mended; reads are answered, what was acknowledged stays in the data folder, and it is tried again by itself"
+                "nothing is accepted or sent until this is mended; reads are answered, {kept}, and it is tried again by itself"
             );
-            if !self.mend(outbox).await {
+            if !self.mend(Some(outbox)).await {
                 return;
             }
         }
     }
 
-    /// Starts again as soon as the disk takes writes. Says whether it could.
-    async fn mend(&self, broken: Outbox) -> bool {
+    /// Starts again as soon as the disk takes writes and the store is there. Says whether it could.
+    async fn mend(&self, mut broken: Option<Outbox>) -> bool {
         let mut pauses = Backoff::new(LOOK_AFTER.0, LOOK_AFTER.1);
-        let mut broken = Some(broken);
         loop {
             tokio::time::sleep(pauses.next_pause()).await;
             let folder = self.folder.clone();
-            let room = tokio::task::spawn_blocking(move || has_room(&folder)).await;
-            if let Err(error) = room.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            let looked = tokio::task::spawn_blocking(move || (missing(&folder), has_room(&folder))).await;
+            let (missing, room) = looked.unwrap_or_else(|error| (None, Err(io::Error::other(error))));
+            if let Some(file) = missing {
+                tracing::warn!(
+                    file = %file.display(),
+                    "this file of the store is gone: put it back, or stop the service and restore the folder from a backup"
+                );
+                continue;
+            }
+            if let Err(error) = room {
                 tracing::warn!(%error, "the disk does not take writes yet");
                 continue;
             }
+            self.waits_for.store(Arc::new(OPENING));
             if let Some(broken) = broken.take() {
                 self.outbox.store(None);
                 broken.stop(Duration::ZERO).await;
@@ -196,8 +241,16 @@ impl Engine {
                 folder => break folder?,
             }
         };
-        // What the configuration declares is in the store.
-        open(&self.config.load(), folder).await
+        let config = self.config.load_full();
+        let outbox = open(&config, folder).await?;
+        if !self.is_declared.load(Ordering::Relaxed) {
+            if let Err(error) = declare(&config, &outbox, &self.admin_keys).await {
+                outbox.stop(Duration::ZERO).await;
+                return Err(error);
+            }
+            self.is_declared.store(true, Ordering::Relaxed);
+        }
+        Ok(outbox)
     }
 }
 
@@ -208,10 +261,11 @@ async fn open(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceErro
     let master_key = config.admin.master_key.clone();
     let open = move || {
         let path = folder.path().to_owned();
-        Ok::<_, ServiceError>(master_key::unlock(store::open(folder, cache)?, &master_key, &path)?)
+        let store = master_key::unlock(store::open(folder, cache)?, &master_key, &path)?;
+        Ok::<_, ServiceError>((store, place.with_store(&path).map_err(ServiceError::Thread)?))
     };
-    let store = tokio::task::spawn_blocking(open).await;
-    let store = store.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
+    let opened = tokio::task::spawn_blocking(open).await;
+    let (store, place) = opened.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
     let committer = Committer::start_in(&store, Some(place)).map_err(ServiceError::Thread)?;
     let provider = CloudApi::new(config.cloud_api())?;
     Ok(Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?)
@@ -227,13 +281,26 @@ async fn look_after(committer: &Committer) -> Infallible {
     }
 }
 
-async fn declare(config: &Config, outbox: &Outbox) -> Result<(), ServiceError> {
+async fn declare(config: &Config, outbox: &Outbox, admin_keys: &AdminKeys) -> Result<(), ServiceError> {
+    let now = outbox.clock().now();
     for org in &config.orgs {
         let declared = |reason: String| ServiceError::Declared { id: org.id.clone(), reason };
         let (id, change) = org.resolve().map_err(declared)?;
+        if let OrgChange::Declare(_, keys) = &change
+            && let Some(n) = keys.iter().position(|key| admin_keys.opens(&key.hash, now))
+        {
+            return Err(declared(format!("api_keys[{n}] is {IS_ADMIN_KEY}")));
+        }
         outbox.put_org(id, change, By::Config).await.map_err(|error| declared(explain(&error)))?;
     }
-    Ok(())
+    // The admin key may be a new one, and the organisation's of long ago.
+    match outbox.directory().authenticate(&Directory::hash(admin_keys.current().expose()), now) {
+        Ok(identity) => Err(ServiceError::AdminKey(format!(
+            "it is also the API key {:?} of organisation {}, whose holder could then do everything: give another admin key",
+            identity.key.name, identity.org.id
+        ))),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Whether waiting may help.
@@ -262,7 +329,7 @@ const fn is_passing(error: &ServiceError) -> bool {
 }
 
 /// Whether the disk takes as much as the store will ask for.
-fn has_room(folder: &Path) -> io::Result<()> {
+pub(crate) fn has_room(folder: &Path) -> io::Result<()> {
     let path = folder.join(PROBE_FILE);
     let written = std::fs::File::create(&path).and_then(|mut file| {
         file.write_all(&vec![1; ROOM])?;

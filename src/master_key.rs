@@ -20,7 +20,7 @@ pub enum MasterKeyError {
     Unusable(String),
     /// It is gone.
     #[error(
-        "the secrets in the store are sealed under master key {used}, and there is no {}: put it back there, or name where \
+        "the secrets in the store are sealed under the master key with id {used}, and there is no {}: put it back there, or name where \
          it is in admin.master_key. Nothing was changed. Without it no access token can be read again", .path.display()
     )]
     Gone {
@@ -31,7 +31,7 @@ pub enum MasterKeyError {
     },
     /// It is another one.
     #[error(
-        "the secrets in the store are sealed under master key {used}, and {place} gives {given}: give the one that they \
+        "the secrets in the store are sealed under the master key with id {used}, and {place} gives one with id {given}: give the one that they \
          are sealed under. If a `twotick rekey` was cut off, run it again. Nothing was changed"
     )]
     Other {
@@ -103,6 +103,11 @@ pub(crate) fn make(path: &Path) -> Result<MasterKey, MasterKeyError> {
     let show = |error: &dyn std::fmt::Display| MasterKeyError::Unusable(format!("{}: {error}", path.display()));
     private_file::replace(path, format!("{text}\n").as_bytes()).map_err(|error| show(&error))?;
     let key: MasterKey = text.parse().map_err(|error: &str| show(&error))?;
-    tracing::info!(path = %path.display(), key = %key.id(), "a master key was made: keep a copy of it apart from backups of the store");
+    // Its id is the beginning of a hash; by its name alone it would look like the key.
+    tracing::info!(
+        path = %path.display(),
+        key_id = %key.id(),
+        "a master key was made: keep a copy of it apart from backups of the store (its id is public, and not the key)"
+    );
     Ok(key)
 }

@@ -69,7 +69,7 @@ impl Rekey {
 fn check_place(kept: &Path, old: &MasterKey) -> Result<(), Failure> {
     match master_key::read(kept)? {
         Some(other) if other.id() != old.id() => Err(anyhow::anyhow!(
-            "{place} has another master key ({other}) than --old gives ({old}), and would be overwritten: leave --old out if it \
+            "{place} has another master key (id {other}) than --old gives (id {old}), and would be overwritten: leave --old out if it \
              is the key in force; else move it away, or say by --new where the new key is. Nothing was changed",
             place = kept.display(),
             other = other.id(),
@@ -101,7 +101,8 @@ fn old_key(given: Option<&SecretRef>, config: &Config) -> Result<MasterKey, Fail
 }
 
 fn told(folder: &Path, key: &MasterKey, sealed: usize, is_named: bool) -> String {
-    let done = format!("secrets are encrypted under master key {}; organisations changed: {sealed}", key.id());
+    let done =
+        format!("secrets are encrypted under the master key with id {}; organisations changed: {sealed}", key.id());
     let then = if is_named {
         "name that key in admin.master_key before the next start".to_owned()
     } else {

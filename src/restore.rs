@@ -57,7 +57,7 @@ impl Restore {
         ));
         if !backup.master_keys.is_empty() {
             say(&format!(
-                "before the start, put master key {} at {}, or name it in admin.master_key; a new admin key is made",
+                "before the start, put the master key with id {} at {}, or name it in admin.master_key; a new admin key is made",
                 backup.master_keys.join(", "),
                 folder.join(MASTER_KEY_FILE).display()
             ));

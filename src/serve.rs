@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use clap::Args;
+use store::folder::is_there;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::command::{Failure, Signals, load, say};
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, GONE};
 use crate::logging::{self, Level};
 use crate::service::{Service, ServiceError};
 
@@ -65,10 +66,11 @@ impl Serve {
         match failure {
             Some(reason) => Err(anyhow!("{reason}").into()),
             None if is_well => Ok(()),
-            None => Err(anyhow!(
+            None if is_there(&config.store.path) => Err(anyhow!(
                 "it was stopped while its store took no writes; what was acknowledged is in its data folder"
             )
             .into()),
+            None => Err(anyhow!("it was stopped without its store; {GONE}").into()),
         }
     }
 

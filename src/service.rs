@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actors::ChangeError;
+use actors::{ChangeError, Clock};
+use domain::Timestamp;
 use domain::org::Secret;
 use store::{DataFolder, StoreError};
 use tokio::net::TcpListener;
@@ -95,11 +96,18 @@ impl From<MasterKeyError> for ServiceError {
 impl Service {
     /// Starts the service.
     pub async fn start(config: &Config) -> Result<Self, ServiceError> {
+        tell_of_clock(Clock::system().now());
         let Http { tls_cert, tls_key, .. } = &config.http;
         let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
         let tls = tls.map_err(ServiceError::Tls)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let folder = DataFolder::open(&config.store.path)?;
+        if !config.store.allow_shared_folder && folder.make_private()? {
+            tracing::warn!(
+                path = %folder.path().display(),
+                "other users of this machine could look into the data folder: it is now its owner's only (mode 0700)"
+            );
+        }
         let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
         let admin_keys = Arc::new(admin_keys);
         for (what, path) in private_file::open_to_others(config) {
@@ -110,7 +118,7 @@ impl Service {
         let addr = config.http.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
-        let engine = Engine::start(config, folder).await?;
+        let engine = Engine::start(config, folder, Arc::clone(&admin_keys)).await?;
         let tries = |what| Arc::new(Tries::new(what, config.http.proxies().unwrap_or_default()));
         let backups = Arc::new(Backups::load(&config.store.path));
         let door = http::Door {
@@ -129,7 +137,10 @@ impl Service {
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         tell_of_restore(&engine)?;
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine), backups)).abort_handle();
-        tracing::info!(%addr, organisations, "ready");
+        tracing::info!(way = %config.cloud_api().way()?, base_url = %config.whatsapp.base_url, "how WhatsApp is called");
+        if engine.outbox().is_ok() {
+            tracing::info!(%addr, organisations, "ready");
+        }
         Ok(Self { addr, scheme, engine, http, admin_keys, key_log, writer })
     }
 
@@ -170,6 +181,16 @@ impl Service {
         }
         tracing::info!("stopped");
         is_well
+    }
+}
+
+/// No clock that is set shows an earlier time.
+const BUILT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+/// Says so where the clock cannot be right: all times would be wrong by it, and TLS fails.
+fn tell_of_clock(now: Timestamp) {
+    if now < BUILT || now == Timestamp::MAX {
+        tracing::error!(%now, "this machine's clock is wrong: set it, and keep it set by NTP, before messages are sent by it");
     }
 }
 

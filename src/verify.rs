@@ -10,7 +10,7 @@ use store::sled::Doubt;
 use store::verify::{Report, verify};
 use store::{DataFolder, SledBackend, Store};
 
-use crate::command::Teller;
+use crate::command::{Looked, Teller, look_into};
 use crate::config::Config;
 
 /// The arguments of `twotick verify`.
@@ -32,7 +32,14 @@ impl Verify {
     pub(crate) fn run(self, config: &Config) -> anyhow::Result<()> {
         let path = self.data.as_ref().unwrap_or(&config.store.path);
         let cache = config.store.cache.as_u64();
-        let backend = Arc::new(SledBackend::open(DataFolder::open_existing(path)?, cache)?);
+        // What is to be mended is mended in its place.
+        let looked = match self.accept_loss {
+            true => Looked { folder: DataFolder::open_existing(path)?, copy: None },
+            false => look_into(path)?,
+        };
+        // Removed at the end.
+        let _copy = looked.copy;
+        let backend = Arc::new(SledBackend::open(looked.folder, cache)?);
         let mut wrong = 0;
         if let Some(doubt) = backend.doubt() {
             println!("{doubt}");

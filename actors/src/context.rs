@@ -108,8 +108,12 @@ impl Context {
         if self.is_draining() {
             return Some("it is stopping".into());
         }
-        if self.committer.health().borrow().is_some() {
-            return Some("the store takes no writes; the log says why".into());
+        if let Some(error) = &*self.committer.health().borrow() {
+            return Some(if error.is_full() {
+                "the store takes no writes, since its disk is full: make room, and it goes on by itself".into()
+            } else {
+                format!("the store takes no writes: {error}; it is tried again by itself")
+            });
         }
         let waited = self.committer.writing_for().filter(|waited| *waited > self.settings().limits.max_flush)?;
         Some(format!("the store's disk has not answered for {} s", waited.as_secs()))

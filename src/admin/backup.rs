@@ -13,14 +13,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
-use store::DataFolder;
 use store::backup::{self, Source, Summary};
 use store::folder::FolderError;
 
 use super::{Connection, text};
 use crate::api::Api;
 use crate::backups;
-use crate::command::{Failure, Teller, load};
+use crate::command::{Failure, Looked, Teller, look_into};
 use crate::private_file;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -44,7 +43,7 @@ impl Backup {
         name.push(".part");
         let part = PathBuf::from(name);
         let summary = match stopped(&connection)? {
-            Some((folder, cache)) => offline(folder, cache, &part)?,
+            Some((looked, cache)) => offline(looked, cache, &part)?,
             None => online(&connection.open()?, &part).await?,
         };
         private_file::rename(&part, &file).with_context(|| file.display().to_string())?;
@@ -54,24 +53,23 @@ impl Backup {
 }
 
 /// The folder of a service that is stopped, with the cache to open it with; `None` where a service is to be asked.
-fn stopped(connection: &Connection) -> Result<Option<(DataFolder, u64)>, Failure> {
+fn stopped(connection: &Connection) -> Result<Option<(Looked, u64)>, Failure> {
     if connection.url.is_some() {
         return Ok(None);
     }
-    let mut config = load(connection.config.clone())?;
-    if let Some(data) = &connection.data {
-        config.store.path.clone_from(data);
-    }
-    match DataFolder::open_existing(&config.store.path) {
-        Ok(folder) => Ok(Some((folder, config.store.cache.as_u64()))),
+    let config = connection.configuration()?;
+    match look_into(&config.store.path) {
+        Ok(looked) => Ok(Some((looked, config.store.cache.as_u64()))),
         // In use: by the service, which is then asked. None here: it may be a service elsewhere.
-        Err(FolderError::InUse(_) | FolderError::NoStore(_)) => Ok(None),
+        Err(error) if matches!(error.downcast_ref(), Some(FolderError::InUse(_) | FolderError::NoStore(_))) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn offline(folder: DataFolder, cache: u64, part: &Path) -> anyhow::Result<Summary> {
-    let store = store::open(folder, cache)?;
+fn offline(looked: Looked, cache: u64, part: &Path) -> anyhow::Result<Summary> {
+    // Removed at the end.
+    let _copy = looked.copy;
+    let store = store::open(looked.folder, cache)?;
     let clock = Clock::system();
     let (id, now) = (backups::id_at(clock.now()), || clock.now());
     let written = private_file::create(part).with_context(|| part.display().to_string())?;
@@ -186,7 +184,7 @@ fn told(answer: &Value) -> String {
     let keys = if keys.is_empty() { "none: there are no secrets in it".to_owned() } else { keys };
     format!(
         "{}: the store as it was at {}, {} bytes, checked\nsha256 {}\nmaster.key and admin.key are not in it: keep the master \
-         key apart from it; the secrets in it open under master key {keys}",
+         key apart from it; the secrets in it open under the master key with id {keys}",
         text(answer, "file"),
         text(answer, "takenAt"),
         text(answer, "bytes"),

@@ -24,6 +24,7 @@ pub(super) async fn begin(app: &App) -> Answer {
         Err(error @ Refused::NoRoom { .. }) => {
             Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, "NO_ROOM", error.to_string()))
         }
+        Err(error @ Refused::Ending) => Err(Problem::new(StatusCode::CONFLICT, "BACKUP_ENDING", error.to_string())),
         Err(error @ Refused::Io(..)) => {
             tracing::error!(%error, "a backup could not be begun");
             Err(Problem::internal())

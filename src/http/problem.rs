@@ -117,6 +117,16 @@ impl Problem {
         Self { header: Some(Box::new((RETRY_AFTER, seconds.into()))), ..Self::new(status, code, detail) }
     }
 
+    /// The same with why the service takes nothing now, if that is why.
+    pub(crate) fn because(mut self, trouble: Option<String>) -> Self {
+        if let Some(trouble) =
+            trouble.filter(|trouble| self.code == "UNAVAILABLE" && !self.detail.contains(trouble.as_str()))
+        {
+            self.detail = format!("{}: {trouble}", self.detail);
+        }
+        self
+    }
+
     /// The same of a request that was done in part.
     pub(crate) fn after(self, done: Map<String, Value>) -> Self {
         Self { done: Some(Box::new(done)), ..self }
@@ -138,7 +148,7 @@ impl Problem {
                 body.insert("moreErrors".into(), (errors.len() - NAMED_MAX).into());
             }
         }
-        let mut response = Response::new(body.to_string().into_bytes());
+        let mut response = Response::new(format!("{body}\n").into_bytes());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = header.map(|header| *header)

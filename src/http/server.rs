@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
@@ -187,6 +187,14 @@ where
     }
 }
 
+/// The end of the year 9999, in seconds: HTTP cannot write what comes then.
+const LAST_DATE: u64 = 253_402_300_799;
+
+/// Whether HTTP can write the time that the system's clock shows. Where it cannot, answers have no date: hyper would panic.
+fn has_date(now: SystemTime) -> bool {
+    now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < LAST_DATE)
+}
+
 async fn converse<I, S, B>(
     stream: I,
     arrival: Arrival,
@@ -221,7 +229,11 @@ async fn converse<I, S, B>(
         }
     });
     let mut builder = http1::Builder::new();
-    builder.max_headers(HEADERS_MAX).max_header_size(HEAD_MAX).header_read_timeout(None);
+    builder
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_MAX)
+        .header_read_timeout(None)
+        .auto_date_header(has_date(SystemTime::now()));
     let mut connection = std::pin::pin!(builder.serve_connection(io, answer));
     let mut is_told = false;
     loop {
@@ -239,5 +251,24 @@ async fn converse<I, S, B>(
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_a_date_where_http_can_write_it() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (now, wanted) in [
+            (SystemTime::UNIX_EPOCH - Duration::from_secs(1), false),
+            (at(0), true),
+            (at(LAST_DATE - 1), true),
+            (at(LAST_DATE + 1), false),
+        ] {
+            assert_eq!(has_date(now), wanted, "{now:?}");
+        }
+        assert_eq!(httpdate::fmt_http_date(at(LAST_DATE - 1)), "Fri, 31 Dec 9999 23:59:58 GMT");
     }
 }

@@ -126,3 +126,13 @@ pub enum StoreError {
         given: KeyId,
     },
 }
+
+/// Linux's numbers for a file that may grow no more, a disk that is full, and a user's share of one that is.
+const NO_ROOM: [&str; 3] = ["os error 27)", "os error 28)", "os error 122)"];
+
+impl StoreError {
+    /// Whether the disk is full: making room mends it.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Backend { cause, .. } if NO_ROOM.iter().any(|error| cause.contains(error)))
+    }
+}

@@ -14,7 +14,7 @@ use crate::sled::failed_io;
 use crate::space::Space;
 
 /// In sled's folder.
-const NAME: &str = "blocks";
+pub(crate) const NAME: &str = "blocks";
 /// Places begin at multiples of it.
 const UNIT: u32 = 128;
 /// The file is cut off when so many bytes at its end are free.

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::backend::StoreError;
 use crate::mark::{Mark, Marks};
+use crate::{block_file, journal, sled};
 
 /// The format that this version writes: 2 since keys of hashes stand in rows of their own.
 const FORMAT: u32 = 2;
@@ -55,6 +56,21 @@ pub enum FolderError {
     /// Another process holds it.
     #[error("{} is in use by another process; stop that one first, or name another folder", .0.display())]
     InUse(PathBuf),
+    /// Others can look in, and that cannot be changed.
+    #[error(
+        "other users of this machine can look into {} (mode {mode:04o}), where people's messages and secrets are, and it cannot be \
+         made its owner's only: {reason}. Do `chmod go= {}` as its owner, or, if they are meant to, set \
+         store.allow_shared_folder = true",
+        .path.display(), .path.display()
+    )]
+    Shared {
+        /// The folder.
+        path: PathBuf,
+        /// What others may do, in its lowest digits.
+        mode: u32,
+        /// The system's answer.
+        reason: String,
+    },
     /// The system refused.
     #[error("cannot {doing} {}: {source}", .path.display())]
     Io {
@@ -124,9 +140,28 @@ impl DataFolder {
         &self.path
     }
 
+    /// Lets nobody but its owner look in; whether others could.
+    pub fn make_private(&self) -> Result<bool, FolderError> {
+        let io = |doing| move |source| FolderError::Io { doing, path: self.path.clone(), source };
+        let mode =
+            || fs::metadata(&self.path).map(|found| found.permissions().mode() & 0o7777).map_err(io("look into"));
+        let found = mode()?;
+        if found & OTHERS == 0 {
+            return Ok(false);
+        }
+        let shared = |mode, reason| FolderError::Shared { path: self.path.clone(), mode, reason };
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(found & !OTHERS))
+            .map_err(|error| shared(found, error.to_string()))?;
+        // Some file systems take a mode and keep their own.
+        match mode()? {
+            still if still & OTHERS != 0 => Err(shared(still, "its file system keeps no modes".into())),
+            _ => Ok(true),
+        }
+    }
+
     /// Where it is, to look later whether it still is.
     pub fn place(&self) -> io::Result<Place> {
-        Ok(Place { marker: self.path.join(MARKER), file: identity(&self.marker.metadata()?) })
+        Ok(Place { files: vec![(self.path.join(MARKER), identity(&self.marker.metadata()?))] })
     }
 
     pub(crate) fn marks(&self) -> io::Result<Marks> {
@@ -134,24 +169,63 @@ impl DataFolder {
     }
 }
 
-/// Where a data folder was opened. While it is in use, no other file can have its marker's identity.
+/// Where a data folder was opened, and the files in it that hold the store. While these are in use, no other file can have the
+/// identity of one.
 #[derive(Clone, Debug)]
 pub struct Place {
-    marker: PathBuf,
-    file: (u64, u64),
+    files: Vec<(PathBuf, (u64, u64))>,
 }
 
 impl Place {
-    /// Whether the folder is still there. What is written to files that were removed is gone with the process.
+    /// The same with the files of the store in it, which is open.
+    pub fn with_store(mut self, folder: &Path) -> io::Result<Self> {
+        for path in files(folder) {
+            let found = identity(&fs::metadata(&path)?);
+            self.files.push((path, found));
+        }
+        Ok(self)
+    }
+
+    /// Whether all of it is still there. What is written to files that were removed is gone with the process.
     pub fn check(&self) -> Result<(), StoreError> {
-        let cause = match fs::metadata(&self.marker) {
-            Ok(found) if identity(&found) == self.file => return Ok(()),
-            Ok(_) => "another is in its place".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        Err(StoreError::Backend { doing: "find its data folder", cause })
+        for (path, file) in &self.files {
+            let cause = match fs::metadata(path) {
+                Ok(found) if identity(&found) == *file => continue,
+                Ok(_) => "another is in its place".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if path.ends_with(MARKER) {
+                return Err(StoreError::Backend { doing: "find its data folder", cause });
+            }
+            let name = path.file_name().unwrap_or_default().display();
+            return Err(StoreError::Backend {
+                doing: "find a file of its data folder",
+                cause: format!("{name}: {cause}"),
+            });
+        }
+        Ok(())
     }
 }
+
+/// A file of the store in `folder` that is not there, although the folder is.
+pub fn missing(folder: &Path) -> Option<PathBuf> {
+    let is_there = folder.join(MARKER).exists();
+    files(folder).into_iter().find(|path| is_there && !path.exists())
+}
+
+/// Whether the folder is there, with all files of its store.
+pub fn is_there(folder: &Path) -> bool {
+    folder.join(MARKER).exists() && missing(folder).is_none()
+}
+
+/// The files that hold a store, and stay the same ones while it is open.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let sled = [sled::LOG, block_file::NAME].map(|name| folder.join(sled::SUBFOLDER).join(name));
+    sled.into_iter().chain(journal::FILES.map(|name| folder.join(journal::SUBFOLDER).join(name))).collect()
+}
+
+/// What users other than the owner may do.
+const OTHERS: u32 = 0o077;
 
 /// Its device and inode.
 fn identity(file: &fs::Metadata) -> (u64, u64) {
@@ -214,6 +288,42 @@ mod tests {
         let path = temp.path().join("a/b");
         drop(DataFolder::open(&path).unwrap());
         assert!(DataFolder::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_others_can_look_into_is_made_its_owners_only() {
+        let temp = tempfile::tempdir().unwrap();
+        for (mode, was_open) in [(0o777, true), (0o755, true), (0o2750, true), (0o700, false)] {
+            fs::set_permissions(temp.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let folder = DataFolder::open(temp.path()).unwrap();
+            assert_eq!(folder.make_private().unwrap(), was_open, "{mode:o}");
+            assert_eq!(fs::metadata(temp.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn each_file_of_an_open_store_is_missed_when_it_is_gone_or_another_is_in_its_place() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(temp.path()).unwrap();
+        let place = folder.place().unwrap();
+        let _store = crate::open(folder, 16 << 20).unwrap();
+        let place = place.with_store(temp.path()).unwrap();
+        place.check().unwrap();
+        assert_eq!(missing(temp.path()), None);
+        let away = temp.path().join("away");
+        for name in ["sled", "journal", "sled/db", "sled/blocks", "journal/0", "journal/1", MARKER] {
+            let path = temp.path().join(name);
+            fs::rename(&path, &away).unwrap();
+            assert!(place.check().is_err(), "{name} is gone");
+            assert_eq!(missing(temp.path()).is_some(), name != MARKER, "{name}");
+            assert!(!is_there(temp.path()), "{name}");
+            if away.is_file() {
+                fs::copy(&away, &path).unwrap();
+                assert!(place.check().unwrap_err().to_string().contains("another is in its place"), "{name}");
+            }
+            fs::rename(&away, &path).unwrap();
+            place.check().unwrap();
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod restore;
 mod restored;
 mod resync;
 mod runs;
+pub mod scratch;
 pub mod seal;
 pub mod search;
 pub mod sled;

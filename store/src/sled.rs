@@ -19,6 +19,8 @@ use crate::{compact, rescue, resync, sled_log};
 
 /// Of the data folder.
 pub(crate) const SUBFOLDER: &str = "sled";
+/// sled's log, in [`SUBFOLDER`].
+pub(crate) const LOG: &str = "db";
 const MEMTABLE_MIN: usize = 16 << 10;
 /// Beyond it the journal would only grow longer: blocks that have much to take are rewritten seldom enough.
 const MEMTABLE_MAX: usize = 8 << 20;
@@ -102,7 +104,7 @@ impl SledBackend {
         let path = folder.path().join(SUBFOLDER);
         let mut marks = folder.marks().map_err(failed_io("read its mark"))?;
         let mark = marks.last();
-        let is_there = path.join("db").exists();
+        let is_there = path.join(LOG).exists();
         let mut doubt = None;
         if is_there {
             let broken = prepare(folder.path(), &path).map_err(failed_io("prepare its log"))?;
@@ -182,7 +184,7 @@ impl SledBackend {
 
     /// Where its log is broken, in bytes from its beginning, also where it holds nothing of use.
     pub fn broken_log(&self) -> Result<Vec<u64>, StoreError> {
-        let log = File::open(self.folder.path().join(SUBFOLDER).join("db"));
+        let log = File::open(self.folder.path().join(SUBFOLDER).join(LOG));
         let survey = log.and_then(|log| sled_log::survey(&log, 0));
         Ok(survey.map_err(failed_io("look through its log"))?.broken)
     }
@@ -200,7 +202,7 @@ impl SledBackend {
 /// The blocks whose index is `index`. sled's own `flush` only calls `sync_file_range`, which survives a crash of the process but
 /// not a power cut, so it ends with an fdatasync of ours on sled's log, opened once more.
 pub(crate) fn open_blocks(index: ::sled::Db, path: &Path, cache_bytes: u64) -> Result<Blocks, StoreError> {
-    let log = File::open(path.join("db")).map_err(failed_io("open its log"))?;
+    let log = File::open(path.join(LOG)).map_err(failed_io("open its log"))?;
     let flushed = index.clone();
     Blocks::open(index, path, memtable_bytes(cache_bytes), move || {
         flushed.flush().map_err(failed("flush"))?;
@@ -210,7 +212,7 @@ pub(crate) fn open_blocks(index: ::sled::Db, path: &Path, cache_bytes: u64) -> R
 
 /// Makes the files of a store that was not closed fit to be opened; where its log is broken.
 fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
-    rescue::restore(folder, &path.join("db"))?;
+    rescue::restore(folder, &path.join(LOG))?;
     resync::run(folder)?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -222,7 +224,7 @@ fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
     }
     // After a crash the log may hold what is not on the disk. sled would build on it, and so would we.
     sync_files(path)?;
-    let log = File::open(path.join("db"))?;
+    let log = File::open(path.join(LOG))?;
     let survey = sled_log::survey(&log, sled_log::replayed_from(path)?)?;
     rescue::save(folder, &log, &survey.replayed)?;
     Ok(survey.broken)

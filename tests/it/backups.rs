@@ -439,3 +439,26 @@ async fn only_the_admin_key_makes_lists_or_fetches_backups() {
         assert_eq!(send(app.acme().request(method, &path)).await.status, 403, "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn a_backup_that_is_being_taken_is_cancelled_by_its_deletion() {
+    let app = TestApp::start().await;
+    for _ in 0..10 {
+        let begun = app.admin().post("admin/backups", &json!({})).await;
+        if begun.status == 409 {
+            // The one before ends at its next step.
+            begun.problem(409, "BACKUP_ENDING");
+            continue;
+        }
+        let id = begun.ok(202)["id"].as_str().unwrap().to_owned();
+        let path = format!("admin/backups/{id}");
+        assert_eq!(app.admin().delete(&path).await.status, 204);
+        assert_eq!(app.admin().get(&path).await.status, 404);
+    }
+    eventually("nothing is left", async || {
+        let left: Vec<_> =
+            std::fs::read_dir(app.data().join("backups")).unwrap().map(|file| file.unwrap().path()).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
+}

@@ -3,8 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::support::{Exit, Setup, TestApp, any_port, path, run_with};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
+
+use crate::support::{Exit, PATIENCE, Process, Setup, TestApp, any_port, path, run_with};
 
 /// Runs `serve` on a data folder, which must fail.
 async fn refused(data: &Path) -> Exit {
@@ -130,4 +134,82 @@ async fn a_taken_port_is_refused_by_its_address() {
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
     assert!(exit.stderr.contains(&address), "{exit:?}");
     assert_eq!(exit.stderr.matches("in use").count(), 1, "said once: {exit:?}");
+}
+
+/// The modes of all that is in a folder, itself included, that let others do anything.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mode = fs::metadata(folder).unwrap().permissions().mode();
+    let mut open = if mode & 0o077 == 0 { Vec::new() } else { vec![format!("{} {mode:o}", folder.display())] };
+    if folder.is_dir() {
+        open.extend(fs::read_dir(folder).unwrap().flat_map(|entry| open_to_others(&entry.unwrap().path())));
+    }
+    open
+}
+
+#[tokio::test]
+async fn a_data_folder_is_its_owners_only_whatever_its_mode_and_the_umask_were() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+    let program = env!("CARGO_BIN_EXE_twotick");
+    let script = format!("umask 0; exec {program} serve --data {} --listen 127.0.0.1:0", path(&data));
+    let mut serve = tokio::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(temp.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+    assert!(line.is_some_and(|line| line.starts_with("listening on")));
+    assert!(names(&data).len() > 3);
+    assert_eq!(open_to_others(&data), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_meant_to_be_shared_keeps_its_mode() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o750)).unwrap();
+    let mut app = Setup::new().set("store.allow_shared_folder", true).data(&data).start_empty().await;
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o750);
+    app.stop().await;
+    app.set("store.allow_shared_folder", false);
+    app.start_again().await;
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(app.log().contains("other users of this machine could look into the data folder"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn an_api_key_that_is_the_admin_key_is_refused() {
+    let mut app = Setup::new().start_empty().await;
+    let key = app.admin().key().to_owned();
+    let org = format!("[[orgs]]\nid = \"acme\"\napi_keys = [\"{key}\"]\n");
+    app.stop().await;
+    app.add(&org);
+    let (config, data) = (app.config_file(), app.data());
+    let serve = ["serve", "--config", path(&config), "--data", path(&data), "--listen", "127.0.0.1:0"];
+    let exit = run_with(app.folder(), &serve, &[]).await;
+    assert!(exit.code == Some(1) && exit.stderr.contains("api_keys[0] is the admin key"), "{exit:?}");
+    // An organisation has the key first, and then it is to be the admin's.
+    let own = "a-key-of-an-organisation-0123456789";
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("data");
+    let file = temp.path().join("first.toml");
+    fs::write(&file, org.replace(&key, own)).unwrap();
+    let mut first = Process::spawn(
+        temp.path(),
+        &["serve", "--config", path(&file), "--data", path(&data), "--listen", "127.0.0.1:0"],
+        &[],
+    );
+    first.listening().await;
+    first.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(first.exit().await.code, Some(0));
+    let args = ["serve", "--data", path(&data), "--listen", "127.0.0.1:0"];
+    let exit = run_with(temp.path(), &args, &[("TWOTICK__ADMIN__KEY", own)]).await;
+    assert!(exit.code == Some(1) && exit.stderr.contains("also the API key"), "{exit:?}");
 }

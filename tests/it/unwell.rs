@@ -11,7 +11,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, status, text, with};
+use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, path, run_with, status, text, with};
 
 /// Posts until the disk is full; the ids of what was accepted.
 async fn fill(app: &TestApp) -> Vec<String> {
@@ -37,6 +37,8 @@ async fn check_unwell(app: &TestApp, known: &str) {
     let not_ready = app.api(None).get("/readyz").await;
     assert_eq!(not_ready.status, 503);
     assert!(not_ready.text.contains("store"), "it says why: {}", not_ready.text);
+    let refused = app.acme().send_message(&text(1)).await;
+    assert!(refused.text.contains("the store takes no writes"), "so does each refusal: {}", refused.text);
     assert_eq!(app.api(None).get("/healthz").await.status, 200);
     let read = app.acme().get(&format!("outbound/messages/{known}")).await;
     assert_eq!(read.ok(200)["id"], known, "reads go on");
@@ -178,8 +180,37 @@ async fn nothing_is_acknowledged_into_a_data_folder_that_was_removed() {
     // At once, not only when somebody looks.
     assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
     until_unwell(&app).await;
-    assert_eq!(app.stop().await.code, Some(1));
-    assert!(!app.data().exists());
+    let exit = app.stop().await;
+    assert!(exit.code == Some(1) && exit.stderr.contains("is gone with its data folder"), "{exit:?}");
+    assert!(!exit.stderr.contains("acknowledged stays in") && !app.data().exists(), "{exit:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_once_a_part_of_the_store_was_removed() {
+    for part in ["journal", "sled", "journal/0", "sled/db"] {
+        let mut app = TestApp::start().await;
+        let id = app.acme().accept(&text(0)).await;
+        app.acme().until(&id, "READ").await;
+        app.settled().await;
+        let (gone, away) = (app.data().join(part), app.folder().join("away"));
+        std::fs::rename(&gone, &away).unwrap();
+        // At once, not only when somebody looks.
+        assert_eq!(app.acme().send_message(&text(1)).await.status, 503, "{part}");
+        check_unwell(&app, &id).await;
+        eventually("it is told what to do", async || {
+            let log = app.log();
+            if log.contains("is gone: put it back") { Ok(()) } else { Err(log) }
+        })
+        .await;
+        std::fs::rename(&away, &gone).unwrap();
+        eventually("ready again", async || {
+            let answer = app.api(None).get("/readyz").await;
+            if answer.status == 200 { Ok(()) } else { Err(answer) }
+        })
+        .await;
+        app.one_more().await;
+        assert_eq!(app.stop().await.code, Some(0), "{part}");
+    }
 }
 
 /// A small disk of its own, where this process may mount one.
@@ -233,4 +264,63 @@ async fn on_a_small_disk_that_another_fills_it_goes_on_when_that_is_gone() {
     check_mended(&app, &ids).await;
     let log = app.log();
     assert!(log.contains("written once more"), "that it failed was noted, though there was no room for a file: {log}");
+}
+
+/// Takes what is left of a disk.
+fn fill_up(hog: &Path) {
+    let mut size = 12 * 1024 * 1024;
+    while size > 0 && std::fs::write(hog, vec![1; size]).is_err() {
+        size -= 4 * 1024;
+    }
+}
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_waits_for_room_and_the_store_can_be_verified_and_backed_up_meanwhile() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("no disk can be mounted here");
+        return;
+    };
+    let hog = disk.path().join("hog");
+    let mut app = Setup::new().data(&disk.path().join("data")).start().await;
+    app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
+    let id = app.acme().accept(&text(1)).await;
+    app.kill();
+    fill_up(&hog);
+    let (config, data, copy) = (app.config_file(), app.data(), app.folder().join("copy"));
+    let of = ["--config", path(&config), "--data", path(&data)];
+    let verify = run_with(app.folder(), &[&["verify"][..], &of].concat(), &[]).await;
+    assert!(verify.code == Some(0) && verify.stderr.contains("takes no writes"), "{verify:?}");
+    let backup = run_with(app.folder(), &[&["backup", path(&copy)][..], &of].concat(), &[]).await;
+    assert!(backup.code == Some(0) && copy.exists(), "{backup:?}");
+    app.start_again().await;
+    assert_eq!(app.api(None).get("/healthz").await.status, 200);
+    let not_ready = app.api(None).get("/readyz").await;
+    assert_eq!(not_ready.status, 503);
+    assert!(not_ready.text.contains("full") || not_ready.text.contains("disk"), "{}", not_ready.text);
+    std::fs::remove_file(&hog).unwrap();
+    check_mended(&app, &[id]).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_may_only_be_read_is_verified_and_backed_up_by_a_copy() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("no disk can be mounted here");
+        return;
+    };
+    let mut app = Setup::new().data(&disk.path().join("data")).start().await;
+    app.one_more().await;
+    app.settled().await;
+    app.stop().await;
+    let remount = |how: &str| {
+        let options = format!("remount,{how}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(disk.path()).status().unwrap().success());
+    };
+    remount("ro");
+    let (config, data, copy) = (app.config_file(), app.data(), app.folder().join("copy"));
+    let of = ["--config", path(&config), "--data", path(&data)];
+    let verify = run_with(app.folder(), &[&["verify"][..], &of].concat(), &[]).await;
+    assert!(verify.code == Some(0) && verify.stderr.contains("takes no writes"), "{verify:?}");
+    let backup = run_with(app.folder(), &[&["backup", path(&copy)][..], &of].concat(), &[]).await;
+    assert!(backup.code == Some(0) && copy.exists(), "{backup:?}");
+    remount("rw");
 }
