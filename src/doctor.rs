@@ -1,7 +1,7 @@
 //! `twotick doctor`: looks at all that must be right before messages can go, and says of each what to do.
 //!
-//! Secrets never leave a running service, so its senders are looked at as far as the configuration declares them; of the
-//! others it tells what the service itself knows. Of a stopped one, the data folder tells all.
+//! A running service looks itself: its environment may be another than this shell's, and its secrets never leave it. Of a
+//! stopped one, configuration and data folder tell all.
 
 mod machine;
 pub(crate) mod senders;
@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Failure, load, say};
+use crate::command::{Failure, say};
+use crate::config::Config;
 
 /// Arguments of `twotick doctor`.
 #[derive(Args)]
@@ -103,34 +104,42 @@ impl Doctor {
     }
 
     async fn examine(&self, report: &mut Report) {
-        let mut config = match load(self.config.clone()) {
-            Ok(config) => config,
-            Err(Failure::Usage(reason)) => {
-                return report.wrong(
-                    "configuration",
-                    reason,
-                    "mend the key that it names; `twotick check-config` shows the rest",
-                );
-            }
-            Err(Failure::Runtime(error)) => {
-                return report.wrong("configuration", error.to_string(), "see that the file can be read");
+        let (mut config, secrets) = match Config::load_beside(self.config.as_deref()) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let fix = "mend the key that it names; `twotick check-config` shows the rest";
+                return report.wrong("configuration", error.to_string(), fix);
             }
         };
         if let Some(data) = &self.data {
             config.store.path.clone_from(data);
         }
-        report.ok("configuration", "it can be used");
         machine::listening(&config.http, report);
         machine::secrets(&config, report);
         let folder = machine::folder(&config, report);
+        let is_running = matches!(folder, machine::Store::Running);
+        match secrets {
+            Ok(()) => report.ok("configuration", "it can be used"),
+            Err(error) if is_running => report.note(
+                "configuration",
+                format!("as this shell has it: {error}"),
+                "nothing, if the running service was started with it; to look at that, run this in its environment",
+            ),
+            Err(error) => {
+                let fix = "mend the key that it names, or run this in the environment that the service is started in";
+                return report.wrong("configuration", error.to_string(), fix);
+            }
+        }
+        if is_running && service::examine(&config, self.url.as_deref(), report).await {
+            return;
+        }
         let mut senders = senders::declared(&config);
         match folder {
             machine::Store::Stopped(orgs) => senders::of_folder(&orgs, &mut senders),
-            machine::Store::Running => service::examine(&config, self.url.as_deref(), &senders, report).await,
             machine::Store::Unknown if senders.is_empty() => {
                 report.note("senders", "there is none yet", "declare one, or make one with `twotick org put`");
             }
-            machine::Store::Unknown => {}
+            machine::Store::Running | machine::Store::Unknown => {}
         }
         senders::examine(&config, &senders, report).await;
     }

@@ -20,6 +20,8 @@ use crate::private_file;
 const FREE_MIN: u64 = 100 << 20;
 /// With less room than this it soon will be.
 const FREE_ADVISED: u64 = 2 << 30;
+const NO_ROOM: &str = "make room: while the service cannot write it takes and sends nothing, and reads are answered; once there is \
+                       room it goes on by itself";
 /// Enough to look.
 const CACHE: u64 = 16 << 20;
 
@@ -69,7 +71,13 @@ pub(super) fn folder(config: &Config, report: &mut Report) -> Store {
         }
     }
     if private_file::is_open_to_others(path) {
-        look_in(&what, path, report);
+        let detail = "other users of this machine can look in; it holds secrets and what people wrote";
+        if config.store.allow_shared_folder {
+            report.note(&what, detail, "nothing, if they are meant to: store.allow_shared_folder is true");
+        } else {
+            let fix = format!("chmod go= {}; the next start does it, too", path.display());
+            report.note(&what, detail, &fix);
+        }
     }
     room(path, report);
     if is_empty { Store::Unknown } else { store(path, &config.admin.master_key, report) }
@@ -94,7 +102,7 @@ fn room(path: &Path, report: &mut Report) {
             let free = disk.blocks_available() * disk.fragment_size();
             let detail = format!("{} free", ByteSize(free));
             match free {
-                0..FREE_MIN => report.wrong(what, detail, "make room: the service ends when it cannot write"),
+                0..FREE_MIN => report.wrong(what, detail, NO_ROOM),
                 FREE_MIN..FREE_ADVISED => report.note(what, detail, "make room soon"),
                 FREE_ADVISED.. => report.ok(what, detail),
             }

@@ -7,7 +7,7 @@ use domain::PhoneNumberId;
 use domain::org::{Org, Secret, Sender};
 use domain::outcome::Class;
 use whatsapp::CloudApi;
-use whatsapp::cloud_api::{self, BuildError, Trouble};
+use whatsapp::cloud_api::{self, BuildError, Trouble, Way};
 
 use super::Report;
 use crate::config::Config;
@@ -16,7 +16,7 @@ use crate::config::Config;
 const SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// Meta's codes for a token that is none, or no more.
-const TOKEN_CODES: [i64; 4] = [0, 102, 104, 190];
+pub(super) const TOKEN_CODES: [i64; 4] = [0, 102, 104, 190];
 
 /// A sender whose secrets are at hand.
 pub(super) struct Known {
@@ -76,28 +76,49 @@ pub(crate) async fn check(settings: cloud_api::Settings, org: &Org, sender: &Sen
 
 /// Looks at WhatsApp, and through it at each sender.
 pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Report) {
-    let what = format!("WhatsApp at {}", config.whatsapp.base_url);
+    if let Some(api) = reach(config.cloud_api(), report).await {
+        for sender in senders {
+            sender.examine(&api, report).await;
+        }
+    }
+}
+
+/// Looks whether WhatsApp is reached, which way, and what time it is there. `None` if it is not.
+pub(crate) async fn reach(settings: cloud_api::Settings, report: &mut Report) -> Option<CloudApi> {
+    let what = format!("WhatsApp at {}", settings.base_url);
     let certificates = "install this machine's CA certificates (Debian: ca-certificates), newer ones if it has some; or see who \
-                        stands between with a certificate of their own";
-    let api = match CloudApi::new(config.cloud_api()) {
-        Ok(api) => api,
-        Err(error) => return report.wrong(&what, error.to_string(), certificates),
+                        stands between with a certificate of their own, and name their CA's PEM file in whatsapp.ca_file";
+    let way = settings.way();
+    let opened = way.and_then(|way| Ok((way, CloudApi::new(settings)?)));
+    let (way, api) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            report.wrong(&what, error.to_string(), certificates);
+            return None;
+        }
     };
     match api.date().await {
         Ok(date) => {
-            report.ok(&what, "is reached");
+            report.ok(&what, format!("is reached {way}"));
             clock(&date, report);
+            Some(api)
         }
         Err(error) => {
             let error = error.to_string();
-            let network =
-                "see that this machine finds it (DNS) and may reach it (firewall), and that whatsapp.base_url is right";
+            let network = match &way {
+                Way::Direct => {
+                    "see that this machine finds it (DNS) and may reach it (firewall), and that whatsapp.base_url is right; if the \
+                     way out is a proxy, name it in whatsapp.proxy or HTTPS_PROXY"
+                }
+                Way::Proxy { .. } => {
+                    "see that the proxy is reached and lets this machine through, and that whatsapp.base_url is right; NO_PROXY \
+                     names what is called directly"
+                }
+            };
             let fix = if error.contains("certificate") { certificates } else { network };
-            return report.wrong(&what, error, fix);
+            report.wrong(&what, format!("{error}; it was called {way}"), fix);
+            None
         }
-    }
-    for sender in senders {
-        sender.examine(&api, report).await;
     }
 }
 

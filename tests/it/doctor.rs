@@ -159,3 +159,41 @@ async fn a_simulated_account_refuses_sends_with_a_token_that_has_expired() {
     app.put_org("acme", &json!({"senders": [{"phoneNumberId": PHONE, "accessToken": "a-new-token"}]})).await;
     app.acme().until(&id, "READ").await;
 }
+
+#[tokio::test]
+async fn of_a_running_service_it_tells_what_that_finds_and_not_what_this_shell_would() {
+    let declared = format!(
+        "[[orgs]]\nid = \"beta\"\n[[orgs.senders]]\nphone_number_id = \"2066\"\nwaba_id = \"1\"\n\
+         access_token = \"env:TEST_TOKEN\"\napp_secret = \"{APP_SECRET}\"\nverify_token = \"{VERIFY_TOKEN}\"\n"
+    );
+    let app = Setup::new().toml(&declared).env("TEST_TOKEN", ACCESS_TOKEN).start_empty().await;
+    // The shell has neither the token nor the address.
+    let (config, data, url) = (app.config_file(), app.data(), app.base());
+    let text = fs::read_to_string(&config).unwrap().replace(&app.sim.base_url(), "http://127.0.0.1:1");
+    fs::write(&config, text).unwrap();
+    let args = ["doctor", "--config", path(&config), "--data", path(&data), "--url", &url];
+    let exit = run_with(app.folder(), &args, &[]).await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    for part in [
+        "TEST_TOKEN is not set",
+        "whatsapp.base_url is ",
+        "is reached directly",
+        "sender 2066 of beta: its token is good",
+    ] {
+        assert!(exit.stdout.contains(part), "{part}: {}", exit.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_sender_whose_token_has_expired_is_mended_by_a_new_one_and_not_by_a_resume() {
+    let app = start().await;
+    app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
+    app.acme().accept(&crate::support::text(1)).await;
+    crate::support::eventually("a pause", async || {
+        let org = app.admin().get("admin/orgs/acme").await.ok(200);
+        if org["senders"][0]["state"] == "PAUSED" { Ok(()) } else { Err(org) }
+    })
+    .await;
+    let wrong = findings(&app, "wrong", 1).await;
+    assert!(wrong[0].contains("--access-token") && !wrong[0].contains("`twotick org resume"), "{wrong:?}");
+}
