@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::admin_key::ADMIN_KEY_FILE;
 use crate::api::Api;
-use crate::command::{Failure, load};
-use crate::config::{Config, Http};
+use crate::command::{Failure, secret_argument};
+use crate::config::{Config, Http, SecretRef};
 use crate::private_file;
 
 /// How the service is found.
@@ -23,10 +23,10 @@ pub(crate) struct Connection {
     /// Where the service listens, such as http://127.0.0.1:8080; without it, what the configuration says.
     #[arg(long, global = true, env = "TWOTICK_URL")]
     url: Option<String>,
-    /// The admin key; without it, the one in the configuration or in DATA/admin.key. Others on the machine can see
-    /// arguments: prefer the environment.
+    /// The admin key, as env:NAME, file:PATH, or `-` for a line of standard input; without it, the one in the configuration or in
+    /// DATA/admin.key. Others on the machine can see arguments: one written out belongs into the environment.
     #[arg(long, global = true, env = "TWOTICK_ADMIN_KEY", hide_env_values = true)]
-    admin_key: Option<String>,
+    admin_key: Option<SecretRef>,
     /// The service's configuration file; without it `config.toml` here, if there is one.
     #[arg(long, global = true)]
     config: Option<PathBuf>,
@@ -43,27 +43,46 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn open(&self) -> Result<Api, Failure> {
-        let (url, key) = match (&self.url, &self.admin_key) {
-            (Some(url), Some(key)) => (url.clone(), key.clone()),
+        let key = self.admin_key.as_ref().map(given).transpose()?;
+        let (url, key) = match (&self.url, key) {
+            (Some(url), Some(key)) => (url.clone(), key),
             (url, key) => {
-                let mut config = load(self.config.clone())?;
-                if let Some(data) = &self.data {
-                    config.store.path.clone_from(data);
-                }
+                let config = self.configuration()?;
                 let url = match url {
                     Some(url) => url.clone(),
                     None => url_of(&config.http)?,
                 };
-                (url, key.clone().map_or_else(|| key_of(&config), Ok)?)
+                (url, key.map_or_else(|| key_of(&config), Ok)?)
             }
         };
         Ok(Api::new(&url, key, self.ca.as_deref())?)
+    }
+
+    /// The service's configuration. What it declares is the service's own concern, whose secrets this process need not have.
+    fn configuration(&self) -> Result<Config, Failure> {
+        let loaded = Config::load_beside(self.config.as_deref());
+        let (mut config, _) = loaded.map_err(|error| Failure::Usage(error.to_string()))?;
+        if let Some(data) = &self.data {
+            config.store.path.clone_from(data);
+        }
+        Ok(config)
     }
 
     /// Prints an answer: as it is for programs, else as `show` writes it.
     fn print(&self, answer: &Value, show: impl Fn(&Value) -> String) {
         let text = if self.json { format!("{answer:#}") } else { show(answer) };
         crate::command::say(text.trim_end());
+    }
+}
+
+/// The admin key that was given. From the environment it may come as it is.
+fn given(key: &SecretRef) -> Result<String, Failure> {
+    const NAME: &str = "--admin-key";
+    let is_argument = std::env::args_os().any(|arg| arg.to_string_lossy().split('=').next() == Some(NAME));
+    if is_argument {
+        secret_argument(NAME, key)
+    } else {
+        key.resolve().map_err(|error| Failure::Usage(format!("TWOTICK_ADMIN_KEY: {error}")))
     }
 }
 

@@ -199,7 +199,7 @@ impl Door {
             backups: Arc::clone(&self.backups),
             room: Arc::clone(&self.room),
         };
-        route(&app, request).await
+        route(&app, request).await.map_err(|problem| problem.because(app.outbox.trouble()))
     }
 }
 
@@ -270,6 +270,10 @@ async fn route(app: &App, request: &Request) -> Answer {
         ("GET", ["api", "v1", "audit"]) => trail::audit(app, request, org(Read).await?).await,
         ("GET", ["api", "v1", "admin", "actors"]) => admin().and_then(|()| orgs::actors(app, request)),
         ("GET", ["api", "v1", "admin", "tries"]) => admin().and_then(|()| orgs::tries(app, request)),
+        ("POST", ["api", "v1", "admin", "check"]) => {
+            admin()?;
+            orgs::look(app, request).await
+        }
         ("POST", ["api", "v1", "admin", "key", "rotate"]) => {
             admin()?;
             keys::rotate_admin(app, request).await
@@ -334,6 +338,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             ["webhooks", "whatsapp", _] | ["outbound", "messages"] | ["admin", "backups"] => Some("GET, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
+            | ["admin", "check"]
             | ["admin", "key", "rotate"]
             | ["admin", "orgs", _, "check" | "keys" | "pause" | "release" | "resume"] => Some("POST"),
             ["outbound", "messages", _]

@@ -24,11 +24,6 @@ const USER_ID_MAX: usize = 200;
 /// What [`author`] understands.
 pub(crate) const AUTHOR: &str =
     "must be a phone number in E.164, such as +4915112345678, or Meta's id of a user, such as US.13491208655302741918";
-/// The rule of a parameter that knows some words only.
-fn one_of<const N: usize>(words: [&str; N]) -> String {
-    format!("must be one of {}", words.join(", "))
-}
-
 const CURSOR: &str = "must be a nextCursor of an earlier page";
 
 /// What was read, or every parameter that was refused, with the reason.
@@ -148,6 +143,11 @@ pub(crate) fn author(text: &str) -> Option<String> {
 /// A name that a message can be sent to.
 pub(crate) fn recipient(text: &str) -> Result<String, NotARecipient> {
     text.replace(' ', "+").parse::<Recipient>().map(|to| to.as_str().to_owned())
+}
+
+/// The rule of a parameter that knows some words only.
+fn one_of<const N: usize>(words: [&str; N]) -> String {
+    format!("must be one of {}", words.join(", "))
 }
 
 /// Takes known parameters out and collects what is wrong.

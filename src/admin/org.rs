@@ -1,5 +1,6 @@
 //! `twotick org`: organisations and their senders.
 
+mod file;
 mod settings;
 
 use std::io::Read;
@@ -15,6 +16,7 @@ use settings::Settings;
 use super::{Connection, key, list, row, table, text};
 use crate::api::Api;
 use crate::command::Failure;
+use crate::command::secret_argument;
 use crate::config::SecretRef;
 
 #[derive(Args)]
@@ -33,6 +35,19 @@ enum Command {
     Show { org: OrgId },
     /// Make or change one: its settings, one of its senders. What is not named stays as it is.
     Put(Box<Put>),
+    /// Say in what the organisations of a file differ from those of the service. Ends with 1 if they do.
+    Diff {
+        /// A JSON file as `show --json` or `list --json` prints it, `-` for standard input. A secret is "set" (kept), env:NAME or
+        /// file:PATH.
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Make the organisations of a file as it says. Those that it does not name stay as they are.
+    Apply {
+        /// As of `diff`.
+        #[arg(long)]
+        file: PathBuf,
+    },
     /// Delete one, with its messages and all that is kept of it.
     Delete {
         org: OrgId,
@@ -62,7 +77,8 @@ enum Command {
 #[derive(Args)]
 struct Put {
     org: OrgId,
-    /// A JSON file as `PUT /admin/orgs/{orgId}` takes it, `-` for standard input; senders that it does not name go.
+    /// A JSON file as `show --json` prints it or `PUT /admin/orgs/{orgId}` takes it, `-` for standard input; a secret that is
+    /// "set" stays; senders that it does not name go.
     #[arg(long, conflicts_with_all = ["Settings", "sender", "remove_sender"])]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -73,7 +89,7 @@ struct Put {
     /// The id of its WhatsApp business account.
     #[arg(long, requires = "sender")]
     waba: Option<String>,
-    /// Its access token, as env:NAME or file:PATH: others on the machine can see arguments.
+    /// Its access token, as env:NAME, file:PATH, or `-` for a line of standard input: others on the machine can see arguments.
     #[arg(long, requires = "sender")]
     access_token: Option<SecretRef>,
     /// The secret of its Meta app, likewise.
@@ -109,6 +125,8 @@ impl Org {
                 let body = put.body(&api).await?;
                 (api.call(Method::PUT, &format!("admin/orgs/{}", put.org), Some(body)).await?, one)
             }
+            Command::Diff { file } => return diff(&connection, &file).await,
+            Command::Apply { file } => (apply(&connection.open()?, &file).await?, applied),
             Command::Delete { org, yes: false } => {
                 return Err(Failure::Usage(format!(
                     "this deletes {org} with its senders, keys, messages and audit trail; add --yes if you mean it"
@@ -141,7 +159,12 @@ impl Put {
     /// What to put: the file, or what is there with the changes that the arguments name.
     async fn body(&self, api: &Api) -> Result<Value, Failure> {
         if let Some(path) = &self.file {
-            return read(path);
+            let file = read(path)?;
+            let wrong = |error| Failure::Usage(format!("--file {}: {error}", path.display()));
+            if let Some(other) = file::id(&file).map_err(wrong)?.filter(|id| *id != self.org) {
+                return Err(wrong(format!("it is of organisation {other}, and not of {}", self.org)));
+            }
+            return Ok(beside(api, self.org.clone(), &file).await?.body);
         }
         let current = api.find(&format!("admin/orgs/{}", self.org)).await?.unwrap_or_default();
         let mut body = Map::new();
@@ -181,8 +204,8 @@ impl Put {
         ];
         for (field, argument, secret) in secrets {
             if let Some(secret) = secret {
-                let text = secret.resolve().map_err(|error| Failure::Usage(format!("{argument}: {error}")))?;
-                let ends = field == "previousAppSecret" && text == "none";
+                let ends = field == "previousAppSecret" && *secret == SecretRef::from("none".to_owned());
+                let text = if ends { String::new() } else { secret_argument(argument, secret)? };
                 sender.insert(field.into(), if ends { Value::Null } else { text.into() });
             }
         }
@@ -190,6 +213,65 @@ impl Put {
         sender.extend(self.messages_per_second.map(|rate| ("messagesPerSecond".to_owned(), rate.into())));
         Ok(())
     }
+}
+
+/// What a file wants of an organisation, beside how it is.
+async fn beside(api: &Api, org: OrgId, file: &Value) -> Result<file::Wanted, Failure> {
+    let current = api.find(&format!("admin/orgs/{org}")).await?.unwrap_or_default();
+    file::wanted(org, file, &current).map_err(Failure::Usage)
+}
+
+/// What a file wants of each organisation that it names.
+async fn all_beside(api: &Api, path: &Path) -> Result<Vec<file::Wanted>, Failure> {
+    let wrong = |error| Failure::Usage(format!("--file {}: {error}", path.display()));
+    let mut wanted = Vec::new();
+    for (n, org) in file::organisations(read(path)?).iter().enumerate() {
+        let id = file::id(org).map_err(wrong)?;
+        let id = id.ok_or_else(|| wrong(format!("the organisation at place {n} has no \"id\"; each needs one")))?;
+        wanted.push(beside(api, id, org).await?);
+    }
+    Ok(wanted)
+}
+
+async fn diff(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    let wanted = all_beside(&connection.open()?, path).await?;
+    let changes: Vec<_> = wanted.iter().flat_map(|wanted| &wanted.changes).collect();
+    let secrets: usize = wanted.iter().map(|wanted| wanted.secrets).sum();
+    connection.print(&json!({"changes": changes, "secretsNotCompared": secrets}), |answer| {
+        let mut lines: Vec<_> = list(answer, "changes").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        if secrets > 0 {
+            lines.push(format!("{secrets} secrets are given, and cannot be compared: `apply` puts them"));
+        }
+        if lines.is_empty() { "nothing differs".to_owned() } else { lines.join("\n") }
+    });
+    match changes.len() {
+        0 => Ok(()),
+        1 => Err(anyhow::anyhow!("1 thing differs; `twotick org apply` makes it so").into()),
+        some => Err(anyhow::anyhow!("{some} things differ; `twotick org apply` makes them so").into()),
+    }
+}
+
+async fn apply(api: &Api, path: &Path) -> Result<Value, Failure> {
+    let mut done = Vec::new();
+    for wanted in all_beside(api, path).await? {
+        let is_to_be_put = !wanted.changes.is_empty() || wanted.secrets > 0;
+        if is_to_be_put {
+            api.call(Method::PUT, &format!("admin/orgs/{}", wanted.org), Some(wanted.body)).await?;
+        }
+        done.push(json!({"org": wanted.org.as_str(), "changes": wanted.changes, "secretsPut": wanted.secrets}));
+    }
+    Ok(done.into())
+}
+
+fn applied(done: &Value) -> String {
+    let line = |org: &Value| {
+        let changes = list(org, "changes").iter().filter_map(Value::as_str).map(str::to_owned);
+        let secrets = org.get("secretsPut").and_then(Value::as_u64).filter(|count| *count > 0);
+        let secrets = secrets.map(|count| format!("  {}: secrets put: {count}", text(org, "org")));
+        let lines: Vec<_> = changes.chain(secrets).collect();
+        if lines.is_empty() { format!("  {}: is as the file says", text(org, "org")) } else { lines.join("\n") }
+    };
+    done.as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn read(path: &Path) -> Result<Value, Failure> {

@@ -78,6 +78,9 @@ fn read_key(app: &App, request: &Request, secret: &str) -> Result<ApiKey, Proble
 
 pub(super) async fn revoke(app: &App, id: &str, key: &str) -> Answer {
     let org = orgs::existing(app, id)?;
+    if org.keys.iter().all(|known| known.id != key) {
+        return Err(Problem::not_found("key"));
+    }
     app.outbox.change_org(&org.id, OrgChange::RevokeKey(key.to_owned()), By::Admin).await?;
     Ok(orgs::no_content())
 }

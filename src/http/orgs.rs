@@ -1,10 +1,10 @@
 //! The admin's side: organisations and the actor tree.
 
 use actors::{HeldWish, OrgChange};
-use domain::OrgId;
 use domain::audit::By;
 use domain::fields::Fields;
-use domain::org::{Pause, PausedBy, PutOrg};
+use domain::org::{Org, Pause, PausedBy, PutOrg};
+use domain::{OrgId, PhoneNumberId};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
@@ -48,6 +48,16 @@ pub(super) async fn delete(app: &App, id: &str) -> Answer {
     Ok(no_content())
 }
 
+/// The senders that `?sender=` names; one that the organisation does not have is named with those that it has.
+fn senders(request: &Request, org: &Org) -> Result<Vec<PhoneNumberId>, Problem> {
+    let named = request.query.senders()?;
+    let Some(stranger) = named.iter().find(|number| org.sender(number).is_none()) else { return Ok(named) };
+    let has: Vec<_> = org.senders.iter().map(|sender| sender.phone_number_id.as_str()).collect();
+    let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
+    let detail = format!("{} has no sender {stranger}; it has {has}", org.id);
+    Err(Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail))
+}
+
 /// Stops sending: of one phone number (`?sender=`), else of the whole organisation. What is accepted queues.
 pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
@@ -64,7 +74,7 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
         reason
     };
     let pause = Pause { reason, by: PausedBy::Operator, since: app.outbox.clock().now() };
-    let change = OrgChange::Pause(request.query.senders()?, pause);
+    let change = OrgChange::Pause(senders(request, &org)?, pause);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
     views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
@@ -72,7 +82,7 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
 /// Sends again.
 pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let change = OrgChange::Resume(request.query.senders()?, PausedBy::Operator);
+    let change = OrgChange::Resume(senders(request, &org)?, PausedBy::Operator);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
     views::json(StatusCode::OK, &views::org(&org, &app.key_log))
 }
@@ -80,13 +90,21 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
 /// What WhatsApp says of one sender, named by `?sender=`; changes nothing.
 pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let [sender] = &*request.query.senders()? else {
+    let [sender] = &*senders(request, &org)? else {
         return Err(Problem::invalid_field("sender", "is required"));
     };
     let sender = org.sender(sender).ok_or_else(|| Problem::not_found("sender"))?;
     let report = crate::doctor::senders::check(app.graph.clone(), &org, sender).await;
     let report = report.map_err(|error| Problem::unavailable(error.to_string()))?;
     views::json(StatusCode::OK, &json!(report))
+}
+
+/// How WhatsApp is reached from here, by the settings that are in force here; changes nothing.
+pub(super) async fn look(app: &App, request: &Request) -> Answer {
+    request.query.nothing()?;
+    let mut report = crate::doctor::Report::default();
+    crate::doctor::senders::reach(app.graph.clone(), &mut report).await;
+    views::json(StatusCode::OK, &json!({"baseUrl": app.graph.base_url, "report": report}))
 }
 
 /// Sends or cancels what is held since the store was restored from a backup, a bounded number of messages: to be asked again
