@@ -21,6 +21,7 @@ mod consent;
 mod corpus;
 mod crashes;
 mod damage;
+mod docs;
 mod doctor;
 mod erasure;
 mod front_door;
