@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use domain::org::Secret;
 use simulator::{Faults, Settings, Simulator};
 use tokio::net::TcpListener;
@@ -34,6 +35,9 @@ pub(crate) struct Simulate {
     /// What every random decision comes from.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// The most statuses in one webhook call. Meta may send a thousand; some clients read the first alone.
+    #[arg(long, default_value_t = 1000, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    batch: usize,
     /// A JSON file that says what goes wrong: {"rules": […]}.
     #[arg(long)]
     faults: Option<PathBuf>,
@@ -60,6 +64,7 @@ impl Simulate {
             seed: self.seed,
             app_secret: self.app_secret,
             webhook: self.webhook,
+            batch: self.batch,
             faults,
         };
         let simulator = Simulator::start(listener, settings).await?;

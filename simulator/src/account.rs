@@ -4,8 +4,8 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::checks::{self, code};
-use crate::errors::Refusal;
+use crate::checks;
+use crate::errors::{Refusal, code};
 
 /// What is wrong with the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,23 +24,27 @@ impl Account {
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let token = checks::token(headers)?;
         if self.refused_tokens.iter().any(|refused| refused == token) {
-            let details = "Error validating access token: the session has expired or was invalidated.";
-            return Err(Refusal::new(code::BAD_TOKEN, details));
+            return Err(Refusal::new(code::BAD_TOKEN));
         }
         Ok(())
     }
 
-    /// A phone number, with the fields asked for.
-    pub(crate) fn number(&self, id: &str, fields: &str) -> Value {
+    /// A phone number, with the fields asked for, or with those that Meta tells unasked.
+    pub(crate) fn number(&self, id: &str, fields: Option<&str>) -> Value {
         let status = if self.disconnected.iter().any(|gone| gone == id) { "DISCONNECTED" } else { "CONNECTED" };
         let all = [
-            ("display_phone_number", "+1 555-000-1111"),
-            ("verified_name", "Simulated Business"),
-            ("quality_rating", "GREEN"),
-            ("status", status),
+            ("verified_name", json!("Simulated Business"), true),
+            ("display_phone_number", json!("+1 555-000-1111"), true),
+            ("quality_rating", json!("GREEN"), true),
+            ("platform_type", json!("CLOUD_API"), true),
+            ("throughput", json!({ "level": "STANDARD" }), true),
+            ("code_verification_status", json!("VERIFIED"), true),
+            ("status", json!(status), false),
         ];
-        let asked = all.into_iter().filter(|(name, _)| fields.split(',').any(|field| field == *name));
-        let mut number: Map<String, Value> = asked.map(|(name, value)| (name.into(), value.into())).collect();
+        let asked =
+            |name: &str, unasked: bool| fields.map_or(unasked, |fields| fields.split(',').any(|field| field == name));
+        let told = all.into_iter().filter(|(name, _, unasked)| asked(name, *unasked));
+        let mut number: Map<String, Value> = told.map(|(name, value, _)| (name.into(), value)).collect();
         number.insert("id".into(), id.into());
         number.into()
     }

@@ -1,5 +1,5 @@
-//! Sends the receipts: one task gathers all that are due into few webhook calls, and repeats a call until it is
-//! answered with 200, as Meta does.
+//! Sends receipts and inbound messages: one task gathers all receipts that are due into few webhook calls, another tells
+//! inbound messages one by one. A call is repeated until it is answered with 200, as by Meta.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -15,14 +15,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use whatsapp::signature;
-use whatsapp::webhook::{StatusUpdate, compose};
+use whatsapp::webhook::{StatusError, StatusUpdate, compose};
 
-use crate::errors::describe;
-use crate::ledger::{Accepted, count};
+use crate::codes::describe;
+use crate::ledger::{Accepted, Stats, count};
 use crate::shared::{Control, Shared};
 
-/// The most statuses in one call, as by Meta.
-const BATCH_MAX: usize = 1000;
 /// The most calls at a time.
 const CALLS_MAX: usize = 8;
 /// What is due so soon after the first goes with it: a call per receipt would cost more than all the rest.
@@ -36,6 +34,17 @@ const GIVE_UP: Duration = Duration::from_secs(600);
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What all receipts of a message say.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// The recipient's digits, its id, or the group's.
+    pub(crate) recipient: String,
+    /// Whether that is a group.
+    pub(crate) group: bool,
+    /// What Meta charges the message as.
+    pub(crate) category: &'static str,
+}
+
 /// A receipt that waits for its time.
 #[derive(Debug)]
 pub(crate) struct Due {
@@ -45,14 +54,16 @@ pub(crate) struct Due {
     pub(crate) no: u64,
     /// What it says.
     pub(crate) kind: ReceiptKind,
+    /// Whether it says `played`.
+    pub(crate) played: bool,
     /// Meta's code, if it failed.
     pub(crate) error: Option<i64>,
     /// When it happened.
     pub(crate) happened: Timestamp,
     /// Whether it carries the opaque text.
     pub(crate) with_opaque: bool,
-    /// The recipient's digits.
-    pub(crate) recipient: Arc<str>,
+    /// What it has in common with the message's others.
+    pub(crate) about: Arc<About>,
     /// The message.
     pub(crate) message: Arc<Accepted>,
 }
@@ -62,11 +73,17 @@ impl Due {
         StatusUpdate {
             phone_number_id: &self.message.phone_number_id,
             provider_id: &self.message.wamid,
-            recipient: &self.recipient,
+            recipient: &self.about.recipient,
+            group: self.about.group,
             kind: self.kind,
+            played: self.played,
+            category: self.about.category,
             at: self.happened,
             opaque: self.message.opaque.as_deref().filter(|_| self.with_opaque),
-            error: self.error.map(|code| (code, describe(code).1)),
+            error: self.error.map(|code| {
+                let described = describe(code);
+                StatusError { code, title: described.title, details: described.details.unwrap_or(described.title) }
+            }),
         }
     }
 }
@@ -115,15 +132,28 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
         let next = if free { shared.next_due() } else { None };
         tokio::select! {
             () = until(next) => {
-                let (batch, era) = shared.take_due(Instant::now(), BATCH_MAX);
+                let (batch, era) = shared.take_due(Instant::now(), shared.batch);
                 if !batch.is_empty() {
-                    let call = Call::new(&shared, &batch, era);
+                    let updates: Vec<StatusUpdate<'_>> = batch.iter().map(Due::update).collect();
+                    let call = Call::new(&shared, compose(&updates).into(), Told::Receipts(count(batch.len())), era);
                     calls.spawn(call.deliver(Arc::clone(&shared), client.clone()));
                 }
             }
             () = shared.wake.notified() => {}
             Some(_) = calls.join_next() => {}
             changed = control.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Tells inbound messages one after the other, so that they come in order. Runs until it is aborted.
+pub(crate) async fn tell_inbound(shared: Arc<Shared>, client: Client) {
+    loop {
+        match shared.take_inbound() {
+            Some((body, era)) => {
+                Call::new(&shared, body, Told::Inbound, era).deliver(Arc::clone(&shared), client.clone()).await;
+            }
+            None => shared.inbound.notified().await,
         }
     }
 }
@@ -135,20 +165,41 @@ async fn until(next: Option<Instant>) {
     }
 }
 
+/// What a call tells.
+#[derive(Clone, Copy)]
+enum Told {
+    /// So many receipts.
+    Receipts(u64),
+    /// An inbound message.
+    Inbound,
+}
+
+impl Told {
+    /// Counts it as no longer waiting.
+    fn settle(self, stats: &mut Stats, taken: bool) {
+        let (waiting, settled, n) = match self {
+            Self::Receipts(n) if taken => (&mut stats.receipts_waiting, &mut stats.receipts_sent, n),
+            Self::Receipts(n) => (&mut stats.receipts_waiting, &mut stats.receipts_given_up, n),
+            Self::Inbound if taken => (&mut stats.inbound_waiting, &mut stats.inbound_sent, 1),
+            Self::Inbound => (&mut stats.inbound_waiting, &mut stats.inbound_given_up, 1),
+        };
+        *waiting = waiting.saturating_sub(n);
+        *settled += n;
+    }
+}
+
 /// One webhook call, repeated until it succeeds.
 struct Call {
     body: Bytes,
     signature: String,
-    receipts: u64,
+    told: Told,
     era: u64,
 }
 
 impl Call {
-    fn new(shared: &Shared, batch: &[Due], era: u64) -> Self {
-        let updates: Vec<StatusUpdate<'_>> = batch.iter().map(Due::update).collect();
-        let body = Bytes::from(compose(&updates));
+    fn new(shared: &Shared, body: Bytes, told: Told, era: u64) -> Self {
         let signature = signature::sign(&shared.app_secret, &body);
-        Self { body, signature, receipts: count(batch.len()), era }
+        Self { body, signature, told, era }
     }
 
     async fn deliver(self, shared: Arc<Shared>, client: Client) {
@@ -170,8 +221,7 @@ impl Call {
             if self.post(&client, &url).await {
                 shared.count_in(self.era, |stats| {
                     stats.webhooks_delivered += 1;
-                    stats.receipts_sent += self.receipts;
-                    stats.receipts_waiting = stats.receipts_waiting.saturating_sub(self.receipts);
+                    self.told.settle(stats, true);
                 });
                 return;
             }
@@ -185,11 +235,8 @@ impl Call {
             waited += pause;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        tracing::debug!(receipts = self.receipts, "receipts given up");
-        shared.count_in(self.era, |stats| {
-            stats.receipts_given_up += self.receipts;
-            stats.receipts_waiting = stats.receipts_waiting.saturating_sub(self.receipts);
-        });
+        tracing::debug!("a webhook call is given up");
+        shared.count_in(self.era, |stats| self.told.settle(stats, false));
     }
 
     /// Whether the webhook took the receipts.

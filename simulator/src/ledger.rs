@@ -56,6 +56,14 @@ pub struct Stats {
     pub receipts_waiting: u64,
     /// Receipts given up: no webhook was set, or it never answered with 200.
     pub receipts_given_up: u64,
+    /// Inbound messages and other news in webhook calls answered with 200.
+    pub inbound_sent: u64,
+    /// The same, waiting or being sent.
+    pub inbound_waiting: u64,
+    /// The same, given up.
+    pub inbound_given_up: u64,
+    /// Calls that marked a message as read.
+    pub marked_read: u64,
 }
 
 /// The accepted messages in order, and the counts.

@@ -138,9 +138,9 @@ impl Matcher {
         }
         let (accept, answer) = match self.apply(Family::Answer, request) {
             Some(Fault::Error { code, subcode, http_status, accept }) => {
-                let usual = Refusal::new(code, "Simulated error.");
+                let usual = Refusal::new(code).with_subcode(subcode, &request.phone_number_id);
                 let http_status = http_status.unwrap_or(usual.http_status);
-                (accept, Answer::Error(Refusal { http_status, subcode, ..usual }))
+                (accept, Answer::Error(Refusal { http_status, ..usual }))
             }
             Some(Fault::DropBefore {}) => (false, Answer::Nothing),
             Some(Fault::DropAfter {}) => (true, Answer::Nothing),
@@ -216,6 +216,6 @@ impl Live {
             return None;
         }
         self.spend();
-        Some(Refusal::new(code, "Simulated throttling."))
+        Some(Refusal::new(code))
     }
 }

@@ -15,6 +15,8 @@ use crate::matching::ReceiptPlan;
 pub(crate) struct Planned {
     /// What it says.
     pub(crate) kind: ReceiptKind,
+    /// Whether it says `played`, the reading of a voice message.
+    pub(crate) played: bool,
     /// Meta's code, if it failed.
     pub(crate) error: Option<i64>,
     /// When what it says happened, counted from the answer.
@@ -23,34 +25,55 @@ pub(crate) struct Planned {
     pub(crate) sent: Duration,
 }
 
-/// The receipts of a message of type `kind`, in the order in which they are sent.
-pub(crate) fn schedule(kind: &str, step: Duration, plan: ReceiptPlan, dice: &mut StdRng) -> Vec<Planned> {
+/// How far a message gets if nothing goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Meta reports nothing more of a reaction.
+    Sent,
+    Delivered,
+    Read,
+    /// A voice message is listened to as well.
+    Played,
+}
+
+const STAGES: [(Stage, ReceiptKind); 4] = [
+    (Stage::Sent, ReceiptKind::Sent),
+    (Stage::Delivered, ReceiptKind::Delivered),
+    (Stage::Read, ReceiptKind::Read),
+    (Stage::Played, ReceiptKind::Read),
+];
+
+impl From<UpTo> for Stage {
+    fn from(up_to: UpTo) -> Self {
+        match up_to {
+            UpTo::Sent => Self::Sent,
+            UpTo::Delivered => Self::Delivered,
+            UpTo::Read => Self::Read,
+        }
+    }
+}
+
+/// The receipts of a message that gets as far as `most`, in the order in which they are sent.
+pub(crate) fn schedule(most: Stage, step: Duration, plan: ReceiptPlan, dice: &mut StdRng) -> Vec<Planned> {
     if plan.lose {
         return Vec::new();
     }
-    let up_to = match (plan.error, plan.up_to) {
+    let last = match (plan.error, plan.up_to) {
         // What fails at once was never sent.
         (Some(_), None) => None,
-        // Meta reports nothing more of a reaction.
-        _ if kind == "reaction" => Some(UpTo::Sent),
-        (None, None) => Some(UpTo::Read),
-        (_, Some(up_to)) => Some(up_to),
-    };
-    let reached: &[ReceiptKind] = match up_to {
-        None => &[],
-        Some(UpTo::Sent) => &[ReceiptKind::Sent],
-        Some(UpTo::Delivered) => &[ReceiptKind::Sent, ReceiptKind::Delivered],
-        Some(UpTo::Read) => &[ReceiptKind::Sent, ReceiptKind::Delivered, ReceiptKind::Read],
+        (None, None) => Some(most),
+        (_, Some(up_to)) => Some(most.min(up_to.into())),
     };
     let mut planned = Vec::with_capacity(4);
     let mut happens = Duration::ZERO;
-    let kinds = reached.iter().map(|kind| (*kind, None));
-    for (kind, error) in kinds.chain(plan.error.map(|code| (ReceiptKind::Failed, Some(code)))) {
+    let reached = STAGES.into_iter().filter(|(stage, _)| last.is_some_and(|last| *stage <= last));
+    let reached = reached.map(|(stage, kind)| (kind, stage == Stage::Played, None));
+    for (kind, played, error) in reached.chain(plan.error.map(|code| (ReceiptKind::Failed, false, Some(code)))) {
         happens = happens.saturating_add(step);
-        planned.push(Planned { kind, error, happens, sent: happens.saturating_add(plan.late) });
+        planned.push(Planned { kind, played, error, happens, sent: happens.saturating_add(plan.late) });
         if plan.double {
             let again = happens.saturating_add(plan.late).saturating_add(step);
-            planned.push(Planned { kind, error, happens, sent: again });
+            planned.push(Planned { kind, played, error, happens, sent: again });
         }
     }
     planned.sort_by_key(|receipt| receipt.sent);
@@ -82,15 +105,15 @@ mod tests {
 
     const STEP: Duration = Duration::from_millis(10);
 
-    fn kinds(kind: &str, plan: ReceiptPlan, seed: u64) -> Vec<ReceiptKind> {
-        let planned = schedule(kind, STEP, plan, &mut StdRng::seed_from_u64(seed));
+    fn kinds(most: Stage, plan: ReceiptPlan, seed: u64) -> Vec<ReceiptKind> {
+        let planned = schedule(most, STEP, plan, &mut StdRng::seed_from_u64(seed));
         assert!(planned.is_sorted_by_key(|receipt| receipt.sent));
         planned.into_iter().map(|receipt| receipt.kind).collect()
     }
 
     #[test]
     fn a_message_is_sent_delivered_and_read_one_step_apart() {
-        let planned = schedule("text", STEP, ReceiptPlan::default(), &mut StdRng::seed_from_u64(0));
+        let planned = schedule(Stage::Read, STEP, ReceiptPlan::default(), &mut StdRng::seed_from_u64(0));
         let times: Vec<_> = planned.iter().map(|receipt| (receipt.kind, receipt.happens, receipt.sent)).collect();
         let expected = [(Sent, 1), (Delivered, 2), (Read, 3)].map(|(kind, n)| (kind, STEP * n, STEP * n));
         assert_eq!(times, expected);
@@ -98,21 +121,30 @@ mod tests {
 
     #[test]
     fn a_reaction_is_only_sent() {
-        assert_eq!(kinds("reaction", ReceiptPlan::default(), 0), [Sent]);
+        assert_eq!(kinds(Stage::Sent, ReceiptPlan::default(), 0), [Sent]);
+    }
+
+    #[test]
+    fn a_voice_message_is_played_after_it_was_read() {
+        let planned = schedule(Stage::Played, STEP, ReceiptPlan::default(), &mut StdRng::seed_from_u64(0));
+        let told: Vec<_> = planned.iter().map(|receipt| (receipt.kind, receipt.played)).collect();
+        assert_eq!(told, [(Sent, false), (Delivered, false), (Read, false), (Read, true)]);
+        let read = ReceiptPlan { up_to: Some(UpTo::Read), ..ReceiptPlan::default() };
+        assert_eq!(kinds(Stage::Played, read, 0), [Sent, Delivered, Read]);
     }
 
     #[test]
     fn a_failure_comes_alone_or_after_the_steps_that_were_asked_for() {
         let failed = ReceiptPlan { error: Some(131_026), ..ReceiptPlan::default() };
-        assert_eq!(kinds("text", failed, 0), [Failed]);
-        assert_eq!(kinds("text", ReceiptPlan { up_to: Some(UpTo::Sent), ..failed }, 0), [Sent, Failed]);
-        assert_eq!(kinds("text", ReceiptPlan { lose: true, ..failed }, 0), []);
+        assert_eq!(kinds(Stage::Read, failed, 0), [Failed]);
+        assert_eq!(kinds(Stage::Read, ReceiptPlan { up_to: Some(UpTo::Sent), ..failed }, 0), [Sent, Failed]);
+        assert_eq!(kinds(Stage::Read, ReceiptPlan { lose: true, ..failed }, 0), []);
     }
 
     #[test]
     fn late_receipts_say_when_it_happened() {
         let late = ReceiptPlan { late: STEP * 100, ..ReceiptPlan::default() };
-        let planned = schedule("text", STEP, late, &mut StdRng::seed_from_u64(0));
+        let planned = schedule(Stage::Read, STEP, late, &mut StdRng::seed_from_u64(0));
         assert_eq!((planned[0].happens, planned[0].sent), (STEP, STEP * 101));
     }
 
@@ -120,7 +152,7 @@ mod tests {
     fn shuffled_receipts_are_never_in_order() {
         let shuffled = ReceiptPlan { shuffle: true, ..ReceiptPlan::default() };
         for (seed, step) in (0..100).flat_map(|seed| [(seed, STEP), (seed, Duration::ZERO)]) {
-            let planned = schedule("text", step, shuffled, &mut StdRng::seed_from_u64(seed));
+            let planned = schedule(Stage::Read, step, shuffled, &mut StdRng::seed_from_u64(seed));
             assert!(!planned.is_sorted_by_key(|receipt| receipt.kind) && planned.len() == 3, "{planned:?}");
             assert!(planned.is_sorted_by_key(|receipt| receipt.sent), "{planned:?}");
         }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub app_secret: Secret,
     /// Where receipts go; `None`: nowhere, as for an app without a subscription.
     pub webhook: Option<String>,
+    /// The most statuses in one webhook call. Meta may send a thousand; there are clients that read the first alone.
+    pub batch: usize,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -32,6 +34,7 @@ impl Default for Settings {
             seed: 0,
             app_secret: Secret::default(),
             webhook: None,
+            batch: 1000,
             faults: Faults::default(),
         }
     }

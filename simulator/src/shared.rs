@@ -2,10 +2,11 @@
 //! across an await.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use domain::Timestamp;
 use domain::org::Secret;
 use rand::rngs::StdRng;
@@ -16,13 +17,19 @@ use uuid::Uuid;
 
 use crate::account::Account;
 use crate::checks::Parsed;
-use crate::emitter::Due;
+use crate::emitter::{About, Due};
 use crate::errors::Refusal;
 use crate::faults::Faults;
+use crate::inbound::{Facts, Inbound, NotTold, Webhook};
 use crate::ledger::{Accepted, Ledger, Stats};
 use crate::matching::{Answer, CallPlan, Matcher};
-use crate::schedule::{Planned, schedule};
+use crate::media::Media;
+use crate::schedule::{Planned, Stage, schedule};
 use crate::settings::Settings;
+use crate::templates::Templates;
+
+/// The most inbound messages that wait for the webhook.
+const INBOUND_MAX: usize = 10_000;
 
 /// The simulator behind its handle.
 pub(crate) struct Shared {
@@ -30,10 +37,18 @@ pub(crate) struct Shared {
     pub(crate) latency: Duration,
     /// See [`Settings::app_secret`].
     pub(crate) app_secret: Secret,
+    /// See [`Settings::batch`].
+    pub(crate) batch: usize,
+    /// The files that were uploaded.
+    pub(crate) media: Media,
+    /// The account's templates.
+    pub(crate) templates: Templates,
     /// What the emitter must know of at once.
     pub(crate) control: watch::Sender<Control>,
     /// Called when a receipt is due before all others.
     pub(crate) wake: Notify,
+    /// Called when there is an inbound message to tell.
+    pub(crate) inbound: Notify,
     receipt_delay: Duration,
     seed: u64,
     /// Sets the ids of this simulator apart from those of another with the same seed, whose messages a service that
@@ -59,6 +74,10 @@ struct State {
     matcher: Matcher,
     ids: StdRng,
     queue: BinaryHeap<Due>,
+    inbound: VecDeque<Bytes>,
+    /// All senders that a message went out from, and the last of them.
+    senders: HashSet<String>,
+    last_sender: Option<String>,
     /// Tells apart, and keeps in order, receipts that are due at the same time.
     receipts: u64,
     era: u64,
@@ -82,8 +101,12 @@ impl Shared {
         Self {
             latency: settings.latency,
             app_secret: settings.app_secret,
+            batch: settings.batch.max(1),
+            media: Media::new(),
+            templates: Templates::default(),
             control: watch::Sender::new(Control { webhook, receipts: true, era: 0 }),
             wake: Notify::new(),
+            inbound: Notify::new(),
             receipt_delay: settings.receipt_delay,
             seed: settings.seed,
             run: Uuid::new_v4(),
@@ -93,6 +116,9 @@ impl Shared {
                 matcher: Matcher::new(settings.faults, settings.seed),
                 ids: StdRng::seed_from_u64(settings.seed),
                 queue: BinaryHeap::new(),
+                inbound: VecDeque::new(),
+                senders: HashSet::new(),
+                last_sender: None,
                 receipts: 0,
                 era: 0,
             }),
@@ -134,6 +160,7 @@ impl Shared {
     /// Decides a well-formed request, accepts its message unless a fault forbids it, and plans its receipts.
     pub(crate) fn admit(&self, request: Parsed) -> Verdict {
         let now = Instant::now();
+        let category = request.template.as_ref().map_or("service", |(name, code)| self.templates.category(name, code));
         let mut guard = self.state();
         let state = &mut *guard;
         let CallPlan { delay, accept, answer } = state.matcher.call(&request, now);
@@ -148,7 +175,12 @@ impl Shared {
             return Verdict { delay, wamid: None, answer };
         }
         let plan = state.matcher.receipts(&request);
-        let planned = schedule(request.kind, self.receipt_delay, plan, state.matcher.dice());
+        let most = match request.kind {
+            "reaction" => Stage::Sent,
+            _ if request.voice => Stage::Played,
+            _ => Stage::Read,
+        };
+        let planned = schedule(most, self.receipt_delay, plan, state.matcher.dice());
         let wamid = self.wamid(&mut state.ids, &request.wa_id);
         let message = Arc::new(Accepted {
             seq: state.ledger.next_seq(),
@@ -161,20 +193,25 @@ impl Shared {
             body: request.body,
         });
         state.ledger.push(&message);
+        if state.last_sender.as_ref() != Some(&message.phone_number_id) {
+            state.senders.insert(message.phone_number_id.clone());
+            state.last_sender = Some(message.phone_number_id.clone());
+        }
         let earliest = state.queue.peek().map(|due| due.at);
-        let recipient: Arc<str> = request.wa_id.into();
+        let about = Arc::new(About { recipient: request.wa_id, group: request.group, category });
         let answered = now + self.latency.div_f64(2.0);
-        for Planned { kind, error, happens, sent } in planned {
+        for Planned { kind, played, error, happens, sent } in planned {
             state.receipts += 1;
             state.ledger.stats.receipts_waiting += 1;
             state.queue.push(Due {
                 at: later(answered, sent),
                 no: state.receipts,
                 kind,
+                played,
                 error,
                 happened: message.at.after(happens),
                 with_opaque: !plan.no_opaque,
-                recipient: Arc::clone(&recipient),
+                about: Arc::clone(&about),
                 message: Arc::clone(&message),
             });
         }
@@ -184,6 +221,41 @@ impl Shared {
             self.wake.notify_one();
         }
         Verdict { delay, wamid: Some(wamid), answer }
+    }
+
+    /// Whether a message went out from this sender.
+    pub(crate) fn is_sender(&self, phone_number_id: &str) -> bool {
+        self.state().senders.contains(phone_number_id)
+    }
+
+    /// Makes the webhook of an inbound message, which is sent after those that wait. Its id, or why it cannot be.
+    pub(crate) fn receive(&self, inbound: Inbound) -> Result<Option<String>, NotTold> {
+        if self.control.borrow().webhook.is_none() {
+            return Err(NotTold::NoWebhook);
+        }
+        let mut state = self.state();
+        let sender = inbound.phone_number_id.clone().or_else(|| state.last_sender.clone());
+        let unknown = "phoneNumberId is required as long as no message was sent: who is written to";
+        let sender = sender.ok_or_else(|| NotTold::Wrong(unknown.to_owned()))?;
+        if state.inbound.len() >= INBOUND_MAX {
+            return Err(NotTold::TooMany(INBOUND_MAX));
+        }
+        let id = self.wamid(&mut state.ids, inbound.author());
+        let facts =
+            Facts { phone_number_id: &sender, wamid: &id, now: timestamp().as_millis() / 1000, media: &self.media };
+        let Webhook { id, body } = inbound.webhook(&facts).map_err(NotTold::Wrong)?;
+        state.ledger.stats.inbound_waiting += 1;
+        state.inbound.push_back(body.into());
+        drop(state);
+        self.inbound.notify_one();
+        Ok(id)
+    }
+
+    /// Takes the next inbound webhook, and the era it belongs to.
+    pub(crate) fn take_inbound(&self) -> Option<(Bytes, u64)> {
+        let mut state = self.state();
+        let body = state.inbound.pop_front()?;
+        Some((body, state.era))
     }
 
     /// As Meta's look: base64 of the recipient's digits and an id, here half from the seed and half from this run.
@@ -236,18 +308,20 @@ impl Shared {
         self.state().ledger.stats.clone()
     }
 
-    /// Forgets messages, counts and receipts; the rules begin anew, and so do their dice. The ids go on, so that no id
+    /// Forgets messages, counts, receipts, media and inbound messages; the rules begin anew, and so do their dice. The ids go on, so that no id
     /// is given twice.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         let faults = state.matcher.faults();
         state.matcher = Matcher::new(faults, self.seed);
         let old = (std::mem::take(&mut state.ledger), std::mem::take(&mut state.queue));
+        state.inbound.clear();
         state.era += 1;
         let era = state.era;
         tracing::debug!(era, "reset");
         self.control.send_modify(|control| control.era = era);
         drop(state);
+        self.media.clear();
         // Freed only now: it may be large, and requests wait for the lock.
         drop(old);
     }

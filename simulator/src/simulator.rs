@@ -18,7 +18,7 @@ use crate::{emitter, server};
 pub struct Simulator {
     shared: Arc<Shared>,
     addr: SocketAddr,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 /// Why a simulator cannot start.
@@ -47,9 +47,10 @@ impl Simulator {
         }
         let client = emitter::client().map_err(StartError::Client)?;
         let shared = Arc::new(Shared::new(settings));
+        let inbound = tokio::spawn(emitter::tell_inbound(Arc::clone(&shared), client.clone())).abort_handle();
         let emitter = tokio::spawn(emitter::run(Arc::clone(&shared), client)).abort_handle();
         let server = tokio::spawn(server::run(listener, Arc::clone(&shared))).abort_handle();
-        Ok(Self { shared, addr, tasks: [server, emitter] })
+        Ok(Self { shared, addr, tasks: [server, emitter, inbound] })
     }
 
     /// Where it listens.
@@ -97,7 +98,7 @@ impl Simulator {
         self.shared.stats()
     }
 
-    /// Forgets messages, counts and receipts not yet sent. The faults stay, and they and the dice begin anew; webhook
+    /// Forgets messages, counts, media, and receipts and inbound messages not yet sent. The faults stay, and they and the dice begin anew; webhook
     /// and held receipts stay as they are.
     pub fn reset(&self) {
         self.shared.reset();

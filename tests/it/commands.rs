@@ -198,6 +198,8 @@ async fn the_simulator_alone_speaks_to_twotick_and_takes_faults() {
         "1ms",
         "--receipt-delay",
         "1ms",
+        "--batch",
+        "1",
     ];
     let mut simulator = Process::spawn(temp.path(), &args, &[]);
     let sim = simulator.listening().await;
@@ -207,6 +209,14 @@ async fn the_simulator_alone_speaks_to_twotick_and_takes_faults() {
     app.acme().until(&id, "READ").await;
 
     let client = client();
+    let answer = json!({"from": "+1234567890", "text": "thank you"});
+    let told = send(client.post(format!("{sim}/_sim/inbound")).json(&answer)).await.ok(202);
+    let heard = eventually("the answer heard", async || {
+        let inbox = app.acme().get("inbound/messages").await.ok(200);
+        if inbox["items"][0].is_null() { Err(inbox) } else { Ok(inbox["items"][0].clone()) }
+    })
+    .await;
+    assert_eq!((&heard["from"], &heard["providerMessageId"]), (&json!("+1234567890"), &told["id"]));
     let ledger = send(client.get(format!("{sim}/_sim/messages"))).await.ok(200);
     assert_eq!((ledger.as_array().unwrap().len(), &ledger[0]["to"]), (1, &json!("+1234567890")));
     assert_eq!(ledger[0]["wamid"], app.acme().message(&id).await["providerMessageId"]);

@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
             seed: plan.seed,
             app_secret: APP_SECRET.parse().map_err(anyhow::Error::msg)?,
             faults: plan.faults()?,
-            webhook: None,
+            ..Settings::default()
         };
         let simulator = Simulator::start(TcpListener::bind("127.0.0.1:0").await?, settings).await?;
         let http = Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(30)).build()?;

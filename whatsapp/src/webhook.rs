@@ -22,7 +22,7 @@ use crate::classify::Origin;
 use crate::envelope;
 use contacts::Contacts;
 
-pub use compose::{StatusUpdate, compose};
+pub use compose::{StatusError, StatusUpdate, compose};
 pub use inbound::InboundItem;
 pub use said::said;
 pub use template::TemplateUpdate;

@@ -49,6 +49,32 @@ async fn an_error_is_told_with_metas_status_or_the_one_asked_for() {
 }
 
 #[tokio::test]
+async fn an_error_has_metas_title_and_details_in_answers_and_receipts() {
+    let webhook = Webhook::new().await;
+    let rules = json!([
+        {"count": 1, "fault": {"kind": "error", "code": 131_047}},
+        {"count": 1, "fault": {"kind": "error", "code": 190, "subcode": 463}},
+        {"count": 1, "fault": {"kind": "error", "code": 100, "subcode": 33}},
+        {"fault": {"kind": "receiptError", "code": 131_049}},
+    ]);
+    let rig = Rig::with_webhook(&webhook, rules).await;
+    let error = async || rig.send(&text(ADA, "1")).await.json()["error"].clone();
+    let late = error().await;
+    assert_eq!(late["message"], "(#131047) Re-engagement message");
+    assert!(late["error_data"]["details"].as_str().unwrap().contains("more than 24 hours"), "{late}");
+    let expired = error().await;
+    assert_eq!(expired["message"], "Error validating access token: Session has expired.");
+    assert!(expired.get("error_data").is_none());
+    assert!(error().await["message"].as_str().unwrap().starts_with("Unsupported post request."));
+    rig.sent(ADA, "2").await;
+    rig.until("the receipt", |stats| stats.receipts_sent == 1).await;
+    let failed = &webhook.statuses()[0]["errors"][0];
+    assert_eq!(failed["title"], "This message was not delivered to maintain healthy ecosystem engagement.");
+    assert_eq!(failed["title"], failed["message"]);
+    assert_ne!(failed["title"], failed["error_data"]["details"]);
+}
+
+#[tokio::test]
 async fn an_answer_may_be_a_page_or_a_bare_server_error() {
     let rig = Rig::with_faults(json!([
         {"count": 1, "fault": {"kind": "notJson", "accept": true}},

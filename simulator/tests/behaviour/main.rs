@@ -10,7 +10,11 @@
 
 mod call_faults;
 mod control;
+mod inbound;
+mod manual;
+mod media;
 mod receipts;
 mod refusals;
 mod sending;
 mod support;
+mod templates;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use simulator::Settings;
 
-use crate::support::{ADA, BOB, Rig, Webhook, nowhere, secret, text, until};
+use crate::support::{ADA, BOB, Rig, Webhook, answer, nowhere, secret, text, until};
 
 #[tokio::test]
 async fn a_message_may_fail_by_receipt() {
@@ -145,6 +145,57 @@ async fn what_is_due_together_goes_in_few_calls_of_at_most_a_thousand() {
     rig.simulator.set_receipts(true);
     rig.until("all receipts", |stats| stats.receipts_sent == 1200).await;
     assert_eq!(webhook.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn receipts_tell_whom_they_are_about_and_what_is_charged() {
+    let webhook = Webhook::new().await;
+    let rig = Rig::with_webhook(&webhook, json!([])).await;
+    let templates = json!({"templates": [{"name": "code", "language": "en", "category": "AUTHENTICATION"}]});
+    answer(rig.client.put(rig.url("/_sim/templates")).json(&templates)).await.unwrap();
+    let template = |name: &str| {
+        json!({"messaging_product": "whatsapp", "to": ADA, "type": "template",
+               "template": {"name": name, "language": {"code": "en"}}})
+    };
+    let mut group = text("120363-group", "1");
+    group["recipient_type"] = json!("group");
+    let user = json!({"messaging_product": "whatsapp", "recipient": "DE.1", "text": {"body": "Hello"}});
+    let voice =
+        json!({"messaging_product": "whatsapp", "to": ADA, "type": "audio", "audio": {"id": "1", "voice": true}});
+    let mut sent = Vec::new();
+    for body in [&text(ADA, "1"), &template("code"), &template("unknown"), &group, &user, &voice] {
+        sent.push(rig.send(body).await.wamid());
+    }
+    rig.until("receipts", |stats| stats.receipts_sent == 19).await;
+    let statuses = webhook.statuses();
+    let told =
+        |wamid: &str| statuses.iter().find(|status| status["id"] == wamid && status["status"] == "sent").unwrap();
+    let categories: Vec<_> = sent.iter().map(|wamid| told(wamid)["pricing"]["category"].as_str().unwrap()).collect();
+    assert_eq!(categories, ["service", "authentication", "utility", "group_service", "service", "service"]);
+    assert_eq!((&told(&sent[3])["recipient_type"], &told(&sent[0])["recipient_type"]), (&json!("group"), &Value::Null));
+    assert_eq!(told(&sent[4])["recipient_user_id"], "DE.1");
+    assert_eq!(webhook.words(&sent[5]), ["delivered", "played", "read", "sent"]);
+    for value in webhook.values() {
+        for status in value["statuses"].as_array().unwrap() {
+            let named = |contact: &Value| match status["recipient_user_id"].as_str() {
+                Some(id) => contact["user_id"] == id,
+                None if status["recipient_type"] == "group" => contact["wa_id"] == status["recipient_participant_id"],
+                None => contact["wa_id"] == status["recipient_id"],
+            };
+            assert!(value["contacts"].as_array().unwrap().iter().any(named), "{value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_one_has_one_status_in_each_call() {
+    let webhook = Webhook::new().await;
+    let settings =
+        Settings { webhook: Some(webhook.url.clone()), receipt_delay: Duration::ZERO, batch: 1, ..Settings::default() };
+    let rig = Rig::new(settings).await;
+    rig.sent(ADA, "1").await;
+    rig.until("receipts", |stats| stats.receipts_sent == 3).await;
+    assert_eq!(webhook.calls().len(), 3);
 }
 
 #[tokio::test]

@@ -19,9 +19,24 @@ fn of(kind: &str, content: Value) -> Value {
     json!({"messaging_product": "whatsapp", "to": ADA, "type": kind, kind: content})
 }
 
+fn interactive(kind: &str, action: Value) -> Value {
+    of("interactive", json!({"type": kind, "body": {"text": "?"}, "action": action}))
+}
+
+fn mark(mut members: Value) -> Value {
+    members["messaging_product"] = json!("whatsapp");
+    members
+}
+
 #[tokio::test]
 async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
     let rig = Rig::new(Settings::default()).await;
+    let button = |button: Value| interactive("button", json!({"buttons": [button]}));
+    let reply = json!({"id": "1", "title": "Yes"});
+    let parameters = |parameters: Value| {
+        let components = json!([{"type": "body", "parameters": parameters}]);
+        of("template", json!({"name": "hello", "language": {"code": "en"}, "components": components}))
+    };
     let cases = [
         (json!([]), 100, "JSON object"),
         (with("messaging_product", Value::Null), 100, "messaging_product is required"),
@@ -33,24 +48,107 @@ async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
         (with("to", json!("+0151123456")), 131_009, "7 to 15 digits"),
         (with("to", json!("+49123")), 131_009, "7 to 15 digits"),
         (with("to", json!("+49151x2345678")), 131_009, "7 to 15 digits"),
-        (with("type", Value::Null), 131_008, "type is required"),
         (with("type", json!("telegram")), 131_051, "type must be one of"),
         (with("type", json!("image")), 131_008, "image is required"),
-        (with("text", json!("Hello")), 131_009, "text must be an object"),
-        (with("text", json!({})), 131_008, "text.body is required"),
-        (with("text", json!({"body": "x".repeat(4097)})), 131_009, "text.body has 4097 characters"),
-        (with("context", json!({})), 131_009, "context.message_id"),
+        (with("type", json!(1)), 131_009, "type must be a string"),
+        (with("text", json!("Hello")), 131_009, "Param text must be a JSON object."),
+        (with("text", json!({})), 131_008, "The parameter text['body'] is required."),
+        (with("text", json!({"body": ""})), 131_009, "text['body'] must not be empty"),
+        (with("text", json!({"body": "x".repeat(4097)})), 131_009, "text['body'] must be at most 4096 characters long"),
+        (with("text", json!({"body": "x", "foo": 1})), 100, "Unexpected key \"foo\" on param \"text\"."),
+        (with("text", json!({"body": "x", "preview_url": "yes"})), 131_009, "text['preview_url'] must be a boolean"),
+        (with("context", json!({})), 131_009, "context['message_id']"),
         (with("biz_opaque_callback_data", json!("x".repeat(513))), 100, "at most 512"),
         (with("biz_opaque_callback_data", json!(7)), 100, "biz_opaque_callback_data must be a string"),
-        (of("template", json!({"language": {"code": "en"}})), 131_008, "template.name is required"),
-        (of("template", json!({"name": "Hello", "language": {"code": "en"}})), 131_009, "template.name"),
-        (of("template", json!({"name": "hello"})), 131_008, "template.language is required"),
-        (of("template", json!({"name": "hello", "language": {}})), 131_008, "template.language.code is required"),
-        (of("image", json!({"id": "1", "link": "https://example.com"})), 131_009, "image needs either"),
+        (of("template", json!({"language": {"code": "en"}})), 131_008, "template['name'] is required"),
+        (of("template", json!({"name": "Hello", "language": {"code": "en"}})), 131_009, "template['name']"),
+        (of("template", json!({"name": "hello"})), 131_008, "template['language'] is required"),
+        (of("template", json!({"name": "hello", "language": {}})), 131_008, "template['language']['code'] is required"),
         (
-            of("interactive", json!({"type": "button", "action": {"buttons": []}})),
+            of("template", json!({"name": "hello", "language": {"code": "en", "policystring": "x"}})),
+            100,
+            "Unexpected key \"policystring\" on param \"template['language']\".",
+        ),
+        (parameters(json!(["Ada"])), 131_009, "template['components'][0]['parameters'][0] must be a JSON object"),
+        (parameters(json!({"type": "text"})), 131_009, "template['components'][0]['parameters'] must be an array"),
+        (
+            parameters(json!([{"type": "text"}])),
+            131_008,
+            "template['components'][0]['parameters'][0]['text'] is required",
+        ),
+        (of("image", json!({"id": "1", "link": "https://example.com"})), 131_009, "image must have either"),
+        (of("image", json!({})), 131_008, "image['id'] or image['link'] is required"),
+        (of("audio", json!({"id": "1", "caption": "x"})), 100, "Unexpected key \"caption\" on param \"audio\"."),
+        (of("sticker", json!({"id": "1", "caption": "x"})), 100, "Unexpected key \"caption\" on param \"sticker\"."),
+        (of("image", json!({"id": "1", "filename": "a.png"})), 100, "Unexpected key \"filename\" on param \"image\"."),
+        (of("location", json!({"latitude": 91, "longitude": 0})), 131_009, "location['latitude'] must be degrees"),
+        (of("contacts", json!(["Ada"])), 131_009, "contacts[0] must be a JSON object"),
+        (of("contacts", json!([])), 131_009, "contacts must have 1 to 257 items"),
+        (of("contacts", json!([{"name": {"first_name": "Ada"}}])), 131_008, "contacts[0]['name']['formatted_name']"),
+        (
+            of("contacts", json!([{"name": {"formatted_name": "Ada"}, "phones": ["+1"]}])),
             131_009,
-            "action.buttons has 0 items",
+            "contacts[0]['phones'][0]",
+        ),
+        (of("reaction", json!({"emoji": "👍"})), 131_008, "reaction['message_id'] is required"),
+        (
+            interactive("button", json!({"buttons": []})),
+            131_009,
+            "interactive['action']['buttons'] must have 1 to 3 items",
+        ),
+        (
+            button(json!({"type": "url", "reply": reply})),
+            131_009,
+            "interactive['action']['buttons'][0]['type'] must be one of",
+        ),
+        (button(json!({"type": "reply"})), 131_008, "interactive['action']['buttons'][0]['reply'] is required"),
+        (
+            button(json!({"type": "reply", "reply": {"id": "1", "title": "x".repeat(21)}})),
+            131_009,
+            "['title'] must be at most 20 characters long",
+        ),
+        (interactive("foo", json!({})), 131_009, "interactive['type'] must be one of"),
+        (
+            interactive("flow", json!({"name": "flow", "parameters": {}})),
+            131_008,
+            "interactive['action']['parameters']['flow_message_version'] is required",
+        ),
+        (
+            interactive("flow", json!({"name": "flow", "parameters": {"flow_message_version": "3", "flow_cta": "Go"}})),
+            131_008,
+            "['flow_id'] or interactive['action']['parameters']['flow_name'] is required",
+        ),
+        (
+            interactive("cta_url", json!({"name": "cta_url"})),
+            131_008,
+            "interactive['action']['parameters'] is required",
+        ),
+        (
+            interactive(
+                "list",
+                json!({"button": "Pick", "sections": [{"rows": vec![json!({"id": "1", "title": "a"}); 11]}]}),
+            ),
+            131_009,
+            "at most 10 rows in all",
+        ),
+        (
+            of("interactive", json!({"type": "button", "header": "x", "action": {}})),
+            131_009,
+            "interactive['header'] must be a JSON object",
+        ),
+        (
+            of("interactive", json!({"type": "button", "body": "x", "action": {}})),
+            131_009,
+            "interactive['body'] must be a JSON object",
+        ),
+        (of("interactive", json!({"type": "list", "action": {}})), 131_008, "interactive['body'] is required"),
+        (mark(json!({"status": "unread", "message_id": "wamid.x"})), 131_009, "status must be one of {read}"),
+        (mark(json!({"status": "read"})), 131_008, "message_id is required"),
+        (mark(json!({"status": "read", "message_id": 7})), 131_009, "message_id must be a string"),
+        (
+            mark(json!({"status": "read", "message_id": "wamid.x", "typing_indicator": {"type": "dance"}})),
+            131_009,
+            "typing_indicator['type'] must be one of {text}",
         ),
     ];
     for (body, code, says) in &cases {
@@ -60,6 +158,7 @@ async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
         assert_eq!(error["type"], "OAuthException");
         assert!(error["message"].as_str().unwrap().starts_with(&format!("(#{code}) ")), "{error}");
         assert_eq!(error["error_data"]["messaging_product"], "whatsapp");
+        assert!(*code != 100 || error["message"].as_str().unwrap().contains(says), "{error}");
         let details = error["error_data"]["details"].as_str().unwrap();
         assert!(details.contains(says), "{body}: {details}");
         assert!(error["fbtrace_id"].as_str().unwrap().len() > 10);
@@ -67,6 +166,46 @@ async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
     let stats = rig.simulator.stats();
     assert_eq!(stats.refused.values().sum::<u64>(), u64::try_from(cases.len()).unwrap());
     assert_eq!((stats.accepted, rig.simulator.messages().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_request_without_a_type_is_a_text_or_what_it_has() {
+    let rig = Rig::new(Settings::default()).await;
+    assert_eq!(rig.send(&with("type", Value::Null)).await.status, 200);
+    let mut list = interactive("list", json!({"button": "Pick", "sections": [{"rows": [{"id": "1", "title": "a"}]}]}));
+    list.as_object_mut().unwrap().remove("type");
+    assert_eq!(rig.send(&list).await.status, 200, "as in Meta's own example");
+    let refused = rig.send(&json!({"messaging_product": "whatsapp", "to": ADA})).await;
+    assert_eq!(refused.code(), 131_008);
+    assert!(refused.text.contains("The parameter text is required."));
+}
+
+#[tokio::test]
+async fn a_message_is_marked_as_read_with_or_without_typing() {
+    let rig = Rig::new(Settings::default()).await;
+    let read = json!({"status": "read", "message_id": "wamid.HBgL"});
+    let mut typing = read.clone();
+    typing["typing_indicator"] = json!({"type": "text"});
+    for body in [read, typing] {
+        let answered = rig.send(&mark(body)).await;
+        assert_eq!((answered.status, answered.json()), (200, json!({"success": true})));
+    }
+    let stats = rig.simulator.stats();
+    assert_eq!((stats.marked_read, stats.requests, stats.accepted), (2, 0, 0), "nothing was sent");
+}
+
+#[tokio::test]
+async fn errors_of_the_graph_api_say_all_in_their_message() {
+    let rig = Rig::new(Settings::default()).await;
+    let refused = rig.get("/v25.0/1066/nothing").await.json();
+    assert_eq!(refused["error"]["message"], "Unknown path components: /v25.0/1066/nothing");
+    assert!(refused["error"].get("error_data").is_none());
+    let missing = answer(rig.client.get(rig.url("/v25.0/1013859600285441")).bearer_auth("t")).await.unwrap();
+    let error = &missing.json()["error"];
+    assert_eq!((missing.status, &error["type"]), (400, &json!("GraphMethodException")));
+    assert!(
+        error["message"].as_str().unwrap().starts_with("Unsupported get request. Object with ID '1013859600285441'")
+    );
 }
 
 #[tokio::test]
@@ -123,7 +262,7 @@ async fn a_body_beyond_a_mebibyte_is_refused() {
 }
 
 #[tokio::test]
-async fn every_type_that_the_domain_knows_is_accepted_and_groups_take_some() {
+async fn every_type_is_accepted_and_groups_take_some() {
     let rig = Rig::new(Settings::default()).await;
     for body in [
         of("text", json!({"body": "x".repeat(4096)})),
@@ -132,7 +271,30 @@ async fn every_type_that_the_domain_knows_is_accepted_and_groups_take_some() {
         of("location", json!({"latitude": 52.5, "longitude": 13.4})),
         of("contacts", json!([{"name": {"formatted_name": "Ada"}}])),
         of("reaction", json!({"message_id": "wamid.x", "emoji": "👍"})),
-        of("interactive", json!({"type": "cta_url", "body": {"text": "?"}, "action": {"name": "cta_url"}})),
+        of("audio", json!({"id": "1", "voice": true})),
+        of("document", json!({"link": "https://example.com/a.pdf", "caption": "hi", "filename": "a.pdf"})),
+        of("sticker", json!({"id": "1"})),
+        interactive("cta_url", json!({"name": "cta_url", "parameters": {"display_text": "Go", "url": "https://x.y"}})),
+        interactive(
+            "flow",
+            json!({"name": "flow", "parameters": {"flow_message_version": "3", "flow_cta": "Go", "flow_name": "f"}}),
+        ),
+        interactive("location_request_message", json!({"name": "send_location"})),
+        interactive("request_contact_info", json!({"name": "request_contact_info"})),
+        of("interactive", json!({"type": "product", "action": {"catalog_id": "1", "product_retailer_id": "2"}})),
+        of(
+            "interactive",
+            json!({"type": "button", "body": {"text": "?"}, "header": {"type": "image", "image": {"id": "1"}},
+            "action": {"buttons": [{"type": "reply", "reply": {"id": "1", "title": "Yes"}}]}}),
+        ),
+        of(
+            "template",
+            json!({"name": "hello", "language": {"code": "en"}, "components": [
+            {"type": "BODY", "parameters": [{"type": "text", "text": "Ada", "parameter_name": "name"}]},
+            {"type": "tap_target_configuration", "parameters": [{"type": "tap_target_configuration",
+                "tap_target_configuration": [{"url": "https://x.y", "title": "Go"}]}]},
+            {"type": "button", "sub_type": "CATALOG", "index": 0, "parameters": [{"type": "action", "action": {}}]}]}),
+        ),
     ] {
         assert_eq!(rig.send(&body).await.status, 200, "{body}");
     }

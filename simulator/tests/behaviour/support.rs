@@ -165,17 +165,22 @@ impl Webhook {
         self.calls.lock().unwrap().clone()
     }
 
-    /// All statuses in the order in which they came.
-    pub(crate) fn statuses(&self) -> Vec<Value> {
-        let mut statuses = Vec::new();
+    /// What the calls told, in the order in which they came.
+    pub(crate) fn values(&self) -> Vec<Value> {
+        let mut values = Vec::new();
         for (_, body) in self.calls() {
             let body: Value = serde_json::from_slice(&body).unwrap();
             for change in body["entry"][0]["changes"].as_array().unwrap() {
                 assert_eq!(change["value"]["metadata"]["phone_number_id"], PHONE);
-                statuses.extend(change["value"]["statuses"].as_array().unwrap().iter().cloned());
+                values.push(change["value"].clone());
             }
         }
-        statuses
+        values
+    }
+
+    /// All statuses in the order in which they came.
+    pub(crate) fn statuses(&self) -> Vec<Value> {
+        self.values().iter().flat_map(|value| value["statuses"].as_array().unwrap().clone()).collect()
     }
 
     /// The words of the statuses of one message, sorted: calls that overtake each other are nobody's fault.

@@ -18,7 +18,10 @@ fn update(kind: ReceiptKind) -> StatusUpdate<'static> {
         phone_number_id: "1066",
         provider_id: "wamid.A",
         recipient: "4915112345678",
+        group: false,
         kind,
+        played: false,
+        category: "utility",
         at: AT,
         opaque: None,
         error: None,
@@ -51,11 +54,12 @@ fn receipts(change: &Change) -> Vec<&Receipt> {
 fn what_is_composed_is_read_back() {
     let attempt = AttemptRef { message: MessageId::from_bytes([7; 16]), attempt: AttemptNo(2) };
     let opaque = attempt.to_string();
+    let error = StatusError { code: 131_049, title: "Not delivered", details: "To keep the ecosystem healthy" };
     let updates = [
         StatusUpdate { opaque: Some(&opaque), ..update(ReceiptKind::Sent) },
         StatusUpdate { phone_number_id: "2077", ..update(ReceiptKind::Delivered) },
         StatusUpdate { provider_id: "wamid.B", ..update(ReceiptKind::Read) },
-        StatusUpdate { error: Some((131_049, "Not delivered")), ..update(ReceiptKind::Failed) },
+        StatusUpdate { error: Some(error), ..update(ReceiptKind::Failed) },
     ];
     let changes = parse(&compose(&updates), NOW).unwrap().changes;
     let numbers: Vec<_> = changes.iter().map(|change| change.phone_number_id.clone().unwrap().to_string()).collect();
@@ -68,13 +72,46 @@ fn what_is_composed_is_read_back() {
     assert_eq!((delivered.kind, delivered.attempt), (ReceiptKind::Delivered, None));
     assert_eq!((read.kind, read.provider_id.as_str()), (ReceiptKind::Read, "wamid.B"));
     let error = failed.error.as_ref().unwrap();
-    assert_eq!((error.code, error.message.as_str()), (131_049, "Not delivered"));
+    assert_eq!((error.code, error.message.as_str()), (131_049, "To keep the ecosystem healthy"));
     assert_eq!(error.verdict, Verdict { class: Class::Deferred, scope: Scope::Marketing });
     for (receipt, priced) in [(sent, true), (delivered, true), (read, false), (failed, false)] {
         assert_eq!(receipt.pricing.is_some(), priced, "{}", receipt.kind);
     }
     let pricing: Value = serde_json::from_slice(sent.pricing.as_ref().unwrap()).unwrap();
     assert_eq!(pricing["pricing_model"], "PMP");
+}
+
+#[test]
+fn statuses_are_composed_with_contacts_groups_prices_and_voice_as_meta_has_them() {
+    let updates = [
+        StatusUpdate { category: "service", ..update(ReceiptKind::Sent) },
+        StatusUpdate { recipient: "DE.1", category: "authentication", ..update(ReceiptKind::Delivered) },
+        StatusUpdate { recipient: "Y2FwaV9n", group: true, category: "marketing", ..update(ReceiptKind::Sent) },
+        StatusUpdate { played: true, ..update(ReceiptKind::Read) },
+        StatusUpdate { recipient: "4915100000001", ..update(ReceiptKind::Failed) },
+    ];
+    let body: Value = serde_json::from_slice(&compose(&updates)).unwrap();
+    let value = &body["entry"][0]["changes"][0]["value"];
+    let [sent, delivered, group, played, failed] = value["statuses"].as_array().unwrap().as_slice() else {
+        panic!("{value}")
+    };
+    let names = |contact: &Value| (contact["wa_id"].clone(), contact["user_id"].clone());
+    let contacts: Vec<_> = value["contacts"].as_array().unwrap().iter().map(names).collect();
+    let expected = [
+        (json!("4915112345678"), Value::Null),
+        (Value::Null, json!("DE.1")),
+        (group["recipient_participant_id"].clone(), group["recipient_participant_user_id"].clone()),
+    ];
+    assert_eq!(contacts, expected, "each once, and none of what failed");
+    assert_eq!(sent["pricing"]["category"], "service");
+    assert_eq!(sent["pricing"]["type"], "free_customer_service");
+    assert_eq!(
+        (&delivered["pricing"]["category"], &delivered["recipient_user_id"]),
+        (&json!("authentication"), &json!("DE.1"))
+    );
+    assert_eq!((&group["recipient_type"], &group["recipient_id"]), (&json!("group"), &json!("Y2FwaV9n")));
+    assert_eq!(group["pricing"]["category"], "group_marketing");
+    assert_eq!((&played["status"], &failed["status"]), (&json!("played"), &json!("failed")));
 }
 
 #[test]

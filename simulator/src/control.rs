@@ -1,0 +1,104 @@
+//! `/_sim`: to look inside, and to change things while it runs.
+
+use bytes::Bytes;
+use http::header::{ALLOW, HeaderValue};
+use http::{Method, StatusCode};
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::account::Account;
+use crate::answers::{Answered, answer, answer_with, complain, read, refuse};
+use crate::errors::Refusal;
+use crate::faults::Faults;
+use crate::inbound::{Inbound, NotTold};
+use crate::shared::Shared;
+use crate::templates;
+
+/// Answers a call to `/_sim/{name}`.
+pub(crate) async fn call(method: &Method, name: &str, query: &str, body: Incoming, shared: &Shared) -> Answered {
+    match (method, name) {
+        (&Method::GET, "messages") => messages(shared, query),
+        (&Method::GET, "stats") => answer(StatusCode::OK, &shared.stats()),
+        (&Method::GET, "faults") => answer(StatusCode::OK, &shared.faults()),
+        (&Method::PUT, "faults") => set(body, Faults::from_json, |faults| shared.set_faults(faults)).await,
+        (&Method::GET, "account") => answer(StatusCode::OK, &shared.account()),
+        (&Method::PUT, "account") => {
+            set(body, |text| serde_json::from_slice::<Account>(text), |account| shared.set_account(account)).await
+        }
+        (&Method::GET, "templates") => answer(StatusCode::OK, &shared.templates.get()),
+        (&Method::PUT, "templates") => set(body, templates::List::from_json, |list| shared.templates.set(list)).await,
+        (&Method::POST, "inbound") => inbound(body, shared).await,
+        (&Method::POST, "reset") => {
+            shared.reset();
+            answer_with(StatusCode::NO_CONTENT, None, Bytes::new())
+        }
+        (_, "messages" | "stats") => wrong_method("GET"),
+        (_, "faults" | "account" | "templates") => wrong_method("GET, PUT"),
+        (_, "reset" | "inbound") => wrong_method("POST"),
+        _ => refuse(&Refusal::unknown_path(&format!("_sim/{name}"))),
+    }
+}
+
+/// The ledger, or the part of it after `after` of at most `limit`.
+fn messages(shared: &Shared, query: &str) -> Answered {
+    let (mut after, mut limit) = (0, usize::MAX);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let read = match name {
+            "after" => value.parse().map(|n| after = n).is_ok(),
+            "limit" => value.parse().map(|n| limit = n).is_ok(),
+            _ => false,
+        };
+        if !read {
+            return complain(StatusCode::BAD_REQUEST, "only after=NUMBER and limit=NUMBER can be asked for");
+        }
+    }
+    answer(StatusCode::OK, &shared.messages(after, limit))
+}
+
+/// Replaces what was set, and answers with what is set now.
+async fn set<T: Serialize, E: ToString>(
+    body: Incoming,
+    from_json: impl FnOnce(&[u8]) -> Result<T, E>,
+    apply: impl FnOnce(T),
+) -> Answered {
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(why) => return complain(StatusCode::PAYLOAD_TOO_LARGE, why),
+    };
+    match from_json(&body) {
+        Ok(value) => {
+            let answered = answer(StatusCode::OK, &value);
+            apply(value);
+            answered
+        }
+        Err(error) => complain(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+/// Has an inbound message told.
+async fn inbound(body: Incoming, shared: &Shared) -> Answered {
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(why) => return complain(StatusCode::PAYLOAD_TOO_LARGE, why),
+    };
+    let given = Inbound::from_json(&body).map_err(|error| NotTold::Wrong(error.to_string()));
+    match given.and_then(|inbound| shared.receive(inbound)) {
+        Ok(id) => answer(StatusCode::ACCEPTED, &json!({ "id": id })),
+        Err(why) => {
+            let status = match why {
+                NotTold::Wrong(_) => StatusCode::BAD_REQUEST,
+                NotTold::NoWebhook => StatusCode::CONFLICT,
+                NotTold::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            };
+            complain(status, &why.to_string())
+        }
+    }
+}
+
+fn wrong_method(allowed: &'static str) -> Answered {
+    let mut answered = complain(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}"));
+    answered.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answered
+}
