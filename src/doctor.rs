@@ -121,6 +121,7 @@ impl Doctor {
         }
         report.ok("configuration", "it can be used");
         machine::listening(&config.http, report);
+        machine::descriptors(&config.http, report);
         machine::secrets(&config, report);
         let folder = machine::folder(&config, report);
         let mut senders = senders::declared(&config);

@@ -14,8 +14,9 @@ use whatsapp::cloud_api;
 use crate::admin_key::AdminKeys;
 use crate::backups::Backups;
 use crate::config::{Config, Http};
+use crate::descriptors::Descriptors;
 use crate::engine::Engine;
-use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
+use crate::http::{self, KeyLog, Proxies, Tries, WRITE_EVERY};
 use crate::master_key::MasterKeyError;
 use crate::private_file;
 
@@ -99,6 +100,8 @@ impl Service {
         let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
         let tls = tls.map_err(ServiceError::Tls)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let descriptors = Descriptors::raise();
+        descriptors.warn_of(config.http.max_connections);
         let folder = DataFolder::open(&config.store.path)?;
         let admin_keys = AdminKeys::load(&config.admin.key, folder.path()).map_err(ServiceError::AdminKey)?;
         let admin_keys = Arc::new(admin_keys);
@@ -111,12 +114,13 @@ impl Service {
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let engine = Engine::start(config, folder).await?;
-        let tries = |what| Arc::new(Tries::new(what, config.http.proxies().unwrap_or_default()));
+        let tries = |what| Arc::new(Tries::new(what));
         let backups = Arc::new(Backups::load(&config.store.path));
         let door = http::Door {
             engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
             key_log: Arc::clone(&key_log),
+            proxies: Arc::new(Proxies::new(config.http.proxies().unwrap_or_default())),
             tries: tries("API keys"),
             webhook_tries: tries("webhook signatures and verify tokens"),
             graph: config.cloud_api(),
@@ -125,7 +129,7 @@ impl Service {
             request_timeout: config.http.request_timeout,
             room: Arc::new(http::Room::new(config.outbound.max_wait)),
         };
-        let http = http::serve(listener, config.http.limits(), tls, door);
+        let http = http::serve(listener, config.http.limits(descriptors), tls, door);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         tell_of_restore(&engine)?;
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine), backups)).abort_handle();
