@@ -10,7 +10,7 @@ const CONNECTIONS_MAX: usize = 4096;
 /// Of the connections so many are spare, if there are that many.
 const SPARE_MAX: usize = 64;
 /// With fewer than these a busy service may come to need more.
-const FEW: usize = 4096;
+const FEW: usize = 1024;
 /// What is kept back: this share, and not less or more than so many.
 const RESERVED_SHARE: usize = 4;
 const RESERVED_MIN: usize = 96;
