@@ -53,7 +53,7 @@ impl Request {
 
     /// Whether it asks for something and changes nothing.
     pub(crate) fn is_read(&self) -> bool {
-        self.method == Method::GET || self.method == Method::HEAD
+        self.method == Method::GET
     }
 
     pub(crate) fn segments(&self) -> Vec<&str> {

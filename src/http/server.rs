@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -239,14 +239,17 @@ async fn converse<I, S, B>(
     let io = TokioIo::new(InspectWriter::new(stream, move |bytes: &[u8]| tell.took(bytes.len())));
     let answer = service_fn(|mut request: Request<Incoming>| {
         pace.asked();
+        let is_head = request.method() == Method::HEAD;
         request.extensions_mut().insert(arrival);
         let answer = service.call(request);
-        async {
+        async move {
             let mut response = answer.await?;
             if arrival.is_crowded || shared.is_draining.load(Ordering::Relaxed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            pace.answered(response.body().size_hint().exact().unwrap_or_default());
+            // Its answer goes without the body.
+            let size = if is_head { None } else { response.body().size_hint().exact() };
+            pace.answered(size.unwrap_or_default());
             Ok::<_, Infallible>(response)
         }
     });
