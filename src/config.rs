@@ -26,6 +26,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use whatsapp::cloud_api::{self, BuildError};
 
 use crate::admin_key;
+use crate::descriptors::Descriptors;
 use crate::http::{Limits, Patience};
 
 use reading::Sources;
@@ -207,7 +208,7 @@ impl Config {
     /// What types cannot say.
     fn check(&self) -> Result<(), (&'static str, String)> {
         let Self { http, store, outbound, whatsapp, log, .. } = self;
-        let rules: [(bool, &'static str, &str); 23] = [
+        let rules: [(bool, &'static str, &str); 22] = [
             (http.max_body.as_u64() >= 1024, "http.max_body", "must be at least 1KiB"),
             (
                 http.has_tls() || http.tls_key.as_os_str().is_empty(),
@@ -219,7 +220,6 @@ impl Config {
                 "http.tls_cert",
                 "is given without http.tls_key; TLS needs both",
             ),
-            (http.max_connections > 0, "http.max_connections", "must be at least 1"),
             (!http.header_timeout.is_zero(), "http.header_timeout", "must be longer than zero"),
             (!http.request_timeout.is_zero(), "http.request_timeout", "must be longer than zero"),
             (!http.idle_timeout.is_zero(), "http.idle_timeout", "must be longer than zero"),
@@ -391,17 +391,18 @@ impl Http {
         !self.tls_cert.as_os_str().is_empty()
     }
 
-    /// Whose X-Forwarded-For is believed.
+    /// Who is believed about a client's address.
     pub fn proxies(&self) -> Result<Vec<IpNet>, String> {
         let read = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let wrong = |text| format!("has {text:?}, which must be an address or a network such as 10.0.0.0/8");
         self.trusted_proxies.iter().map(|text| read(text).map_err(|_| wrong(text))).collect()
     }
 
-    /// What the front door allows.
-    pub(crate) fn limits(&self) -> Limits {
+    /// What the front door allows, with so many descriptors.
+    pub(crate) fn limits(&self, descriptors: Descriptors) -> Limits {
         let patience = Patience { head: self.header_timeout, request: self.request_timeout, idle: self.idle_timeout };
-        Limits { max_connections: self.max_connections, patience }
+        let (max_connections, spare_connections) = descriptors.connections(self.max_connections);
+        Limits { max_connections, spare_connections, patience }
     }
 
     /// Refuses to speak plain HTTP beyond this machine, unless that was allowed: keys would cross the network in clear.

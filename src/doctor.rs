@@ -115,6 +115,7 @@ impl Doctor {
             config.store.path.clone_from(data);
         }
         machine::listening(&config.http, report);
+        machine::descriptors(&config.http, report);
         machine::secrets(&config, report);
         let folder = machine::folder(&config, report);
         let is_running = matches!(folder, machine::Store::Running);

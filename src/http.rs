@@ -2,6 +2,7 @@
 
 mod auth;
 mod backups;
+mod bodies;
 mod bulk;
 mod consents;
 mod inbound;
@@ -12,6 +13,7 @@ mod orgs;
 mod pace;
 mod places;
 mod problem;
+mod proxies;
 mod recipients;
 mod request;
 mod server;
@@ -25,10 +27,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actors::Outbox;
+use bytes::Buf;
 use domain::OrgNo;
 use domain::org::KeyScope;
+use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use store::StoreError;
 use tokio::net::TcpListener;
@@ -40,10 +44,13 @@ use crate::admin_key::AdminKeys;
 use crate::backups::Backups;
 use crate::engine::Engine;
 
+use auth::Holder;
+use bodies::{Bodies, KEYED, Owner, WEBHOOKS};
 pub(crate) use key_log::{KeyLog, WRITE_EVERY};
 pub(crate) use pace::Patience;
 use places::{Place, Places};
 use problem::Problem;
+pub(crate) use proxies::Proxies;
 use request::Request;
 use server::Arrival;
 pub(crate) use server::{Limits, Running};
@@ -58,6 +65,7 @@ struct App {
     outbox: Outbox,
     admin_keys: Arc<AdminKeys>,
     key_log: Arc<KeyLog>,
+    proxies: Arc<Proxies>,
     tries: Arc<Tries>,
     webhook_tries: Arc<Tries>,
     graph: cloud_api::Settings,
@@ -71,6 +79,8 @@ pub(crate) struct Door {
     pub(crate) engine: Arc<Engine>,
     pub(crate) admin_keys: Arc<AdminKeys>,
     pub(crate) key_log: Arc<KeyLog>,
+    /// Whose word is believed of who a client is.
+    pub(crate) proxies: Arc<Proxies>,
     /// Keys that are tried.
     pub(crate) tries: Arc<Tries>,
     /// Webhook signatures and verify tokens that are tried: apart, so that none of them makes a client with a key wait.
@@ -165,11 +175,7 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
             let door = Arc::clone(&door);
             async move {
                 let (began, asked) = (Instant::now(), method.clone());
-                let max = if is_webhook(path.as_str()) { WEBHOOK_BODY_MAX } else { door.max_body };
-                let answer = async {
-                    let request = Request::read(arrival, method, path.as_str(), &query, headers, body, max).await?;
-                    door.answer(&request).await
-                };
+                let answer = door.answer(arrival, method, path.as_str(), &query, headers, body);
                 let answer = timeout(door.request_timeout, answer).await.unwrap_or_else(|_| Err(Problem::timed_out()));
                 let mut response = answer.unwrap_or_else(Problem::into_response);
                 response.headers_mut().extend(SECURITY_HEADERS);
@@ -182,32 +188,80 @@ pub(crate) fn serve(listener: TcpListener, limits: Limits, tls: Option<Tls>, doo
 }
 
 impl Door {
-    async fn answer(&self, request: &Request) -> Answer {
-        let outbox = match self.engine.outbox() {
-            Ok(outbox) => outbox,
+    async fn answer<B: Buf>(
+        &self,
+        arrival: Arrival,
+        method: Method,
+        path: &str,
+        query: &str,
+        headers: HeaderMap,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Answer {
+        let mut request = Request::new(arrival, method, path, query, headers)?;
+        match self.sender_of_body(&mut request) {
+            Ok(Some((bodies, owner, max))) => {
+                let (body, room) = bodies.read(owner, &request.headers, body, max).await?;
+                (request.body, request._room) = (body, Some(room));
+            }
+            Ok(None) => bodies::discard(&request.headers, body).await,
+            Err(problem) => {
+                bodies::discard(&request.headers, body).await;
+                return Err(problem);
+            }
+        }
+        self.answer_whole(request).await
+    }
+
+    /// From whom a body is taken, with what room and of what length. From whom shows neither a key nor a signature none is.
+    fn sender_of_body(&self, request: &mut Request) -> Result<Option<(&'static Bodies, Owner, usize)>, Problem> {
+        let is_webhook = matches!(request.segments().as_slice(), ["api", "v1", "webhooks", "whatsapp", _]);
+        if request.arrival.is_crowded || is_health(request) {
+            return Ok(None);
+        }
+        if is_webhook {
+            let address = self.proxies.client(request.arrival.peer, &request.headers);
+            return Ok(webhooks::claimed(request).map(|_| (&WEBHOOKS, Owner::Address(address), WEBHOOK_BODY_MAX)));
+        }
+        request.key = auth::holder(&self.app()?, request);
+        Ok(request.key.as_ref().ok().map(|holder| match holder {
+            Holder::Operator => (&KEYED, Owner::Operator, self.max_body),
+            Holder::Customer(identity) => (&KEYED, Owner::Org(identity.org.no), self.max_body),
+        }))
+    }
+
+    async fn answer_whole(&self, mut request: Request) -> Answer {
+        match self.app() {
+            Ok(app) => {
+                // It may have been revoked while the body came.
+                if request.key.is_ok() && !request.body.is_empty() {
+                    request.key = auth::holder(&app, &request);
+                }
+                route(&app, &request).await.map_err(|problem| problem.because(app.outbox.trouble()))
+            }
             // It is alive all the same.
-            Err(_) if request.segments() == ["healthz"] => return healthz(),
-            Err(reason) => return Err(Problem::unavailable(reason)),
-        };
-        let app = App {
-            outbox,
+            Err(_) if request.segments() == ["healthz"] => healthz(),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// What handlers are given, if there is anything behind the door now.
+    fn app(&self) -> Result<App, Problem> {
+        Ok(App {
+            outbox: self.engine.outbox().map_err(Problem::unavailable)?,
             admin_keys: Arc::clone(&self.admin_keys),
             key_log: Arc::clone(&self.key_log),
+            proxies: Arc::clone(&self.proxies),
             tries: Arc::clone(&self.tries),
             webhook_tries: Arc::clone(&self.webhook_tries),
             graph: self.graph.clone(),
             backups: Arc::clone(&self.backups),
             room: Arc::clone(&self.room),
-        };
-        route(&app, request).await.map_err(|problem| problem.because(app.outbox.trouble()))
+        })
     }
 }
 
-/// Webhooks come to `…/inbound`, or to the id of the organisation that alone they may concern.
-const WEBHOOKS: &str = "/api/v1/webhooks/whatsapp/";
-
-fn is_webhook(path: &str) -> bool {
-    path.starts_with(WEBHOOKS)
+fn is_health(request: &Request) -> bool {
+    matches!(request.segments().as_slice(), ["healthz" | "readyz"])
 }
 
 /// The route table.
@@ -222,12 +276,13 @@ async fn route(app: &App, request: &Request) -> Answer {
     let webhook = async || app.room.place(&app.room.acting, Asker::Webhook).await;
     let admin = || auth::admin(app, request);
     let segments = request.segments();
-    if request.arrival.is_crowded && !matches!(segments.as_slice(), ["healthz" | "readyz"]) {
+    if request.arrival.is_crowded && !is_health(request) {
         return Err(Problem::overloaded("all connections are in use"));
     }
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),
+        // Webhooks come to `…/inbound`, or to the id of the organisation that alone they may concern.
         ("GET", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => webhooks::verify(app, request, None),
         ("POST", ["api", "v1", "webhooks", "whatsapp", "inbound"]) => {
             let _place = webhook().await?;
@@ -333,9 +388,9 @@ async fn route(app: &App, request: &Request) -> Answer {
 /// The methods of a path that exists.
 fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
-        ["healthz" | "readyz"] => Some("GET"),
+        ["healthz" | "readyz"] => Some("GET, HEAD"),
         ["api", "v1", rest @ ..] => match rest {
-            ["webhooks", "whatsapp", _] | ["outbound", "messages"] | ["admin", "backups"] => Some("GET, POST"),
+            ["webhooks", "whatsapp", _] | ["outbound", "messages"] | ["admin", "backups"] => Some("GET, HEAD, POST"),
             ["outbound", "messages", "retry" | "cancel"]
             | ["outbound", "messages", _, "retry" | "cancel"]
             | ["admin", "check"]
@@ -346,12 +401,12 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
             | ["outbound", "stats"]
             | ["inbound", "messages"]
             | ["activities" | "audit" | "consents"]
-            | ["admin", "actors" | "orgs" | "tries"] => Some("GET"),
-            ["consents", _] => Some("GET, PUT"),
+            | ["admin", "actors" | "orgs" | "tries"] => Some("GET, HEAD"),
+            ["consents", _] => Some("GET, HEAD, PUT"),
             ["recipients", _] => Some("DELETE"),
-            ["recipients", _, "export"] | ["admin", "backups", _, "data"] => Some("GET"),
-            ["admin", "backups", _] => Some("DELETE, GET"),
-            ["admin", "orgs", _] => Some("DELETE, GET, PUT"),
+            ["recipients", _, "export"] | ["admin", "backups", _, "data"] => Some("GET, HEAD"),
+            ["admin", "backups", _] => Some("DELETE, GET, HEAD"),
+            ["admin", "orgs", _] => Some("DELETE, GET, HEAD, PUT"),
             ["admin", "orgs", _, "keys", _] => Some("DELETE"),
             _ => None,
         },

@@ -13,6 +13,7 @@ mod command;
 mod compact;
 pub mod config;
 mod demo;
+mod descriptors;
 mod doctor;
 mod engine;
 mod http;

@@ -15,8 +15,9 @@ use whatsapp::cloud_api;
 use crate::admin_key::AdminKeys;
 use crate::backups::Backups;
 use crate::config::{Config, Http};
+use crate::descriptors::Descriptors;
 use crate::engine::Engine;
-use crate::http::{self, KeyLog, Tries, WRITE_EVERY};
+use crate::http::{self, KeyLog, Proxies, Tries, WRITE_EVERY};
 use crate::master_key::MasterKeyError;
 use crate::private_file;
 
@@ -101,6 +102,8 @@ impl Service {
         let tls = config.http.has_tls().then(|| http::Tls::load(tls_cert, tls_key)).transpose();
         let tls = tls.map_err(ServiceError::Tls)?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        let descriptors = Descriptors::raise();
+        descriptors.warn_of(config.http.max_connections);
         let folder = DataFolder::open(&config.store.path)?;
         if !config.store.allow_shared_folder && folder.make_private()? {
             tracing::warn!(
@@ -119,12 +122,13 @@ impl Service {
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let engine = Engine::start(config, folder, Arc::clone(&admin_keys)).await?;
-        let tries = |what| Arc::new(Tries::new(what, config.http.proxies().unwrap_or_default()));
+        let tries = |what| Arc::new(Tries::new(what));
         let backups = Arc::new(Backups::load(&config.store.path));
         let door = http::Door {
             engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
             key_log: Arc::clone(&key_log),
+            proxies: Arc::new(Proxies::new(config.http.proxies().unwrap_or_default())),
             tries: tries("API keys"),
             webhook_tries: tries("webhook signatures and verify tokens"),
             graph: config.cloud_api(),
@@ -133,7 +137,7 @@ impl Service {
             request_timeout: config.http.request_timeout,
             room: Arc::new(http::Room::new(config.outbound.max_wait)),
         };
-        let http = http::serve(listener, config.http.limits(), tls, door);
+        let http = http::serve(listener, config.http.limits(descriptors), tls, door);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         tell_of_restore(&engine)?;
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine), backups)).abort_handle();

@@ -1,10 +1,11 @@
 //! Who is who: organisations by id, by API key and by phone number. Read by every request, written when one changes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use domain::audit::Hash;
-use domain::org::{ApiKey, Org};
+use domain::org::{ApiKey, Org, Secret, Sender};
 use domain::{OrgId, PhoneNumberId, Timestamp};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -25,6 +26,10 @@ struct Inner {
     keys: HashMap<Hash, OrgId>,
     revoked: HashMap<Hash, OrgId>,
     senders: HashMap<PhoneNumberId, OrgId>,
+    /// Who has senders of a WhatsApp business account.
+    accounts: HashMap<String, BTreeSet<OrgId>>,
+    /// Gathered when first asked for after a change.
+    app_secrets: OnceLock<Arc<[Secret]>>,
 }
 
 struct Listing {
@@ -124,6 +129,29 @@ impl Directory {
         inner.orgs.get(inner.senders.get(sender)?).map(|listing| Arc::clone(&listing.record))
     }
 
+    /// The organisations that have senders of this WhatsApp business account.
+    pub fn of_account(&self, waba_id: &str) -> Vec<Arc<Org>> {
+        let inner = self.read();
+        let ids = inner.accounts.get(waba_id).into_iter().flatten();
+        ids.filter_map(|id| inner.orgs.get(id)).map(|listing| Arc::clone(&listing.record)).collect()
+    }
+
+    /// The app secrets of all senders, each once; those of the most senders come first.
+    pub fn app_secrets(&self) -> Arc<[Secret]> {
+        let inner = self.read();
+        let gather = || {
+            let mut counts: HashMap<&str, (usize, &Secret)> = HashMap::new();
+            let senders = inner.orgs.values().flat_map(|listing| &listing.record.senders);
+            for secret in senders.flat_map(Sender::app_secrets) {
+                counts.entry(secret.expose()).or_insert((0, secret)).0 += 1;
+            }
+            let mut found: Vec<_> = counts.into_values().collect();
+            found.sort_by_key(|(count, _)| Reverse(*count));
+            found.into_iter().map(|(_, secret)| secret.clone()).collect()
+        };
+        Arc::clone(inner.app_secrets.get_or_init(gather))
+    }
+
     /// Where an organisation's actor is; `None` if there is no such organisation.
     pub(crate) fn presence(&self, id: &OrgId) -> Option<Presence> {
         self.read().orgs.get(id).map(|listing| listing.presence.clone())
@@ -153,6 +181,9 @@ impl Directory {
         inner.keys.extend(record.keys.iter().map(|key| (key.hash, record.id.clone())));
         inner.revoked.extend(record.revoked.iter().map(|key| (key.hash, record.id.clone())));
         inner.senders.extend(record.senders.iter().map(|sender| (sender.phone_number_id.clone(), record.id.clone())));
+        for account in record.senders.iter().filter_map(|sender| sender.waba_id.clone()) {
+            inner.accounts.entry(account).or_default().insert(record.id.clone());
+        }
         inner.orgs.insert(record.id.clone(), Listing { record, presence, permits });
     }
 
@@ -185,6 +216,7 @@ impl Directory {
 
 impl Inner {
     fn forget(&mut self, id: &OrgId) -> Option<Listing> {
+        self.app_secrets = OnceLock::new();
         let old = self.orgs.remove(id)?;
         // Only what is still its own: another may have taken it over.
         for (keys, listed) in [(&old.record.keys, &mut self.keys), (&old.record.revoked, &mut self.revoked)] {
@@ -197,6 +229,14 @@ impl Inner {
         for number in old.record.senders.iter().map(|sender| &sender.phone_number_id) {
             if self.senders.get(number) == Some(id) {
                 self.senders.remove(number);
+            }
+        }
+        for account in old.record.senders.iter().filter_map(|sender| sender.waba_id.as_deref()) {
+            if let Some(orgs) = self.accounts.get_mut(account) {
+                orgs.remove(id);
+                if orgs.is_empty() {
+                    self.accounts.remove(account);
+                }
             }
         }
         Some(old)

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::Report;
 use crate::config::{Config, Http, SecretRef};
+use crate::descriptors::Descriptors;
 use crate::http::Tls;
 use crate::master_key::{self, MasterKeyError};
 use crate::private_file;
@@ -46,6 +47,25 @@ pub(super) fn listening(http: &Http, report: &mut Report) {
         report.wrong(what, error, "name the PEM files of a certificate chain and of its private key");
     } else {
         report.ok(what, format!("{}, TLS", http.listen));
+    }
+}
+
+/// How many files and connections may be open.
+pub(super) fn descriptors(http: &Http, report: &mut Report) {
+    let (what, descriptors) = ("open files", Descriptors::raise());
+    let (connections, _) = descriptors.connections(http.max_connections);
+    let detail = format!(
+        "{} for a service started from here, of which connections may take {connections}; the rest is for files and calls to \
+         WhatsApp",
+        descriptors.limit()
+    );
+    if descriptors.are_too_few_for(http.max_connections) {
+        let fix = "raise the limit (LimitNOFILE of its unit, or ulimit -Hn), or lower http.max_connections";
+        report.note(what, format!("{detail}; http.max_connections = {}", http.max_connections), fix);
+    } else if descriptors.are_few() {
+        report.note(what, detail, "raise the limit to 65536: LimitNOFILE of its unit, or ulimit -Hn");
+    } else {
+        report.ok(what, detail);
     }
 }
 

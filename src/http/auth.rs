@@ -1,6 +1,7 @@
 //! Who is asking: an organisation by its key, or the operator by the admin key, who may act for one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::{Directory, Identity, Stranger};
 use domain::audit::{By, Denial};
@@ -20,7 +21,8 @@ pub(crate) struct Caller {
 }
 
 /// Whose key a request comes with.
-enum Holder {
+#[derive(Clone)]
+pub(crate) enum Holder {
     Operator,
     Customer(Identity),
 }
@@ -28,48 +30,62 @@ enum Holder {
 /// The header by which a request names an organisation.
 pub(super) const ORG_HEADER: &str = "x-org-id";
 
-fn bearer(request: &Request) -> Result<&str, Problem> {
-    let given = request
-        .header("authorization")
-        .ok_or_else(|| Problem::unauthorized("send the header Authorization: Bearer KEY"))?;
-    let (scheme, key) = given.split_once(' ').unwrap_or((given, ""));
-    if scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty() {
-        Ok(key.trim())
-    } else {
-        Err(Problem::unauthorized("the header Authorization must be: Bearer KEY"))
+/// Why a request comes with nobody's key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keyless {
+    /// It comes with none, or none was looked for.
+    Absent,
+    /// Its header is of another shape.
+    Malformed,
+    /// Its key opens nothing.
+    Unknown,
+    /// Nor does it, like too many before it from its address.
+    TooMany(Duration),
+}
+
+impl From<Keyless> for Problem {
+    fn from(keyless: Keyless) -> Self {
+        match keyless {
+            Keyless::Absent => Self::unauthorized("send the header Authorization: Bearer KEY"),
+            Keyless::Malformed => Self::unauthorized("the header Authorization must be: Bearer KEY"),
+            Keyless::Unknown => Self::unauthorized("this key is not known, or has expired"),
+            Keyless::TooMany(wait) => Self::too_many_tries(wait),
+        }
     }
 }
 
-/// Whose key it is, unless its address has tried too many that are nobody's.
-fn holder(app: &App, request: &Request) -> Result<Holder, Problem> {
+fn bearer(request: &Request) -> Result<&str, Keyless> {
+    let given = request.header("authorization").ok_or(Keyless::Absent)?;
+    let (scheme, key) = given.split_once(' ').unwrap_or((given, ""));
+    let is_one = scheme.eq_ignore_ascii_case("bearer") && !key.trim().is_empty();
+    is_one.then(|| key.trim()).ok_or(Keyless::Malformed)
+}
+
+/// Whose key it is. One that is right opens whatever came before it from its address; only one that is wrong counts there.
+pub(super) fn holder(app: &App, request: &Request) -> Result<Holder, Keyless> {
     let hash = Directory::hash(bearer(request)?);
-    let address = app.tries.address(request.arrival.peer, &request.headers);
-    app.tries.admit(address, &hash).map_err(Problem::too_many_tries)?;
     let now = app.outbox.clock().now();
-    let holder = match app.outbox.directory().authenticate(&hash, now) {
-        _ if app.admin_keys.opens(&hash, now) => Holder::Operator,
+    let stranger = match app.outbox.directory().authenticate(&hash, now) {
+        _ if app.admin_keys.opens(&hash, now) => return Ok(Holder::Operator),
         Ok(identity) => {
             app.key_log.used(&hash, now);
-            Holder::Customer(identity)
+            return Ok(Holder::Customer(identity));
         }
-        Err(stranger) => {
-            app.tries.failed(address);
-            match stranger {
-                Stranger::Expired(identity) => deny(app, *identity, Denial::Expired),
-                Stranger::Revoked(identity) => deny(app, *identity, Denial::Revoked),
-                Stranger::Unknown => {}
-            }
-            return Err(Problem::unauthorized("this key is not known, or has expired"));
-        }
+        Err(stranger) => stranger,
     };
-    app.tries.opened(address, &hash);
-    Ok(holder)
+    match stranger {
+        Stranger::Expired(identity) => deny(app, *identity, Denial::Expired),
+        Stranger::Revoked(identity) => deny(app, *identity, Denial::Revoked),
+        Stranger::Unknown => {}
+    }
+    let address = app.proxies.client(request.arrival.peer, &request.headers);
+    Err(app.tries.refused(address).map_or_else(Keyless::TooMany, |()| Keyless::Unknown))
 }
 
 /// The organisation that the request acts for, if its key opens `scope`.
 pub(crate) fn org(app: &App, request: &Request, scope: KeyScope) -> Result<Caller, Problem> {
     let named = request.header(ORG_HEADER);
-    match holder(app, request)? {
+    match request.key.clone()? {
         Holder::Operator => {
             let named = named.ok_or_else(|| {
                 Problem::new(
@@ -95,7 +111,7 @@ pub(crate) fn org(app: &App, request: &Request, scope: KeyScope) -> Result<Calle
 
 /// Whether the request comes with the admin key.
 pub(crate) fn admin(app: &App, request: &Request) -> Result<(), Problem> {
-    match holder(app, request)? {
+    match request.key.clone()? {
         Holder::Operator => Ok(()),
         Holder::Customer(identity) => {
             deny(app, identity, Denial::NotAdmin);

@@ -7,7 +7,7 @@ use actors::{AcceptError, ChangeError, ManualError};
 use domain::FieldError;
 use domain::consent::Refusal;
 use domain::fields::NAMED_MAX;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use store::{StoreError, Unavailable};
@@ -80,8 +80,14 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", format!("the body may have at most {max} bytes"))
     }
 
+    pub(crate) fn packed() -> Self {
+        let detail = "the body is packed, as by gzip: send it as it is, without Content-Encoding";
+        let problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_ENCODING", detail);
+        Self { header: Some(Box::new((ACCEPT_ENCODING, "identity".into()))), ..problem }
+    }
+
     pub(crate) fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", "the body did not come in time")
+        Self::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", "the body did not come in time; send it at once, and again")
     }
 
     pub(crate) fn timed_out() -> Self {
@@ -98,7 +104,7 @@ impl Problem {
         Self::later(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail, "5")
     }
 
-    /// The same whether the key is right or wrong: it was not looked at.
+    /// What was tried is wrong, like too much before it.
     pub(crate) fn too_many_tries(wait: Duration) -> Self {
         let detail = "too many keys, signatures or tokens that are wrong came from this address";
         Self::later(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_TRIES", detail, (wait.as_secs() + 1).to_string())

@@ -1,101 +1,59 @@
 //! A request as handlers see it: read whole, within its limit, with its query parsed.
 
-use std::time::Duration;
-
-use bytes::{Buf, Bytes};
-use futures_util::{Stream, StreamExt};
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout_at};
 
+use super::auth::{Holder, Keyless};
+use super::bodies::Room;
 use super::problem::Problem;
 use super::server::Arrival;
 use crate::query::Query;
 
-/// Room that is made for a body before any of it came.
-const RESERVED_MAX: usize = 16 * 1024;
-/// A body must be here within this time.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// So much of a body beyond its limit is read and thrown away: a client that is still sending when the connection closes
-/// would see that, and not the answer.
-const DISCARDED_MAX: usize = 16 * 1024 * 1024;
-
-/// Room for the bodies of all requests together, in KiB: a crowd of slow senders must not take all memory.
-const BODIES_MAX: usize = 128 * 1024;
-/// It is taken in steps of so many KiB.
-const ROOM_STEP: usize = 64;
-static ROOM: Semaphore = Semaphore::const_new(BODIES_MAX);
-
 /// Headers that decide what is done. One that cannot be read, or comes twice, must not count as absent or as either.
 const DECISIVE: [&str; 5] = ["authorization", "content-type", "idempotency-key", "x-hub-signature-256", "x-org-id"];
 
-/// A request, read whole.
+/// A request: its head, and then the rest.
 pub(crate) struct Request {
     pub(crate) arrival: Arrival,
+    /// `GET` also for `HEAD`, whose answer goes without its body.
     pub(crate) method: Method,
     path: Vec<String>,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    /// Whose key it comes with; looked at before its body.
+    pub(crate) key: Result<Holder, Keyless>,
     pub(crate) body: Bytes,
     /// What its body takes of the room for all.
-    _room: SemaphorePermit<'static>,
+    pub(crate) _room: Option<Room>,
 }
 
 impl Request {
-    /// Reads the body, up to `max` bytes.
-    pub(crate) async fn read<B: Buf>(
+    /// One of whom only the head is known.
+    pub(crate) fn new(
         arrival: Arrival,
         method: Method,
         path: &str,
         query: &str,
         headers: HeaderMap,
-        body: impl Stream<Item = Result<B, warp::Error>>,
-        max: usize,
     ) -> Result<Self, Problem> {
         check_headers(&headers)?;
-        let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let is_large = announced.is_some_and(|length: usize| length > max);
-        if is_large && headers.contains_key(http::header::EXPECT) {
-            // It waits for a word from us before it sends any.
-            return Err(Problem::too_large(max));
-        }
-        // Memory follows what came, not what was announced: an announcement costs its sender nothing.
-        let mut whole = Vec::with_capacity(announced.unwrap_or(0).min(max).min(RESERVED_MAX));
-        let crowded = |_| Problem::overloaded("too many bodies are being read");
-        let mut room = ROOM.try_acquire_many(0).map_err(crowded)?;
-        let mut size: usize = 0;
-        let deadline = Instant::now() + BODY_WITHIN;
-        let mut body = std::pin::pin!(body);
-        while let Some(part) = timeout_at(deadline, body.next()).await.map_err(|_| Problem::too_slow())? {
-            let mut part = part.map_err(|_| Problem::malformed("the body was cut off"))?;
-            size = size.saturating_add(part.remaining());
-            if size > max.saturating_add(DISCARDED_MAX) {
-                break;
-            }
-            while size <= max && part.has_remaining() {
-                let chunk = part.chunk();
-                let taken = room.num_permits();
-                let needed = (whole.len() + chunk.len()).div_ceil(1024).next_multiple_of(ROOM_STEP);
-                if let Some(more) = needed.checked_sub(taken).and_then(|more| u32::try_from(more).ok()) {
-                    room.merge(ROOM.try_acquire_many(more).map_err(crowded)?);
-                }
-                whole.extend_from_slice(chunk);
-                let read = chunk.len();
-                part.advance(read);
-            }
-        }
-        if size > max {
-            return Err(Problem::too_large(max));
-        }
-        let path = path.split('/').skip(1).map(decode).collect();
-        Ok(Self { arrival, method, path, query: Query::parse(query), headers, body: Bytes::from(whole), _room: room })
+        Ok(Self {
+            arrival,
+            method: if method == Method::HEAD { Method::GET } else { method },
+            path: path.split('/').skip(1).map(decode).collect(),
+            query: Query::parse(query),
+            headers,
+            key: Err(Keyless::Absent),
+            body: Bytes::new(),
+            _room: None,
+        })
     }
 
     /// Whether it asks for something and changes nothing.
     pub(crate) fn is_read(&self) -> bool {
-        self.method == Method::GET || self.method == Method::HEAD
+        self.method == Method::GET
     }
 
     pub(crate) fn segments(&self) -> Vec<&str> {

@@ -5,12 +5,12 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -30,21 +30,21 @@ use super::tls::Tls;
 const HEADERS_MAX: usize = 100;
 /// Bytes of one request's head.
 const HEAD_MAX: usize = 16 * 1024;
-/// Places beyond `http.max_connections`, each for one quick request: so health checks get through, and others learn that
-/// it is full. Beyond these, connections are closed unread.
-const SPARE_PLACES: usize = 64;
 /// How long such a request may take over each step.
 const SPARE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long open connections may take to end when the service stops.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Before the next try to accept a connection when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Between two lines in the log about being full.
-const COMPLAIN_EVERY: u64 = 1000;
+/// Between two lines in the log about being full, or about connections that cannot be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// What the server is given.
 pub(crate) struct Limits {
     pub(crate) max_connections: usize,
+    /// Places beyond these, each for one quick request: so health checks get through, and others learn that it is full. Beyond
+    /// them too, connections are closed unread.
+    pub(crate) spare_connections: usize,
     pub(crate) patience: Patience,
 }
 
@@ -71,7 +71,26 @@ struct Shared {
     spare: Arc<Semaphore>,
     /// Each answer ends its connection.
     is_draining: AtomicBool,
-    turned_away: AtomicU64,
+    full: Complaint,
+    not_accepted: Complaint,
+}
+
+/// Something that may happen a thousand times a second, and is told now and then with its count.
+#[derive(Default)]
+struct Complaint(Mutex<(u64, Option<Instant>)>);
+
+impl Complaint {
+    /// How often it has happened since it was last told, if it is to be told now.
+    fn count(&self) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, at) = &mut *told;
+        *count += 1;
+        if at.is_some_and(|at| at.elapsed() < COMPLAIN_EVERY) {
+            return None;
+        }
+        *at = Some(Instant::now());
+        Some(std::mem::take(count))
+    }
 }
 
 /// Serves `service` on `listener`.
@@ -83,9 +102,10 @@ where
 {
     let shared = Arc::new(Shared {
         places: Arc::new(Semaphore::new(limits.max_connections)),
-        spare: Arc::new(Semaphore::new(SPARE_PLACES)),
+        spare: Arc::new(Semaphore::new(limits.spare_connections)),
         is_draining: AtomicBool::new(false),
-        turned_away: AtomicU64::new(0),
+        full: Complaint::default(),
+        not_accepted: Complaint::default(),
         limits,
         tls,
     });
@@ -138,7 +158,14 @@ where
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted");
+                    if let Some(times) = shared.not_accepted.count() {
+                        tracing::warn!(
+                            %error,
+                            times,
+                            "no connection can be accepted; it is tried again ten times a second. If the limit on open files is \
+                             reached, raise it (LimitNOFILE, ulimit -n) or lower http.max_connections"
+                        );
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -156,10 +183,13 @@ impl Shared {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some((place, false));
         }
-        let turned_away = self.turned_away.fetch_add(1, Ordering::Relaxed);
-        if turned_away.is_multiple_of(COMPLAIN_EVERY) {
+        if let Some(turned_away) = self.full.count() {
             let max = self.limits.max_connections;
-            tracing::warn!(max, turned_away, "all connections that http.max_connections allows are in use");
+            tracing::warn!(
+                max,
+                turned_away,
+                "all connections that http.max_connections, or the limit on open files, allows are in use"
+            );
         }
         Some((Arc::clone(&self.spare).try_acquire_owned().ok()?, true))
     }
@@ -217,14 +247,17 @@ async fn converse<I, S, B>(
     let io = TokioIo::new(InspectWriter::new(stream, move |bytes: &[u8]| tell.took(bytes.len())));
     let answer = service_fn(|mut request: Request<Incoming>| {
         pace.asked();
+        let is_head = request.method() == Method::HEAD;
         request.extensions_mut().insert(arrival);
         let answer = service.call(request);
-        async {
+        async move {
             let mut response = answer.await?;
             if arrival.is_crowded || shared.is_draining.load(Ordering::Relaxed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            pace.answered(response.body().size_hint().exact().unwrap_or_default());
+            // Its answer goes without the body.
+            let size = if is_head { None } else { response.body().size_hint().exact() };
+            pace.answered(size.unwrap_or_default());
             Ok::<_, Infallible>(response)
         }
     });

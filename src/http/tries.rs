@@ -1,20 +1,16 @@
 //! Failed tries, counted by address: whoever guesses keys is soon made to wait.
 //!
-//! An address that is made to wait is refused before its key is looked at, so that waiting really slows guessing. A key
-//! that opened from that address before goes on opening: many clients may share an address behind a proxy or a NAT, and
-//! one that guesses must not shut the others out. What proves itself whatever came before it from there, such as a signed
-//! webhook, is looked at first, and only what fails is counted.
+//! What is right is looked at first and never waits, whatever came before it from there: many clients may share an address
+//! behind a proxy or a NAT, and one that guesses, or goes on with a key that was revoked, must not shut the others out. Only
+//! what fails is counted; keys are of 32 random bytes, so that waiting need not slow a search for them.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::Timestamp;
-use domain::audit::Hash;
-use http::HeaderMap;
-use ipnet::IpNet;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -24,8 +20,6 @@ const BURST: u32 = 20;
 const EVERY: Duration = Duration::from_secs(6);
 /// Addresses that are remembered; beyond it, those not heard of for longest are forgotten.
 const ADDRESSES_MAX: usize = 10_000;
-/// Keys that are remembered per address; beyond it, the first is forgotten.
-const KEYS_MAX: usize = 16;
 /// Between two lines in the log about one address that is made to wait …
 const COMPLAIN_EVERY: Duration = Duration::from_secs(600);
 /// … and between two about all failed tries.
@@ -36,7 +30,6 @@ const SHOWN_MAX: usize = 100;
 pub(crate) struct Tries {
     /// What is tried, for the log.
     what: &'static str,
-    proxies: Vec<IpNet>,
     seen: Mutex<Seen>,
 }
 
@@ -45,7 +38,7 @@ struct Seen {
     addresses: HashMap<IpAddr, Tally>,
     /// Failed tries since the start.
     failed: u64,
-    /// Tries that were refused unseen, or told to wait.
+    /// Those that were told to wait.
     refused: u64,
     told_at: Option<Instant>,
     /// What `failed` was then.
@@ -59,53 +52,22 @@ struct Tally {
     complained_at: Option<Instant>,
     failed: u64,
     failed_at: Instant,
-    /// The hashes of keys that opened from here.
-    opened: VecDeque<Hash>,
 }
 
 impl Tries {
-    pub(crate) fn new(what: &'static str, proxies: Vec<IpNet>) -> Self {
-        Self { what, proxies, seen: Mutex::default() }
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, seen: Mutex::default() }
     }
 
-    /// The client's address: the peer's own, or, as told by proxies that are trusted, the last one before them.
-    pub(crate) fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let is_trusted = |address: &IpAddr| self.proxies.iter().any(|network| network.contains(address));
-        let told = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let told: Vec<&str> = told.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let mut client = peer;
-        for hop in told.into_iter().rev() {
-            // What a stranger says is not believed, and what cannot be read ends the chain.
-            let (true, Ok(hop)) = (is_trusted(&client), hop.parse::<IpAddr>()) else { break };
-            client = hop.to_canonical();
-        }
-        one_customer(client)
-    }
-
-    /// Whether a key may be tried from here now; if not, how long until one may.
-    pub(crate) fn admit(&self, address: IpAddr, key: &Hash) -> Result<(), Duration> {
-        let now = Instant::now();
-        let mut seen = self.seen();
-        let Some(tally) = seen.addresses.get(&address) else { return Ok(()) };
-        let wait = tally.wait(now);
-        if wait.is_zero() || tally.opened.contains(key) {
-            return Ok(());
-        }
-        seen.refused += 1;
-        Err(wait)
-    }
-
-    /// Something that was looked at first is wrong: it counts, unless this address is waiting already; then, how long.
+    /// Something that was tried is wrong: it counts, unless this address is waiting already; then, how long.
     pub(crate) fn refused(&self, address: IpAddr) -> Result<(), Duration> {
-        self.admit(address, &Hash::default())?;
-        self.failed(address);
-        Ok(())
-    }
-
-    /// A key that was tried is nobody's.
-    pub(crate) fn failed(&self, address: IpAddr) {
         let now = Instant::now();
         let mut seen = self.seen();
+        let wait = seen.addresses.get(&address).map_or(Duration::ZERO, |tally| tally.wait(now));
+        if !wait.is_zero() {
+            seen.refused += 1;
+            return Err(wait);
+        }
         seen.failed += 1;
         if seen.told_at.is_none_or(|at| at + TELL_EVERY < now) {
             let tries = seen.failed - seen.told;
@@ -120,19 +82,7 @@ impl Tries {
             tally.complained_at = Some(now);
             tracing::warn!(%address, what = self.what, "one wrong after the other is being tried; this address is made to wait");
         }
-    }
-
-    /// A key opened.
-    pub(crate) fn opened(&self, address: IpAddr, key: &Hash) {
-        let now = Instant::now();
-        let mut seen = self.seen();
-        let tally = tally(&mut seen.addresses, address, now);
-        if !tally.opened.contains(key) {
-            if tally.opened.len() >= KEYS_MAX {
-                tally.opened.pop_front();
-            }
-            tally.opened.push_back(*key);
-        }
+        Ok(())
     }
 
     /// For the operator: how much was tried, and from where most.
@@ -170,25 +120,10 @@ fn tally(addresses: &mut HashMap<IpAddr, Tally>, address: IpAddr, now: Instant) 
         let median = *median;
         addresses.retain(|_, tally| tally.heard_at > median);
     }
-    let new = || Tally {
-        paid_until: now,
-        heard_at: now,
-        complained_at: None,
-        failed: 0,
-        failed_at: now,
-        opened: VecDeque::new(),
-    };
+    let new = || Tally { paid_until: now, heard_at: now, complained_at: None, failed: 0, failed_at: now };
     let tally = addresses.entry(address).or_insert_with(new);
     tally.heard_at = now;
     tally
-}
-
-/// One customer of an IPv6 provider has a whole /64.
-fn one_customer(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-    }
 }
 
 #[cfg(test)]
@@ -196,29 +131,23 @@ mod tests {
     use super::*;
 
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const KEY: Hash = [1; 32];
-
-    fn tries(proxies: &[&str]) -> Tries {
-        Tries::new("keys", proxies.iter().map(|network| network.parse().unwrap()).collect())
-    }
 
     /// Fails until it has to wait; how often, and how long.
     fn exhaust(tries: &Tries, address: IpAddr) -> (u32, Duration) {
         let mut failed = 0;
         loop {
-            match tries.admit(address, &[failed.try_into().unwrap(); 32]) {
-                Ok(()) => tries.failed(address),
+            match tries.refused(address) {
+                Ok(()) => failed += 1,
                 Err(wait) => return (failed, wait),
             }
-            failed += 1;
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_fails_again_and_again_waits_and_others_do_not() {
-        let tries = tries(&[]);
+        let tries = Tries::new("keys");
         assert_eq!(exhaust(&tries, HOME), (BURST, EVERY));
-        assert!(tries.admit("192.0.2.2".parse().unwrap(), &KEY).is_ok());
+        assert!(tries.refused("192.0.2.2".parse().unwrap()).is_ok());
         tokio::time::advance(EVERY).await;
         assert_eq!(exhaust(&tries, HOME), (1, EVERY), "one more for the time that went by");
         tokio::time::advance(EVERY * BURST * 10).await;
@@ -226,49 +155,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_that_opened_from_an_address_goes_on_opening_from_there_only() {
-        let tries = tries(&[]);
-        tries.opened(HOME, &KEY);
-        exhaust(&tries, HOME);
-        assert!(tries.admit(HOME, &KEY).is_ok());
-        let other = "192.0.2.2".parse().unwrap();
-        exhaust(&tries, other);
-        assert!(tries.admit(other, &KEY).is_err(), "elsewhere it is a guess like any other");
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
-        let tries = tries(&[]);
+        let tries = Tries::new("keys");
         for n in 0..25_000u32 {
-            tries.failed(std::net::Ipv4Addr::from_bits(n).into());
+            tries.refused(std::net::Ipv4Addr::from_bits(n).into()).unwrap();
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         assert!(tries.seen().addresses.len() <= ADDRESSES_MAX);
         let view = tries.view(Timestamp::from_secs(1000));
         assert_eq!((&view["failed"], view["addresses"].as_array().unwrap().len()), (&json!(25_000), SHOWN_MAX));
-        for n in 0..100 {
-            tries.opened(HOME, &[n; 32]);
-        }
-        assert_eq!(tries.seen().addresses[&HOME].opened.len(), KEYS_MAX);
-    }
-
-    #[test]
-    fn a_proxy_is_believed_if_it_is_trusted_and_only_as_far_as_it_saw() {
-        let tries = tries(&["127.0.0.0/8", "10.0.0.0/8"]);
-        let cases = [
-            ("192.0.2.9", "198.51.100.7", "192.0.2.9", "a stranger's word counts for nothing"),
-            ("127.0.0.1", "198.51.100.7", "198.51.100.7", "our proxy's does"),
-            ("127.0.0.1", "1.2.3.4, 198.51.100.7", "198.51.100.7", "what the client said of itself does not"),
-            ("127.0.0.1", "1.2.3.4, 198.51.100.7, 10.0.0.2", "198.51.100.7", "two proxies"),
-            ("127.0.0.1", "", "127.0.0.1", "nothing said"),
-            ("127.0.0.1", "unknown", "127.0.0.1", "nothing readable"),
-            ("127.0.0.1", "2001:db8::1:2:3:4", "2001:db8::", "a whole network is one customer"),
-            ("127.0.0.1", "::ffff:198.51.100.7", "198.51.100.7", "one address, two spellings"),
-        ];
-        for (peer, told, client, why) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", told.parse().unwrap());
-            assert_eq!(tries.address(peer.parse().unwrap(), &headers).to_string(), client, "{why}");
-        }
     }
 }

@@ -1,12 +1,14 @@
 //! Meta's webhook: the verification, receipts, what recipients write and choose, news of templates. The signature over the raw body
 //! is the proof, not a key.
 
+mod proof;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use actors::{Arrival, Clock, News, TemplateStatus};
+use actors::{Arrival, Clock, Directory, News, TemplateStatus};
 use domain::gate::TemplateKey;
-use domain::org::{Org, Secret, Sender};
+use domain::org::{Org, Sender};
 use domain::{Inbound, OrgId, PhoneNumberId, Timestamp};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Response, StatusCode};
@@ -18,31 +20,28 @@ use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, views};
 
-/// A body that names no sender of ours is still Meta's if one of our app secrets signed it. Trying more secrets than
-/// this would let a stranger make us work.
-const SECRETS_TRIED_MAX: usize = 100;
-
 /// The organisations that a webhook may concern: all, or the one that its path names, its header, or both.
-struct Meant<'a>([Option<&'a str>; 2]);
+#[derive(Clone)]
+struct Meant([Option<String>; 2]);
 
-impl<'a> Meant<'a> {
-    fn by(request: &'a Request, path: Option<&'a str>) -> Self {
-        Self([path, request.header(ORG_HEADER)])
+impl Meant {
+    fn by(request: &Request, path: Option<&str>) -> Self {
+        Self([path, request.header(ORG_HEADER)].map(|named| named.map(str::to_owned)))
     }
 
     fn includes(&self, org: &OrgId) -> bool {
-        self.0.iter().flatten().all(|named| *named == org.as_str())
+        self.0.iter().flatten().all(|named| named == org.as_str())
     }
 
-    fn orgs(&self, app: &App) -> Vec<Arc<Org>> {
-        let directory = app.outbox.directory();
-        match self.0.iter().flatten().next() {
-            None => directory.orgs(),
-            Some(named) => {
-                let org = named.parse().ok().and_then(|id| directory.org(&id));
-                org.into_iter().filter(|org| self.includes(&org.id)).collect()
-            }
-        }
+    /// Whether it may concern every organisation.
+    fn is_all(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// The one that it must concern, if it names one, and there is that.
+    fn org(&self, directory: &Directory) -> Option<Arc<Org>> {
+        let id = self.0.iter().flatten().next()?.parse().ok()?;
+        directory.org(&id).filter(|org| self.includes(&org.id))
     }
 }
 
@@ -50,7 +49,9 @@ impl<'a> Meant<'a> {
 pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer {
     let token = request.query.get("hub.verify_token").unwrap_or("");
     let is_known = |sender: &Sender| signature::is_secret(&sender.verify_token, token);
-    let is_ours = Meant::by(request, path).orgs(app).iter().any(|org| org.senders.iter().any(is_known));
+    let (meant, directory) = (Meant::by(request, path), app.outbox.directory());
+    let orgs = if meant.is_all() { directory.orgs() } else { meant.org(directory).into_iter().collect() };
+    let is_ours = orgs.iter().any(|org| org.senders.iter().any(is_known));
     let challenge = request.query.get("hub.challenge").filter(|_| request.query.get("hub.mode") == Some("subscribe"));
     match challenge {
         Some(challenge) if is_ours => {
@@ -66,30 +67,32 @@ pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer
 /// What fails is counted by address, and answered `problem` until it was too often. What proves itself never waits, wherever it
 /// comes from: Meta may come through a proxy, by the same address as whoever guesses.
 fn refused(app: &App, request: &Request, problem: Problem) -> Problem {
-    let address = app.webhook_tries.address(request.arrival.peer, &request.headers);
+    let address = app.proxies.client(request.arrival.peer, &request.headers);
     app.webhook_tries.refused(address).map_or_else(Problem::too_many_tries, |()| problem)
 }
 
-/// 200 once everything in the body that concerns our senders is durable.
+/// What a request shows as its signature, if it can be one.
+pub(super) fn claimed(request: &Request) -> Option<&str> {
+    request.header(signature::HEADER).filter(|given| signature::is_one(given))
+}
+
+/// 200 once everything in the body that concerns our senders is durable. Until its signature has proven it, nothing of it is
+/// kept or taken apart.
 pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) -> Answer {
     let meant = Meant::by(request, path);
     let wrong = || refused(app, request, Problem::unauthorized("X-Hub-Signature-256 is missing or wrong"));
-    let signature = request.header(signature::HEADER).ok_or_else(wrong)?;
-    let now = app.outbox.clock().now();
-    let parsed = webhook::parse(&request.body, now);
-    let named = parsed.as_ref().map(|notification| named(app, &meant, notification)).unwrap_or_default();
-    let accounts = parsed.as_ref().map(|notification| of_accounts(app, &meant, notification)).unwrap_or_default();
-    let mut proof = Proof { body: &request.body, signature, checked: Vec::new() };
-    let is_anonymous = named.is_empty();
-    let named: Vec<_> = named.into_iter().filter(|(_, sender)| proof.holds_for(sender)).collect();
-    let accounts: Vec<_> = accounts.into_iter().filter(|(_, sender)| proof.holds_for(sender)).collect();
-    let is_proven = match is_anonymous {
-        true => !accounts.is_empty() || is_of_some_app(app, &meant, &mut proof),
-        false => !named.is_empty(),
-    };
-    if !is_proven {
+    let signature = claimed(request).ok_or_else(wrong)?;
+    let (claim, secret) = proof::seek(app, &meant, &request.body, signature).await?;
+    let Some(secret) = secret else {
+        // `claim.senders` are those of ours that it names, and that it is not signed for.
+        tracing::debug!(
+            senders = claim.senders.len(),
+            "a webhook is not signed by an app of the senders that it names"
+        );
         return Err(wrong());
-    }
+    };
+    let (now, body) = (app.outbox.clock().now(), request.body.clone());
+    let parsed = proof::aside(request.body.len(), move || webhook::parse(&body, now)).await?;
     let notification = match parsed {
         Ok(notification) => notification,
         // Meta would repeat it for days, and it would be no better.
@@ -98,6 +101,14 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
             return views::json(StatusCode::OK, &serde_json::json!({"status": "ignored"}));
         }
     };
+    let named = named(app, &meant, &notification);
+    let is_anonymous = named.is_empty();
+    let is_proven = |(_, sender): &(OrgId, Sender)| sender.app_secrets().any(|known| *known == secret);
+    let named: Vec<_> = named.into_iter().filter(is_proven).collect();
+    if !is_anonymous && named.is_empty() {
+        return Err(wrong());
+    }
+    let accounts = of_accounts(app, &meant, &notification).into_iter().filter(is_proven).collect::<Vec<_>>();
     let owners: HashMap<&PhoneNumberId, &(OrgId, Sender)> =
         named.iter().map(|owner| (&owner.1.phone_number_id, owner)).collect();
     let mut by_org: BTreeMap<&OrgId, News> = BTreeMap::new();
@@ -154,7 +165,7 @@ fn tell_template(app: &App, proven: &[(OrgId, Sender)], waba_id: &str, update: &
 }
 
 /// The senders that a body names, with their organisations, each once.
-fn named(app: &App, meant: &Meant<'_>, notification: &Notification) -> Vec<(OrgId, Sender)> {
+fn named(app: &App, meant: &Meant, notification: &Notification) -> Vec<(OrgId, Sender)> {
     let named: HashSet<&PhoneNumberId> =
         notification.changes.iter().filter_map(|change| change.phone_number_id.as_ref()).collect();
     let find = |number: &PhoneNumberId| {
@@ -165,46 +176,16 @@ fn named(app: &App, meant: &Meant<'_>, notification: &Notification) -> Vec<(OrgI
 }
 
 /// The senders of the accounts whose templates a body tells of.
-fn of_accounts(app: &App, meant: &Meant<'_>, notification: &Notification) -> Vec<(OrgId, Sender)> {
+fn of_accounts(app: &App, meant: &Meant, notification: &Notification) -> Vec<(OrgId, Sender)> {
     let of_templates = notification.changes.iter().filter(|change| change.template.is_some());
     let accounts: HashSet<&str> = of_templates.filter_map(|change| change.waba_id.as_deref()).collect();
-    if accounts.is_empty() {
-        return Vec::new();
-    }
-    let is_of_one = |sender: &&Sender| sender.waba_id.as_deref().is_some_and(|account| accounts.contains(account));
-    let of_org = |org: &Arc<Org>| {
-        let senders = org.senders.iter().filter(is_of_one);
-        senders.map(|sender| (org.id.clone(), sender.clone())).collect::<Vec<_>>()
+    let senders_of = |account: &str| {
+        let orgs = app.outbox.directory().of_account(account).into_iter().filter(|org| meant.includes(&org.id));
+        let of_org = |org: Arc<Org>| {
+            let senders = org.senders.iter().filter(|sender| sender.waba_id.as_deref() == Some(account));
+            senders.map(|sender| (org.id.clone(), sender.clone())).collect::<Vec<_>>()
+        };
+        orgs.flat_map(of_org).collect::<Vec<_>>()
     };
-    meant.orgs(app).iter().flat_map(of_org).collect()
-}
-
-/// Whether any app that we know signed a body that names no sender of ours.
-fn is_of_some_app(app: &App, meant: &Meant<'_>, proof: &mut Proof<'_>) -> bool {
-    meant.orgs(app).iter().flat_map(|org| &org.senders).any(|sender| {
-        // The senders of one app cost one try.
-        proof.checked.len() < SECRETS_TRIED_MAX && proof.holds_for(sender)
-    })
-}
-
-/// Checks a signature once per secret: a body may name many senders of one app.
-struct Proof<'a> {
-    body: &'a [u8],
-    signature: &'a str,
-    checked: Vec<(Secret, bool)>,
-}
-
-impl Proof<'_> {
-    fn holds_for(&mut self, sender: &Sender) -> bool {
-        sender.app_secrets().any(|secret| self.is_by(secret))
-    }
-
-    fn is_by(&mut self, secret: &Secret) -> bool {
-        if let Some((_, holds)) = self.checked.iter().find(|(known, _)| known == secret) {
-            return *holds;
-        }
-        let holds = signature::verify(secret, self.body, self.signature);
-        self.checked.push((secret.clone(), holds));
-        holds
-    }
+    accounts.into_iter().flat_map(senders_of).collect()
 }

@@ -212,14 +212,14 @@ async fn wrong_content_types_paths_and_methods_are_told_apart() {
         answer.problem(404, answer.json()["code"].as_str().unwrap());
     }
     for (method, path, allow) in [
-        ("DELETE", "/api/v1/outbound/messages", "GET, POST"),
-        ("PATCH", "/api/v1/outbound/messages/x", "GET"),
+        ("DELETE", "/api/v1/outbound/messages", "GET, HEAD, POST"),
+        ("PATCH", "/api/v1/outbound/messages/x", "GET, HEAD"),
         ("GET", "/api/v1/outbound/messages/x/cancel", "POST"),
-        ("POST", "/api/v1/outbound/stats", "GET"),
-        ("PUT", "/api/v1/webhooks/whatsapp/inbound", "GET, POST"),
-        ("PATCH", "/api/v1/admin/orgs/acme", "DELETE, GET, PUT"),
-        ("POST", "/healthz", "GET"),
-        ("DELETE", "/readyz", "GET"),
+        ("POST", "/api/v1/outbound/stats", "GET, HEAD"),
+        ("PUT", "/api/v1/webhooks/whatsapp/inbound", "GET, HEAD, POST"),
+        ("PATCH", "/api/v1/admin/orgs/acme", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("DELETE", "/readyz", "GET, HEAD"),
     ] {
         let answer = send(app.acme().request(method, path).json(&text(1))).await;
         answer.problem(405, "METHOD_NOT_ALLOWED");

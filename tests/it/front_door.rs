@@ -126,6 +126,36 @@ async fn beyond_its_connections_only_health_checks_are_answered() {
 }
 
 #[tokio::test]
+async fn load_balancers_may_ask_for_the_head_alone() {
+    let app = Setup::new().start_empty().await;
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("admin/orgs", 401), ("/no-such-path", 404)] {
+        let answer = send(app.api(None).request("HEAD", path)).await;
+        assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{path}");
+    }
+    // The connection goes on behind it: there was no body that would be taken for the next answer.
+    let mut stream = connect(&app).await;
+    let head = ask(&mut stream, "HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(ask(&mut stream, HEALTH).await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_packed_body_is_refused_with_what_to_do() {
+    let app = TestApp::start().await;
+    let packed: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 4, 0, 0xb2, 0x9e, 0x61, 0xb6, 1, 0, 0, 0];
+    let post = |body: &'static [u8]| app.acme().request("POST", "outbound/messages").body(body);
+    for request in
+        [post(packed), post(packed).header("content-encoding", "gzip"), post(b"{}").header("content-encoding", "br")]
+    {
+        let answer = send(request).await;
+        let problem = answer.problem(415, "UNSUPPORTED_ENCODING");
+        assert!(problem["detail"].as_str().unwrap().contains("without Content-Encoding"), "{problem}");
+        assert_eq!(answer.header("accept-encoding"), "identity");
+    }
+    send(post(b"{}").header("content-encoding", "identity")).await.problem(422, "INVALID");
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_security_headers_and_no_word_of_cors() {
     let app = TestApp::start().await;
     for (method, path) in

@@ -130,6 +130,15 @@ impl Matrix {
         send(request.json(&json!({}))).await
     }
 
+    /// What can be read can also be asked for without its body.
+    async fn has_head(&mut self, who: &Api, method: &str, path: &str, status: u16) {
+        if method == "GET" {
+            let head = self.call(who, "HEAD", path, true).await;
+            assert_eq!((head.status, head.text.as_str()), (status, ""), "HEAD {path}");
+            assert_ne!(head.header("content-length"), "0", "HEAD {path}");
+        }
+    }
+
     /// The same, where the answer must not tell whether what the path names exists.
     async fn refused(&mut self, who: &Api, method: &str, path: &str, wanted: (u16, &str)) {
         let answer = self.call(who, method, path, true).await;
@@ -140,7 +149,7 @@ impl Matrix {
 
 #[tokio::test]
 async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
-    let app = Setup::new().set("admin.key", ADMIN_KEY).start_empty().await;
+    let app = Setup::new().set("admin.key", ADMIN_KEY).behind_a_proxy().start_empty().await;
     let admin = app.api(Some(ADMIN_KEY));
     for (id, number) in [("acme", PHONE), ("beta", "2066"), ("gamma", "3066")] {
         admin.put(&format!("admin/orgs/{id}"), &org(number, "s")).await.ok(201);
@@ -206,6 +215,7 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
                 for who in [&acme, &second, &acme.for_org("acme"), &admin.for_org("acme")] {
                     assert_eq!(matrix.call(who, method, path, true).await.status, status, "{place}");
                 }
+                matrix.has_head(&acme, method, path, status).await;
             }
             Admin => {
                 for who in [&acme, &beta, &acme.for_org("acme")] {
@@ -213,6 +223,7 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
                 }
                 let answer = matrix.call(&admin, method, path, true).await;
                 assert_eq!(answer.status, status, "{place}: {answer:?}");
+                matrix.has_head(&admin, method, path, status).await;
                 // It may name an organisation; here that means nothing.
                 if method == "GET" {
                     assert_eq!(matrix.call(&admin.for_org("beta"), method, path, true).await.status, status, "{place}");
@@ -229,36 +240,62 @@ async fn from(app: &TestApp, key: &str, address: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn whoever_guesses_keys_is_made_to_wait_and_shuts_no_neighbour_out() {
-    let app = TestApp::start().await;
+async fn whoever_guesses_keys_is_made_to_wait_and_a_right_key_opens_all_the_same() {
+    let app = Setup::new().behind_a_proxy().start().await;
     let (ours, other) = (app.acme().key(), app.key_of("acme", &json!({"name": "other"})).await);
+    let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "old"})).await.ok(201);
+    let (revoked, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    assert_eq!(app.admin().delete(&format!("admin/orgs/acme/keys/{id}")).await.status, 204);
     let place = "198.51.100.7";
-    assert_eq!(from(&app, ours, place).await.status, 200);
-    let refused = eventually("a wait", async || {
-        let answer = from(&app, "tt_guess", place).await;
-        if answer.status == 429 { Ok(answer) } else { Err(answer) }
-    })
-    .await;
-    refused.problem(429, "TOO_MANY_TRIES");
-    let wait: u64 = refused.header("retry-after").parse().unwrap();
-    assert!((1..=60).contains(&wait), "{wait}");
-    assert_eq!(from(&app, other.key(), place).await.status, 429, "a key that is right, but new from there, is a guess");
-    assert_eq!(from(&app, ours, place).await.status, 200, "a key that opened from there goes on opening");
-    assert_eq!(from(&app, other.key(), "198.51.100.8").await.status, 200, "elsewhere all is as before");
+    for wrong in ["tt_guess", revoked] {
+        let refused = eventually("a wait", async || {
+            let answer = from(&app, wrong, place).await;
+            if answer.status == 429 { Ok(answer) } else { Err(answer) }
+        })
+        .await;
+        refused.problem(429, "TOO_MANY_TRIES");
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+    }
+    assert_eq!((from(&app, ours, place).await.status, from(&app, other.key(), place).await.status), (200, 200));
+    assert_eq!(from(&app, "tt_guess", "198.51.100.8").await.status, 401, "elsewhere all is as before");
     let log = app.log();
     assert!(log.contains(place) && !log.contains("tt_guess"), "{log}");
 }
 
 #[tokio::test]
-async fn a_forwarded_address_from_a_stranger_is_not_believed() {
-    let app = Setup::new().set("http.trusted_proxies", toml::Value::Array(vec![])).start().await;
+async fn a_forwarded_address_is_believed_from_proxies_that_are_named_and_from_nobody_else() {
+    let app = TestApp::start().await;
     let mut last = 0;
     for n in 0..60 {
         last = from(&app, "tt_guess", &format!("198.51.100.{n}")).await.status;
     }
-    assert_eq!(last, 429);
-    assert_eq!(app.acme().get("outbound/stats").await.status, 429, "it never opened from here");
-    assert_eq!(app.admin().get("admin/orgs").await.status, 200, "the admin key did");
+    assert_eq!(last, 429, "all from this machine");
+    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "it never opened from here, and is right");
+    let made = app.admin().post("admin/key/rotate", &json!({})).await.ok(200);
+    let fresh = app.api(made["key"].as_str());
+    assert_eq!(fresh.get("admin/orgs").await.status, 200, "so is the new admin key");
+    assert_eq!(app.log().matches("http.trusted_proxies does not have").count(), 1, "a proxy may have been forgotten");
+}
+
+#[tokio::test]
+async fn addresses_are_read_as_load_balancers_write_them() {
+    let app = Setup::new().behind_a_proxy().start().await;
+    let told = [
+        ("x-forwarded-for", "203.0.113.7:41234"),
+        ("x-forwarded-for", "[2001:db8::1]:99"),
+        ("forwarded", "proto=https;for=\"203.0.113.8:80\""),
+        ("forwarded", "for=\"[2001:db8:1::1]:99\""),
+    ];
+    for (name, value) in told {
+        let guess = app.api(Some("tt_guess")).request("GET", "outbound/stats").header(name, value);
+        send(guess).await.problem(401, "UNAUTHORIZED");
+    }
+    let tries = app.admin().get("admin/tries").await.ok(200);
+    let mut seen: Vec<_> =
+        tries["keys"]["addresses"].as_array().unwrap().iter().map(|seen| seen["address"].as_str().unwrap()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["2001:db8:1::", "2001:db8::", "203.0.113.7", "203.0.113.8"]);
 }
 
 #[tokio::test]
@@ -283,7 +320,7 @@ async fn refusals_of_a_known_key_are_on_the_trail_once_a_minute() {
 
 #[tokio::test]
 async fn a_revoked_key_that_is_still_used_is_on_the_trail_and_an_unknown_one_in_the_operators_view() {
-    let mut app = TestApp::start().await;
+    let mut app = Setup::new().behind_a_proxy().start().await;
     let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "old"})).await.ok(201);
     let old = app.api(made["key"].as_str());
     let id = made["id"].as_str().unwrap();

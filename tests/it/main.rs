@@ -48,6 +48,7 @@ mod secrets;
 mod shutdown;
 mod standstill;
 mod startup;
+mod strangers;
 mod support;
 mod tenants;
 mod torture;

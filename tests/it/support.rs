@@ -66,13 +66,13 @@ pub(crate) struct Setup {
     env: Vec<(String, String)>,
     sim: Settings,
     data: Option<PathBuf>,
-    file_limit: Option<u64>,
+    limits: Vec<String>,
 }
 
 impl Setup {
     pub(crate) fn new() -> Self {
         let sim = Settings { app_secret: APP_SECRET.parse().unwrap(), ..Settings::default() };
-        let setup = Self { config: toml::Table::new(), env: Vec::new(), sim, data: None, file_limit: None };
+        let setup = Self { config: toml::Table::new(), env: Vec::new(), sim, data: None, limits: Vec::new() };
         let delays = ["0s", "50ms", "50ms", "50ms"];
         setup
             .set("store.cache", "16MiB")
@@ -105,14 +105,25 @@ impl Setup {
     }
 
     /// No file of twotick's may grow beyond so many bytes: to it the disk is full.
-    pub(crate) const fn file_limit(mut self, bytes: u64) -> Self {
-        self.file_limit = Some(bytes);
+    pub(crate) fn file_limit(self, bytes: u64) -> Self {
+        // Blocks of 512 bytes. The signal that would end it is left unheard: the write fails instead.
+        self.limit(&format!("trap '' XFSZ; ulimit -S -f {}", bytes / 512))
+    }
+
+    /// Runs a command of the shell before it, which sets a limit.
+    pub(crate) fn limit(mut self, command: &str) -> Self {
+        self.limits.push(command.into());
         self
+    }
+
+    /// The connection of each test counts as a proxy's: what it says of its client's address is believed.
+    pub(crate) fn behind_a_proxy(self) -> Self {
+        self.set("http.trusted_proxies", vec!["127.0.0.1"])
     }
 
     /// Starts twotick and the simulator, and nothing in them.
     pub(crate) async fn start_empty(self) -> TestApp {
-        let Self { mut config, env, sim, data, file_limit } = self;
+        let Self { mut config, env, sim, data, limits } = self;
         let sim = Simulator::start(any_port().await, sim).await.unwrap();
         if config.get("whatsapp").is_none_or(|section| section.get("base_url").is_none()) {
             set(&mut config, "whatsapp.base_url", sim.base_url().into());
@@ -123,7 +134,7 @@ impl Setup {
             config,
             env,
             data: data.unwrap_or_else(|| temp.path().join("data")),
-            file_limit,
+            limits,
             client: client(),
             base: Arc::default(),
             process: None,
@@ -155,7 +166,7 @@ pub(crate) struct TestApp {
     config: toml::Table,
     env: Vec<(String, String)>,
     data: PathBuf,
-    file_limit: Option<u64>,
+    limits: Vec<String>,
     client: Client,
     base: Arc<Mutex<String>>,
     process: Option<Process>,
@@ -206,7 +217,7 @@ impl TestApp {
         assert!(self.process.is_none(), "it runs already");
         let (config, data) = (self.config_file(), self.data());
         let args = ["serve", "--config", path(&config), "--data", path(&data), "--listen", "127.0.0.1:0"];
-        let mut process = Process::spawn_within(self.folder(), &args, &self.env, self.file_limit);
+        let mut process = Process::spawn_within(self.folder(), &args, &self.env, &self.limits);
         let base = process.listening().await;
         self.process = Some(process);
         self.sim.set_webhook(Some(format!("{base}/api/v1/webhooks/whatsapp/inbound")));
@@ -239,8 +250,8 @@ impl TestApp {
     }
 
     /// From the next start on, files may grow.
-    pub(crate) const fn lift_file_limit(&mut self) {
-        self.file_limit = None;
+    pub(crate) fn lift_file_limit(&mut self) {
+        self.limits.clear();
     }
 
     /// Waits for its end.

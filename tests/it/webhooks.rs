@@ -70,7 +70,7 @@ async fn a_webhook_without_the_right_signature_changes_nothing() {
 
 #[tokio::test]
 async fn whoever_guesses_signatures_and_tokens_is_told_to_wait_and_what_is_right_still_passes() {
-    let app = TestApp::start().await;
+    let app = Setup::new().behind_a_proxy().start().await;
     let (id, wamid) = sent(&app).await;
     let body = |kind| notification(PHONE, &[status(&wamid, kind)]).to_string();
     let forged = sign("another-secret", body("read").as_bytes());

@@ -5,6 +5,7 @@ mod way;
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::iter::successors;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -35,6 +36,13 @@ const BODY_MAX: usize = 64 * 1024;
 
 /// How much of an answer is kept.
 const KEPT_MAX: usize = 2048;
+
+/// No call could be made for want of descriptors of our own.
+pub const OUT_OF_DESCRIPTORS: &str = "OUT_OF_DESCRIPTORS";
+
+/// All files that this machine, and that this process, may have open: the same numbers on all systems that we run on.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 /// Where and how to call.
 #[derive(Clone, Debug)]
@@ -205,7 +213,14 @@ fn timed_out() -> Outcome {
 /// What a call without a response came to.
 fn without_response(error: &reqwest::Error) -> Outcome {
     // A time-out while connecting is both kinds; that it was connecting counts.
-    if error.is_connect() {
+    if error.is_connect() && is_our_own(error) {
+        let message = format!(
+            "No connection could be opened here, so nothing was sent: {}. Raise the limit on open files (LimitNOFILE, ulimit \
+             -Hn), or lower http.max_connections.",
+            root_cause(error)
+        );
+        Outcome::NotSent(Failure::new(OUT_OF_DESCRIPTORS, message))
+    } else if error.is_connect() {
         let message = format!("The Cloud API could not be reached, so nothing was sent: {}.", root_cause(error));
         Outcome::NotSent(Failure::new("CONNECT_FAILED", message))
     } else if error.is_builder() {
@@ -221,17 +236,22 @@ fn without_response(error: &reqwest::Error) -> Outcome {
 
 /// Whether the connection turned out to be closed before the request was written to it, or took no more of it.
 fn was_not_begun(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let is_canceled = source.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+    causes(error).any(|cause| {
+        let is_canceled = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
         // Only a write breaks a pipe: what the peer has is not a whole request.
-        let is_broken = source.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
-        if is_canceled || is_broken {
-            return true;
-        }
-        cause = source.source();
-    }
-    false
+        is_canceled || cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    })
+}
+
+/// Whether this machine had nothing left to connect with: that tells nothing of the way, nor of Meta.
+fn is_our_own(error: &reqwest::Error) -> bool {
+    let mut codes = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    codes.any(|code| [ENFILE, EMFILE].contains(&code))
+}
+
+/// What stands behind an error, the innermost last.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(error.source(), |cause| (**cause).source())
 }
 
 /// The request left, and the answer did not come, or not whole.

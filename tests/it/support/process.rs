@@ -27,29 +27,19 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it in `folder`, which also takes its output.
     pub(crate) fn spawn(folder: &Path, args: &[&str], env: &[(String, String)]) -> Self {
-        Self::spawn_within(folder, args, env, None)
+        Self::spawn_within(folder, args, env, &[])
     }
 
-    /// The same with a limit on the size of each file that it writes, in bytes: to it the disk is then full.
-    pub(crate) fn spawn_within(
-        folder: &Path,
-        args: &[&str],
-        env: &[(String, String)],
-        file_limit: Option<u64>,
-    ) -> Self {
+    /// The same after these commands of the shell, which set limits.
+    pub(crate) fn spawn_within(folder: &Path, args: &[&str], env: &[(String, String)], limits: &[String]) -> Self {
         let n = (0..).find(|n| !folder.join(format!("stderr-{n}")).exists()).unwrap();
         let (stdout, stderr) = (folder.join(format!("stdout-{n}")), folder.join(format!("stderr-{n}")));
         let program = env!("CARGO_BIN_EXE_twotick");
-        let mut command = match file_limit {
-            None => Command::new(program),
-            Some(bytes) => {
-                // Blocks of 512 bytes. The signal that would end it is left unheard: the write fails instead.
-                let script = format!("trap '' XFSZ; ulimit -S -f {}; exec {program} \"$@\"", bytes / 512);
-                let mut command = Command::new("sh");
-                command.args(["-c", &script, "sh"]);
-                command
-            }
-        };
+        let mut command = Command::new(program);
+        if !limits.is_empty() {
+            command = Command::new("sh");
+            command.args(["-c", &format!("{}; exec {program} \"$@\"", limits.join("; ")), "sh"]);
+        }
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TWOTICK__")) {
             command.env_remove(name);
         }
