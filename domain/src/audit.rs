@@ -189,6 +189,18 @@ pub enum Fact {
         /// How many.
         messages: u64,
     },
+    /// Meta throttles a sender, for longer than a moment.
+    Throttled {
+        /// Meta's code.
+        code: i64,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// Meta throttles a sender no longer.
+    Unthrottled {
+        /// Meta's code.
+        code: i64,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -299,7 +311,9 @@ impl Fact {
             | Self::Purged(_)
             | Self::Linked { .. }
             | Self::Restored { .. }
-            | Self::Released { .. } => Action::Updated,
+            | Self::Released { .. }
+            | Self::Throttled { .. }
+            | Self::Unthrottled { .. } => Action::Updated,
         }
     }
 
@@ -333,6 +347,8 @@ impl Fact {
             Self::Linked { .. } => "NAMES_LINKED",
             Self::Restored { .. } => "RESTORED_FROM_BACKUP",
             Self::Released { .. } => "HELD_MESSAGES_RELEASED",
+            Self::Throttled { .. } => "SENDING_THROTTLED",
+            Self::Unthrottled { .. } => "SENDING_UNTHROTTLED",
         }
     }
 }

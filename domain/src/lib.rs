@@ -5,6 +5,7 @@
 //! must hold after every step of it.
 
 pub mod audit;
+pub mod circuit;
 pub mod consent;
 pub mod erasure;
 pub mod fields;

@@ -308,6 +308,8 @@ fn details(entry: &Entry) -> Value {
             json!({"backup": backup, "takenAt": taken_at.to_string(), "held": held})
         }
         Fact::Released { messages } => json!({"messages": messages}),
+        Fact::Throttled { code, until } => json!({"code": code, "until": until.to_string()}),
+        Fact::Unthrottled { code } => json!({"code": code}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

@@ -4,8 +4,9 @@ mod inspect;
 
 use std::error::Error;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use domain::circuit::Fault;
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::{Failure, ProviderId};
 use reqwest::header::CONTENT_TYPE;
@@ -93,6 +94,8 @@ pub enum BuildError {
 #[derive(Clone, Debug)]
 pub struct CloudApi {
     client: Client,
+    /// The address up to the version.
+    base: String,
     /// The address up to the phone number's id.
     prefix: String,
 }
@@ -121,7 +124,8 @@ impl CloudApi {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| BuildError::Client(root_cause(&error)))?;
-        Ok(Self { client, prefix: format!("{}/{api_version}/", base.as_str().trim_end_matches('/')) })
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { client, prefix: format!("{base}/{api_version}/"), base })
     }
 }
 
@@ -136,23 +140,27 @@ impl Provider for CloudApi {
         Box::pin(async move {
             match call.send().await {
                 Ok(response) => read(response).await,
-                Err(error) => Answer { outcome: without_answer(&error), response: None, retry_after: None },
+                Err(error) => without_answer(&error),
             }
         })
+    }
+
+    fn address(&self) -> &str {
+        &self.base
     }
 }
 
 /// What a call without an answer came to.
-fn without_answer(error: &reqwest::Error) -> Outcome {
+fn without_answer(error: &reqwest::Error) -> Answer {
     // A time-out while connecting is both kinds; that it was connecting counts.
     if error.is_connect() {
         let message = format!("The Cloud API could not be reached, so nothing was sent: {}.", root_cause(error));
-        Outcome::NotSent(Failure::new("CONNECT_FAILED", message))
+        Answer::none(Outcome::NotSent(Failure::new("CONNECT_FAILED", message)), Some(Fault::Unreached))
     } else if error.is_builder() {
         let message = format!("The request could not be made, so nothing was sent: {}.", root_cause(error));
-        Outcome::NotSent(Failure::new("INVALID_REQUEST", message))
+        Answer::none(Outcome::NotSent(Failure::new("INVALID_REQUEST", message)), None)
     } else {
-        lost(error)
+        Answer::none(lost(error), Some(Fault::Silent))
     }
 }
 
@@ -181,50 +189,59 @@ fn root_cause(error: &reqwest::Error) -> String {
 
 async fn read(mut response: Response) -> Answer {
     let status = response.status();
-    let retry_after = usage::wait(response.headers());
     let mut body = Vec::new();
-    let outcome = loop {
+    let (outcome, fault) = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break judge(status, &body),
-            Err(error) => break lost(&error),
+            Err(error) => break (lost(&error), Some(Fault::Silent)),
         }
         if body.len() > BODY_MAX {
             body.truncate(BODY_MAX);
             break judge(status, &body);
         }
     };
+    let code = if let Outcome::Refused(error) = &outcome { error.code } else { status.as_u16().into() };
+    let retry_after = usage::wait(response.headers(), code, SystemTime::now());
     let response = (!body.is_empty()).then(|| {
         let mut text = String::from_utf8_lossy(&body).into_owned();
         text.truncate(text.floor_char_boundary(KEPT_MAX));
         text.into_bytes()
     });
-    Answer { outcome, response, retry_after }
+    Answer { outcome, response, retry_after, fault }
 }
 
-/// What a whole answer says.
-fn judge(status: StatusCode, body: &[u8]) -> Outcome {
+/// What a whole answer says, and what is wrong with the way if it is not Meta's.
+fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let body = body.as_ref();
     if status.is_success() {
         let id = body.and_then(|body| body.get("messages")?.get(0)?.get("id")?.as_str());
         if let Some(id) = id.filter(|id| !id.is_empty()) {
-            return Outcome::Accepted(ProviderId::new(id));
+            return (Outcome::Accepted(ProviderId::new(id)), None);
         }
     }
     let error = body.and_then(|body| envelope::read(body.get("error")?, Some(status.as_u16()), Origin::Answer));
     match error {
-        Some(error) => Outcome::Refused(error),
-        None if status.is_success() => Outcome::Unknown(Failure::new(
-            "UNREADABLE_ANSWER",
-            "The Cloud API answered without a message id; it may have taken the message.",
-        )),
+        Some(error) => (Outcome::Refused(error), None),
+        None if status.is_success() => {
+            let message = if body.is_some() {
+                "The Cloud API answered without a message id; it may have taken the message."
+            } else {
+                "Something answered that is not the Cloud API, such as a proxy's or a portal's page; the message may have been taken."
+            };
+            (Outcome::Unknown(Failure::new("UNREADABLE_ANSWER", message)), Some(Fault::Foreign))
+        }
         None if status.is_server_error() => {
             let message =
                 format!("HTTP {} without Meta's error object; the message may have been taken.", status.as_u16());
-            Outcome::Unknown(Failure::new("NO_ENVELOPE", message))
+            (Outcome::Unknown(Failure::new("NO_ENVELOPE", message)), Some(Fault::Foreign))
         }
-        None => Outcome::Refused(turned_away(status)),
+        None => {
+            let error = turned_away(status);
+            let fault = (error.verdict.class == Class::Transient).then_some(Fault::Foreign);
+            (Outcome::Refused(error), fault)
+        }
     }
 }
 
