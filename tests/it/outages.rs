@@ -41,8 +41,11 @@ async fn a_whatsapp_that_refuses_connections_costs_nothing_and_is_tried_until_it
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let base = format!("http://{}", socket.local_addr().unwrap());
-    let app =
-        Setup::new().set("whatsapp.base_url", &base).set("outbound.retry_delays", ["0s", "1s", "1s"]).start().await;
+    let app = Setup::new()
+        .set("whatsapp.base_url", base.as_str())
+        .set("outbound.retry_delays", vec!["0s", "1s", "1s"])
+        .start()
+        .await;
     let mut ids = Vec::new();
     for n in 0..20 {
         ids.push(app.acme().accept(&text(n)).await);
