@@ -5,6 +5,7 @@ mod backups;
 mod bodies;
 mod bulk;
 mod consents;
+mod holds;
 mod inbound;
 mod key_log;
 pub(crate) mod keys;

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::settings::Settings;
 use crate::turn::Flights;
+use crate::ways::Ways;
 
 /// Shared by all actors of one outbox.
 pub(crate) struct Context {
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flights: Flights,
+    pub(crate) ways: Ways,
     /// MessageActors of all organisations.
     pub(crate) residents: AtomicUsize,
     /// Requests to accept a message pass here.
@@ -54,6 +56,7 @@ impl Context {
             settings: ArcSwap::from_pointee(settings),
             store,
             committer,
+            ways: Ways::new(provider.address()),
             provider,
             clock,
             flights: Flights::default(),

@@ -37,6 +37,7 @@ mod tree;
 mod turn;
 mod vitals;
 mod watchdog;
+mod ways;
 
 pub use admission::Admission;
 pub use clock::Clock;
@@ -54,3 +55,4 @@ pub use settings::{Limits, Settings};
 pub use supervisor::ChangeError;
 pub use tree::{Node, TreeQuery};
 pub use vitals::Kind;
+pub use ways::{Holds, Throttle};

@@ -388,7 +388,8 @@ impl State {
             return;
         }
         let response = answer.response.map(|body| (attempt, body));
-        self.propose(Event::Settled { attempt, outcome: answer.outcome }, None, Some(flight), response);
+        let event = Event::Settled { attempt, outcome: answer.outcome, wait: answer.retry_after };
+        self.propose(event, None, Some(flight), response);
     }
 
     fn provider_changed(&mut self, provider: Option<Address<ProviderMsg>>) {

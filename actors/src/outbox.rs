@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::audit::{By, Denial};
+use domain::circuit::Outage;
 use domain::consent::{Choice, Consent, Covers, Source};
 use domain::erasure::Erased;
 use domain::intake::NewMessage;
 use domain::org::Org;
-use domain::{MessageId, OrgId};
+use domain::{MessageId, OrgId, PhoneNumberId};
 use ractor::Actor;
 use store::{Committer, Store, StoreError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -35,6 +36,7 @@ use crate::supervisor::{ChangeError, RootMsg, RootSupervisor};
 use crate::tree::{Node, TreeQuery};
 use crate::vitals::Vitals;
 use crate::watchdog;
+use crate::ways::Holds;
 
 /// How long the record of what was cut off may take.
 const RECORDED_WITHIN: Duration = Duration::from_secs(2);
@@ -125,16 +127,29 @@ impl Outbox {
             }
             (Ok(_) | Err(_), _) => crate::provider::Held::default(),
         };
-        let settings = self.ctx.settings();
+        let (settings, now, ways) = (self.ctx.settings(), self.ctx.clock.now(), &self.ctx.ways);
         let facts = Facts {
             settings: &settings,
             org,
             message: &message,
             state: &state,
             held: &held,
-            now: self.ctx.clock.now(),
+            address: ways.address(),
+            outage: ways.outage(&message.from, now),
+            holds: ways.holds(&message.from),
+            now,
         };
         Explanation::of(&facts, &store).map(Some)
+    }
+
+    /// Where calls go, and what keeps all of them back.
+    pub fn way(&self) -> (&str, Option<Outage>) {
+        (self.ctx.ways.address(), self.ctx.ways.outage_of_all(self.ctx.clock.now()))
+    }
+
+    /// What keeps a sender's calls back, and what else holds it up.
+    pub fn holds(&self, sender: &PhoneNumberId) -> (Option<Outage>, Holds) {
+        (self.ctx.ways.outage(sender, self.ctx.clock.now()), self.ctx.ways.holds(sender))
     }
 
     /// Puts the refusal of an organisation's key on its audit trail, in the end.

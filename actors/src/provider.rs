@@ -1,5 +1,7 @@
 //! ProviderActor: one per phone number. Gives turns within all that limits the number, and makes the calls.
 
+mod grants;
+mod limit;
 mod scopes;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +16,7 @@ use domain::outcome::Outcome;
 use domain::pace::Pace;
 use domain::pair::Pairs;
 use domain::throttle::TokenBucket;
-use domain::{Failure, Message, MessageId, OrgNo, Priority, Timestamp, Wait, spelling};
+use domain::{Failure, Message, MessageId, OrgId, OrgNo, Priority, Timestamp, Wait, spelling};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 use whatsapp::patience::within;
@@ -24,23 +26,18 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::figures::{Figures, ProviderFigures};
 use crate::message::MessageMsg;
-use crate::turn::{Call, Turn};
+use crate::turn::Call;
 use crate::vitals::{Status, Vitals};
+use crate::ways::{Holds, Throttle};
+use limit::Limit;
 pub(crate) use scopes::{FromProvider, Held, Observation};
 
-/// After so many turns for those before them in a row, the first of a later lane gets one: nobody starves.
-const LOW_EVERY: u64 = 20;
-/// How often pairs that have rested are forgotten.
-const FORGET_EVERY: u64 = 1024;
 /// How long a pause may take to be recorded before the sender is tried again.
 const PAUSE_IN: Duration = Duration::from_secs(5);
 /// A sender that Meta's refusals paused is tried with one message after this, then ever more rarely …
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(30);
 /// … but at least so often.
 const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(1800);
-
-/// How long until it is looked again whether sends may begin, while they may not.
-const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Mail to a ProviderActor.
 pub(crate) enum ProviderMsg {
@@ -52,14 +49,20 @@ pub(crate) enum ProviderMsg {
     Call { call: Call, message: Arc<Message>, body: Bytes },
     /// What an answer, or a receipt, says of more than its message.
     Observed(Box<Observation>),
-    /// Another number of the same account or app is throttled.
-    Slow { rest: Option<Duration> },
+    /// This message was not taken, for a reason that says nothing of its sender.
+    NotTaken(Arc<Message>),
+    /// Another number of the same account or app is throttled, with this code, and tried again then.
+    Slow { code: i64, until: Timestamp },
+    /// It no longer is.
+    Ease,
+    /// A person says to try again now what does not work.
+    TryNow,
     /// Meta says that a template may be used again.
     OpenTemplate(TemplateKey),
     /// Meta says that a template is paused.
     ShutTemplate(TemplateKey),
     /// A turn is over.
-    Back { spent: bool },
+    Back { spent: bool, is_probe: bool },
     /// There may be a token now.
     Refilled,
     /// Time to try whether the sender works again.
@@ -78,6 +81,7 @@ pub(crate) struct ProviderActor;
 pub(crate) struct Args {
     pub(crate) ctx: Arc<Context>,
     pub(crate) org: DerivedActorRef<FromProvider>,
+    pub(crate) org_id: OrgId,
     pub(crate) org_no: OrgNo,
     pub(crate) sender: Sender,
     pub(crate) vitals: Arc<Vitals>,
@@ -86,6 +90,7 @@ pub(crate) struct Args {
 pub(crate) struct State {
     ctx: Arc<Context>,
     org: DerivedActorRef<FromProvider>,
+    org_id: OrgId,
     org_no: OrgNo,
     sender: Sender,
     me: Address<ProviderMsg>,
@@ -99,16 +104,18 @@ pub(crate) struct State {
     bucket: TokenBucket,
     pairs: Pairs<String, MessageId>,
     templates: TemplateGates,
+    /// Set while Meta throttles the number.
+    limit: Option<Limit>,
     /// Turns given and not yet back.
     out: usize,
-    /// Whether `Refilled` is on its way.
-    refill_armed: bool,
+    /// When `Refilled` comes, if it is on its way.
+    refill: Option<(Duration, AbortHandle)>,
     /// No turns until then: Meta refuses the sender, and its pause is on its way to the disk.
     stopped_until: Duration,
     probes: Backoff,
     /// The number of the probe that is awaited; an older one's mail is ignored.
     probe_no: u64,
-    probe: Option<AbortHandle>,
+    probe: Option<(Timestamp, AbortHandle)>,
     /// Whether one message may be tried although the sender is paused.
     may_probe: bool,
 }
@@ -119,12 +126,13 @@ impl Actor for ProviderActor {
     type Arguments = Args;
 
     async fn pre_start(&self, myself: ActorRef<ProviderMsg>, args: Args) -> Result<State, ActorProcessingErr> {
-        let Args { ctx, org, org_no, sender, vitals } = args;
+        let Args { ctx, org, org_id, org_no, sender, vitals } = args;
         let full = rate(&ctx, &sender);
         let pairs = Pairs::new(ctx.settings().pair_limit);
         let mut state = State {
             ctx,
             org,
+            org_id,
             org_no,
             sender,
             me: Address::new(myself, vitals),
@@ -136,8 +144,9 @@ impl Actor for ProviderActor {
             bucket: TokenBucket::new(full),
             pairs,
             templates: TemplateGates::default(),
+            limit: None,
             out: 0,
-            refill_armed: false,
+            refill: None,
             stopped_until: Duration::ZERO,
             probes: Backoff::new(FIRST_PROBE_AFTER, PROBE_AT_LEAST_EVERY),
             probe_no: 0,
@@ -145,7 +154,6 @@ impl Actor for ProviderActor {
             may_probe: false,
         };
         state.follow_pause();
-        state.show_pause();
         state.show();
         Ok(state)
     }
@@ -183,7 +191,10 @@ impl ProviderMsg {
             Self::Withdraw { .. } => "letting a message go",
             Self::Call { .. } => "starting a call",
             Self::Observed(_) => "following an answer",
+            Self::NotTaken(_) => "taking back a message",
             Self::Slow { .. } => "slowing down",
+            Self::Ease => "speeding up",
+            Self::TryNow => "trying again",
             Self::OpenTemplate(_) => "opening a template",
             Self::ShutTemplate(_) => "shutting a template",
             Self::Back { .. } => "taking back a turn",
@@ -203,13 +214,21 @@ impl State {
             ProviderMsg::Withdraw { id } => self.withdraw(id),
             ProviderMsg::Call { call, message, body } => self.call(call, message, body),
             ProviderMsg::Observed(observation) => self.observed(*observation),
-            ProviderMsg::Slow { rest } => self.pace.throttled(self.ctx.clock.uptime(), rest),
+            ProviderMsg::NotTaken(message) => {
+                let recipient = self.recipient(&message);
+                self.pairs.not_taken(&recipient, message.id, self.ctx.clock.now());
+            }
+            ProviderMsg::Slow { code, until } => self.slow(code, until),
+            ProviderMsg::Ease => self.ease(),
+            ProviderMsg::TryNow => self.try_now(),
             ProviderMsg::OpenTemplate(template) => {
                 self.templates.open(&template);
             }
-            ProviderMsg::ShutTemplate(template) => self.templates.refused(template, self.ctx.clock.now()),
-            ProviderMsg::Back { spent } => self.back(spent),
-            ProviderMsg::Refilled => self.refill_armed = false,
+            ProviderMsg::ShutTemplate(template) => {
+                self.templates.refused(template, self.ctx.clock.now(), Duration::ZERO);
+            }
+            ProviderMsg::Back { spent, is_probe } => self.back(spent, is_probe),
+            ProviderMsg::Refilled => self.refill = None,
             ProviderMsg::Probe(no) => self.begin_probe(no),
             ProviderMsg::Configure(sender) => self.configure(*sender),
             ProviderMsg::Explain { message, reply } => {
@@ -242,20 +261,24 @@ impl State {
         self.places.insert(id, place);
         self.queue.insert(place, (id, reply));
         if is_probe {
-            self.grant_first();
+            self.grant_first(true);
         }
     }
 
     /// What holds this message, beyond the sender's pace: its template, or its recipient.
     fn held(&mut self, message: &Message, now: Timestamp) -> Option<(Timestamp, Wait)> {
-        if !self.templates.is_empty()
-            && let Some(template) = message.template()
-            && let Some(until) = self.templates.shut_until(&template, now)
-        {
+        let template = if self.templates.is_empty() { None } else { message.template() };
+        if let Some(until) = template.as_ref().and_then(|template| self.templates.shut_until(template, now)) {
             return Some((until, Wait::Template));
         }
         let recipient = self.recipient(message);
-        self.pairs.take(&recipient, message.id, now).err().map(|until| (until, Wait::Pair))
+        if let Err(until) = self.pairs.take(&recipient, message.id, now) {
+            return Some((until, Wait::Pair));
+        }
+        if let Some(template) = template {
+            self.templates.goes(&template, now);
+        }
+        None
     }
 
     /// Every name of a message's recipient: for Meta they are one user.
@@ -277,44 +300,42 @@ impl State {
     fn call(&self, mut call: Call, message: Arc<Message>, body: Bytes) {
         call.begin();
         let token = self.sender.access_token.clone();
-        let request = SendRequest { from: self.sender.phone_number_id.clone(), token: token.clone(), body };
+        let sender = self.sender.phone_number_id.clone();
+        let request = SendRequest { from: sender.clone(), token: token.clone(), body };
         let answer = self.ctx.provider.send(request);
         // By then the message's policy decides: no call may outlast that and meet the one that follows it.
         let answer = within(self.ctx.settings().policy.stale_after, answer);
         let cut_off = self.ctx.is_cut_off();
-        let me = self.me.clone();
+        let (me, ctx, org) = (self.me.clone(), Arc::clone(&self.ctx), self.org_id.clone());
         // Not tied to this actor: if it crashes, the answer still reaches its message.
         tokio::spawn(async move {
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
-                () = cut_off => Some(Answer {
-                    outcome: Outcome::CutOff(Failure::new("CUT_OFF", "the service stopped before the answer came")),
-                    response: None,
-                    retry_after: None,
-                }),
+                () = cut_off => {
+                    let failure = Failure::new("CUT_OFF", "the service stopped before the answer came");
+                    Some(Answer::none(Outcome::CutOff(failure), None))
+                }
             };
-            if let Some(answer) = answer {
+            if let Some(mut answer) = answer {
+                ctx.ways.learn(&org, &sender, &mut answer, ctx.clock.now());
                 // Before the message is told: when it asks again, what held it is known here.
+                let rest = answer.retry_after;
                 let error = match &answer.outcome {
                     Outcome::Accepted(_) => Some(None),
                     Outcome::Refused(error) => Some(Some(error.clone())),
-                    Outcome::NotSent(_) | Outcome::Unknown(_) | Outcome::CutOff(_) => None,
+                    Outcome::NotSent(_) | Outcome::Unreachable(_) => {
+                        me.send(ProviderMsg::NotTaken(Arc::clone(&message)));
+                        None
+                    }
+                    Outcome::Unknown(_) | Outcome::CutOff(_) => None,
                 };
                 if let Some(error) = error {
-                    let rest = answer.retry_after;
                     me.send(ProviderMsg::Observed(Box::new(Observation { message, token: Some(token), error, rest })));
                 }
                 call.answer(answer);
             }
         });
-    }
-
-    fn back(&mut self, spent: bool) {
-        self.out = self.out.saturating_sub(1);
-        if !spent {
-            self.bucket.give_back();
-        }
     }
 
     fn configure(&mut self, sender: Sender) {
@@ -332,54 +353,6 @@ impl State {
         }
         self.pairs.set_limit(self.ctx.settings().pair_limit);
         self.follow_pause();
-        self.show_pause();
-    }
-
-    /// Gives turns while there are messages, slots and tokens.
-    fn grant(&mut self) {
-        while self.out < self.ctx.settings().max_concurrent && !self.queue.is_empty() {
-            if !self.ctx.may_send() {
-                return self.look_again(TROUBLE_PAUSE);
-            }
-            let now = self.ctx.clock.uptime();
-            let rest = self.pace.rests_until().max(self.stopped_until).saturating_sub(now);
-            self.bucket.set_rate(self.pace.at(now), now);
-            let wait = if rest.is_zero() { self.bucket.take(now) } else { Err(rest) };
-            if let Err(wait) = wait {
-                return self.look_again(wait);
-            }
-            self.grant_first();
-        }
-    }
-
-    fn look_again(&mut self, after: Duration) {
-        if !self.refill_armed {
-            self.refill_armed = true;
-            let me = self.me.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                me.send(ProviderMsg::Refilled);
-            });
-        }
-    }
-
-    /// Gives a turn to the first of the first lane, and now and then to the first of the last.
-    fn grant_first(&mut self) {
-        self.granted += 1;
-        let last_lane = self.queue.keys().next_back().map(|(lane, _)| (*lane, 0));
-        let first = match last_lane {
-            Some(lane) if self.granted.is_multiple_of(LOW_EVERY) => self.queue.range(lane..).next(),
-            Some(_) | None => self.queue.iter().next(),
-        };
-        let Some(place) = first.map(|(place, _)| *place) else { return };
-        if let Some((id, reply)) = self.queue.remove(&place) {
-            self.places.remove(&id);
-            self.out += 1;
-            reply.send(MessageMsg::Turn(Turn::new(self.me.clone()), self.ctx.flights.take_off()));
-        }
-        if self.granted.is_multiple_of(FORGET_EVERY) {
-            self.pairs.forget_rested(self.ctx.clock.now());
-        }
     }
 
     fn show(&self) {
@@ -391,22 +364,39 @@ impl State {
             tokens: self.bucket.tokens(now),
             pairs: self.pairs.len(),
         }));
+        self.show_holds();
     }
 
-    fn show_pause(&self) {
-        let status = self.sender.paused.as_ref().map(|pause| Status {
-            word: "PAUSED",
-            details: vec![
-                ("pausedReason", pause.reason.clone()),
-                ("pausedBy", if pause.by == PausedBy::Meta { "meta".into() } else { "operator".into() }),
-            ],
-        });
-        self.me.vitals().set_status(status);
+    /// What holds it up, for those who look from outside.
+    fn show_holds(&self) {
+        let now = self.ctx.clock.now();
+        let throttle = self.limit.as_ref().and_then(|limit| limit.throttle(now));
+        let next_probe = self.probe.as_ref().map(|(at, _)| *at);
+        let outage = self.ctx.ways.outage(&self.sender.phone_number_id, now);
+        let status = if let Some(pause) = &self.sender.paused {
+            let by = if pause.by == PausedBy::Meta { "meta" } else { "operator" };
+            Some(("PAUSED", vec![("pausedReason", pause.reason.clone()), ("pausedBy", by.into())]))
+        } else if let Some(outage) = outage.filter(|_| !self.queue.is_empty()) {
+            Some((
+                "UNREACHABLE",
+                vec![("reason", outage.failure.message), ("nextProbeAt", outage.next_probe.to_string())],
+            ))
+        } else {
+            let told =
+                |throttle: &Throttle| vec![("code", throttle.code.to_string()), ("until", throttle.until.to_string())];
+            throttle.as_ref().map(|throttle| ("THROTTLED", told(throttle)))
+        };
+        self.me.vitals().set_status(status.map(|(word, details)| Status { word, details }));
+        self.ctx.ways.note(&self.sender.phone_number_id, &Holds { throttle, next_probe });
     }
 }
 
 impl Drop for State {
     fn drop(&mut self) {
         self.cancel_probe();
+        if let Some((_, refill)) = self.refill.take() {
+            refill.abort();
+        }
+        self.ctx.ways.note(&self.sender.phone_number_id, &Holds::default());
     }
 }

@@ -17,11 +17,13 @@ use crate::provider::ProviderMsg;
 pub(crate) struct Turn {
     provider: Address<ProviderMsg>,
     spent: bool,
+    /// Whether what does not work is tried with it.
+    is_probe: bool,
 }
 
 impl Turn {
-    pub(crate) const fn new(provider: Address<ProviderMsg>) -> Self {
-        Self { provider, spent: false }
+    pub(crate) const fn new(provider: Address<ProviderMsg>, is_probe: bool) -> Self {
+        Self { provider, spent: false, is_probe }
     }
 
     /// The call is being made: the token is gone.
@@ -32,7 +34,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.provider.send(ProviderMsg::Back { spent: self.spent });
+        self.provider.send(ProviderMsg::Back { spent: self.spent, is_probe: self.is_probe });
     }
 }
 
@@ -123,6 +125,6 @@ impl Drop for Call {
         } else {
             Outcome::NotSent(Failure::new("NOT_CALLED", "the call could not be made"))
         };
-        self.settle(Answer { outcome, response: None, retry_after: None });
+        self.settle(Answer::none(outcome, None));
     }
 }

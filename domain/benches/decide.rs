@@ -42,7 +42,7 @@ fn life(message: &Message) -> Vec<(&'static str, State, Event)> {
     let accepted = Outcome::Accepted(ProviderId::new("wamid.1"));
     let events = [
         ("turn", Event::Turn),
-        ("settled", Event::Settled { attempt: AttemptNo(1), outcome: accepted }),
+        ("settled", Event::Settled { attempt: AttemptNo(1), outcome: accepted, wait: None }),
         ("delivered", receipt(ReceiptKind::Delivered)),
         ("read", receipt(ReceiptKind::Read)),
     ];

@@ -203,6 +203,18 @@ pub enum Fact {
         /// The message whose receipt told it.
         message: MessageId,
     },
+    /// Meta throttles a sender, for longer than a moment.
+    Throttled {
+        /// Meta's code.
+        code: i64,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// Meta throttles a sender no longer.
+    Unthrottled {
+        /// Meta's code.
+        code: i64,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -314,7 +326,9 @@ impl Fact {
             | Self::Linked { .. }
             | Self::Restored { .. }
             | Self::Released { .. }
-            | Self::TemplateBilled { .. } => Action::Updated,
+            | Self::TemplateBilled { .. }
+            | Self::Throttled { .. }
+            | Self::Unthrottled { .. } => Action::Updated,
         }
     }
 
@@ -350,6 +364,8 @@ impl Fact {
             Self::Released { .. } => "HELD_MESSAGES_RELEASED",
             Self::TemplateBilled { category: BilledAs::Marketing, .. } => "TEMPLATE_BILLED_AS_MARKETING",
             Self::TemplateBilled { category: BilledAs::Transactional, .. } => "TEMPLATE_NO_LONGER_BILLED_AS_MARKETING",
+            Self::Throttled { .. } => "SENDING_THROTTLED",
+            Self::Unthrottled { .. } => "SENDING_UNTHROTTLED",
         }
     }
 }

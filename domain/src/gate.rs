@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::circuit::Circuit;
 use crate::time::Timestamp;
 
 /// Ever longer pauses between tries of something that does not work yet.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
+    factor: u32,
     most: Duration,
     tries: u32,
 }
@@ -16,13 +18,18 @@ pub struct Backoff {
 impl Backoff {
     /// From `first`, doubling, to `most`.
     pub const fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, tries: 0 }
+        Self::growing(first, 2, most)
+    }
+
+    /// From `first`, `factor` times longer each time, to `most`.
+    pub const fn growing(first: Duration, factor: u32, most: Duration) -> Self {
+        Self { first, factor, most, tries: 0 }
     }
 
     /// The pause before the next try.
     pub fn next_pause(&mut self) -> Duration {
-        let pause = self.first.saturating_mul(1 << self.tries.min(20)).min(self.most);
-        self.tries += 1;
+        let pause = self.first.saturating_mul(self.factor.saturating_pow(self.tries)).min(self.most);
+        self.tries = self.tries.saturating_add(1);
         pause
     }
 
@@ -45,30 +52,44 @@ pub struct TemplateKey {
 const FIRST_TRY_AFTER: Duration = Duration::from_secs(600);
 const TRY_AT_LEAST_EVERY: Duration = Duration::from_secs(6 * 3600);
 
-/// The templates that are shut.
+/// While a probe is under way, the others look again so soon.
+const PROBE_ANSWERED_IN: Duration = Duration::from_secs(5);
+
+/// The templates that are shut. One message at a time tries whether Meta takes one again.
 #[derive(Clone, Debug, Default)]
 pub struct TemplateGates {
-    shut: HashMap<TemplateKey, (Timestamp, Backoff)>,
+    shut: HashMap<TemplateKey, Circuit>,
 }
 
 impl TemplateGates {
-    /// Until when a template is shut; `None` if a message may try it.
-    pub fn shut_until(&self, template: &TemplateKey, now: Timestamp) -> Option<Timestamp> {
-        self.shut.get(template).map(|(until, _)| *until).filter(|until| *until > now)
+    /// A message that was not held back by [`Self::shut_until`] goes: until its answer no other does.
+    pub fn goes(&mut self, template: &TemplateKey, now: Timestamp) {
+        if let Some(circuit) = self.shut.get_mut(template) {
+            circuit.ask(now);
+        }
     }
 
-    /// Meta refused it: shut for longer each time. Refusals that come while it is shut were under way together.
-    pub fn refused(&mut self, template: TemplateKey, now: Timestamp) {
-        let fresh = || (Timestamp::EPOCH, Backoff::new(FIRST_TRY_AFTER, TRY_AT_LEAST_EVERY));
-        let (until, backoff) = self.shut.entry(template).or_insert_with(fresh);
-        if *until <= now {
-            *until = now.after(backoff.next_pause());
-        }
+    /// Until when a message of this template is to wait; `None` if it may try.
+    pub fn shut_until(&self, template: &TemplateKey, now: Timestamp) -> Option<Timestamp> {
+        let circuit = self.shut.get(template)?;
+        let until = circuit.until(now)?;
+        Some(if circuit.is_probing() { until.min(now.after(PROBE_ANSWERED_IN)) } else { until })
+    }
+
+    /// Meta refused it: shut for longer each time, and at least for as long as Meta says.
+    pub fn refused(&mut self, template: TemplateKey, now: Timestamp, at_least: Duration) {
+        let fresh = || Circuit::new(Backoff::new(FIRST_TRY_AFTER, TRY_AT_LEAST_EVERY));
+        self.shut.entry(template).or_insert_with(fresh).failed(now, at_least);
     }
 
     /// Meta took it, or says that it is approved: open. Says whether it was shut before.
     pub fn open(&mut self, template: &TemplateKey) -> bool {
         self.shut.remove(template).is_some()
+    }
+
+    /// Opens all: a person says to try again.
+    pub fn open_all(&mut self) {
+        self.shut.clear();
     }
 
     /// Whether none is shut: the usual, and then nobody need look for a message's template.
@@ -93,12 +114,14 @@ mod tests {
         let mut now = NOW;
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            gates.refused(template(), now);
-            gates.refused(template(), now);
+            gates.refused(template(), now, Duration::ZERO);
+            gates.refused(template(), now, Duration::ZERO);
             let until = gates.shut_until(&template(), now).unwrap();
             pauses.push(until.since(now).as_secs() / 60);
             now = until;
             assert_eq!(gates.shut_until(&template(), now), None, "one may try it now");
+            gates.goes(&template(), now);
+            assert_eq!(gates.shut_until(&template(), now), Some(now.after(PROBE_ANSWERED_IN)), "and only one");
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 360]);
     }
@@ -106,7 +129,8 @@ mod tests {
     #[test]
     fn an_opened_template_begins_anew() {
         let mut gates = TemplateGates::default();
-        gates.refused(template(), NOW);
+        gates.refused(template(), NOW, Duration::from_secs(7200));
+        assert_eq!(gates.shut_until(&template(), NOW), Some(NOW.after(Duration::from_secs(7200))), "as Meta says");
         assert!(gates.open(&template()));
         assert!(!gates.open(&template()));
         assert!(gates.is_empty());

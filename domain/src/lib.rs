@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod billing;
+pub mod circuit;
 pub mod consent;
 pub mod erasure;
 pub mod fields;

@@ -54,6 +54,8 @@ pub enum Event {
         attempt: AttemptNo,
         /// How it ended.
         outcome: Outcome,
+        /// How long it is to be left alone at least, if the answer said so.
+        wait: Option<Duration>,
     },
     /// It is due, but something beyond it does not let it go yet.
     Hold {
@@ -135,7 +137,7 @@ pub fn decide(message: &Message, state: &State, event: &Event, policy: &Policy, 
         Event::Turn => step.begin(),
         Event::Expiry => step.expire(),
         Event::Lapse => step.lapse(),
-        Event::Settled { attempt, outcome } => step.settle(*attempt, outcome),
+        Event::Settled { attempt, outcome, wait } => step.settle(*attempt, outcome, *wait),
         Event::Hold { until, wait } => step.hold(*until, *wait),
         Event::Release => step.release(),
         Event::Restored => step.restored(),

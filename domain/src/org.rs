@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::consent::Words;
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
+use crate::outcome::ProviderError;
 use crate::quota::Quotas;
 use crate::retention::Retention;
 use crate::time::Timestamp;
@@ -183,6 +184,19 @@ pub struct Pause {
     pub by: PausedBy,
     /// Since when.
     pub since: Timestamp,
+}
+
+impl Pause {
+    /// What Meta's error is told as.
+    pub fn reason_of(error: &ProviderError) -> String {
+        format!("Meta error {}: {}", error.code, error.message)
+    }
+
+    /// Meta's code, if an error of Meta's paused it.
+    pub fn meta_code(&self) -> Option<i64> {
+        let (code, _) = self.reason.strip_prefix("Meta error ")?.split_once(':')?;
+        code.parse().ok().filter(|_| self.by == PausedBy::Meta)
+    }
 }
 
 /// Who paused a sender.

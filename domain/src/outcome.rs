@@ -16,9 +16,13 @@ pub enum Outcome {
     Refused(ProviderError),
     /// No byte of the request left: nothing was sent.
     NotSent(Failure),
+    /// Nothing was taken, and no message is to blame: WhatsApp is not reached, or something before it turns calls away. It
+    /// charges the message no attempt.
+    Unreachable(Failure),
     /// The request may or may not have been taken: the answer was lost or unreadable.
     Unknown(Failure),
-    /// The same, since we ended the call ourselves in order to stop. It charges the message no attempt.
+    /// The same, and no message is to blame: we ended the call ourselves in order to stop, or WhatsApp answers none. It
+    /// charges the message no attempt.
     CutOff(Failure),
 }
 

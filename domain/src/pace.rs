@@ -13,8 +13,6 @@ const RECOVERY_PER_SECOND: f64 = 0.01;
 const COUNTED_FOR: Duration = Duration::from_secs(2);
 /// Never slower than this.
 const FLOOR: f64 = 0.1;
-/// How long a sender rests after a refusal that does not say how long.
-const REST: Duration = Duration::from_millis(500);
 
 /// The pace of one sender, in sends per second.
 #[derive(Clone, Debug)]
@@ -51,8 +49,8 @@ impl Pace {
         (counted >= 0.5 && self.taken > 0).then(|| f64::from(self.taken) / counted)
     }
 
-    /// Meta throttles: slower, and a rest first. `rest` is how long Meta wants it to be, if it says so.
-    pub fn throttled(&mut self, now: Duration, rest: Option<Duration>) {
+    /// Meta throttles: slower, after a rest of at least so long.
+    pub fn throttled(&mut self, now: Duration, rest: Duration) {
         let since = now.saturating_sub(self.changed_at);
         if self.current >= self.full || since >= ONE_BACKOFF_PER {
             let slower = self.at(now) * BACKOFF;
@@ -60,7 +58,7 @@ impl Pace {
             self.changed_at = now;
             (self.counted_from, self.taken) = (now, 0);
         }
-        self.rests_until = self.rests_until.max(now + rest.unwrap_or(REST));
+        self.rests_until = self.rests_until.max(now.saturating_add(rest));
     }
 
     /// The full pace.
@@ -84,6 +82,8 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const REST: Duration = Duration::from_millis(500);
+
     fn secs(secs: f64) -> Duration {
         Duration::from_secs_f64(secs)
     }
@@ -92,17 +92,17 @@ mod tests {
     fn refusals_that_arrive_together_slow_it_once() {
         let mut pace = Pace::new(80.0);
         for n in 0..10 {
-            pace.throttled(secs(10.0) + Duration::from_millis(n), None);
+            pace.throttled(secs(10.0) + Duration::from_millis(n), REST);
         }
         assert!((pace.at(secs(10.0)) - 56.0).abs() < 0.01);
-        pace.throttled(secs(11.5), None);
+        pace.throttled(secs(11.5), REST);
         assert!(pace.at(secs(11.5)) < 41.0);
     }
 
     #[test]
     fn it_recovers_to_the_full_pace_and_no_further() {
         let mut pace = Pace::new(80.0);
-        pace.throttled(secs(1.0), None);
+        pace.throttled(secs(1.0), REST);
         assert!(pace.at(secs(20.0)) > 56.0);
         assert!((pace.at(secs(1000.0)) - 80.0).abs() < f64::EPSILON);
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn it_rests_as_long_as_meta_asks() {
         let mut pace = Pace::new(80.0);
-        pace.throttled(secs(1.0), Some(secs(60.0)));
+        pace.throttled(secs(1.0), secs(60.0));
         assert_eq!(pace.rests_until(), secs(61.0));
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn it_never_stops_altogether() {
         let mut pace = Pace::new(80.0);
         for n in 0..100 {
-            pace.throttled(secs(f64::from(n) * 2.0), None);
+            pace.throttled(secs(f64::from(n) * 2.0), REST);
         }
         assert!(pace.at(secs(200.0)) >= FLOOR);
     }
@@ -133,7 +133,7 @@ mod tests {
             while answers.front().is_some_and(|(at, _)| *at <= now) {
                 match answers.pop_front().unwrap() {
                     (at, true) => pace.took(secs(at)),
-                    (at, false) => pace.throttled(secs(at), None),
+                    (at, false) => pace.throttled(secs(at), REST),
                 }
             }
             if secs(now) < pace.rests_until() || answers.len() >= 64 {

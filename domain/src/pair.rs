@@ -4,11 +4,16 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use crate::circuit::{Circuit, Leave};
+use crate::gate::Backoff;
 use crate::time::Timestamp;
 
 /// Meta: after the n-th refusal in a row wait 4^n seconds; capped here at 4^6 s, a good hour.
-const PENALTY_BASE: u32 = 4;
-const PENALTY_MAX: u32 = 6;
+const PENALTY: Backoff = Backoff::growing(Duration::from_secs(1), 4, Duration::from_secs(4096));
+/// While one message of a pair that Meta refused tries whether it takes another, the others look again so soon.
+const PROBE_ANSWERED_IN: Duration = Duration::from_secs(5);
+/// A place that is not claimed for so long after its time is free.
+const UNCLAIMED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Meta's limit on messages from one phone number to one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +38,10 @@ pub struct Pairs<K, M> {
 struct Pair<M> {
     /// When the bucket would be full again (the theoretical arrival time of GCRA).
     full_at: Timestamp,
-    /// Who was given a later time, and which.
+    /// Who was given a later time, and which; or keeps a place that it could not use.
     promised: HashMap<M, Timestamp>,
-    refusals: u32,
-    blocked_until: Timestamp,
+    /// Open while Meta refuses the pair.
+    circuit: Circuit,
 }
 
 impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
@@ -59,15 +64,14 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         let pair = self.pairs.entry(name.clone()).or_insert_with(|| Pair {
             full_at: now,
             promised: HashMap::new(),
-            refusals: 0,
-            blocked_until: Timestamp::EPOCH,
+            circuit: Circuit::new(PENALTY),
         });
-        if pair.blocked_until > now {
-            return Err(pair.blocked_until);
+        if let Some(until) = pair.circuit.until(now) {
+            return Err(if pair.circuit.is_probing() { until.min(now.after(PROBE_ANSWERED_IN)) } else { until });
         }
         if let Some(at) = pair.promised.remove(&message) {
             if at <= now {
-                return Ok(());
+                return pair.let_go(now);
             }
             pair.promised.insert(message, at);
             return Err(at);
@@ -76,23 +80,37 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         let free_at = pair.full_at.max(now).before(ahead);
         pair.full_at = pair.full_at.max(now).after(interval);
         if free_at <= now {
-            return Ok(());
+            return pair.let_go(now);
         }
         pair.promised.insert(message, free_at);
         Err(free_at)
     }
 
-    /// Meta refused a message of this pair: says until when to leave the pair alone.
-    pub fn refused(&mut self, to: &[K], now: Timestamp) -> Timestamp {
-        let until = now.after(Duration::from_secs(1));
-        let Some(pair) = self.join(to, now) else { return until };
-        let penalty = Duration::from_secs(u64::from(PENALTY_BASE.pow(pair.refusals.min(PENALTY_MAX))));
-        // Refusals of messages that were under way together count once.
-        if pair.blocked_until <= now {
-            pair.refusals += 1;
-            pair.blocked_until = now.after(penalty);
+    /// A message that had a place was not taken: it keeps the place for when it asks again.
+    pub fn not_taken(&mut self, to: &[K], message: M, now: Timestamp) {
+        if let Some(pair) = self.join(to, now) {
+            pair.promised.insert(message, now);
+            pair.circuit.unused(now);
         }
-        let until = pair.blocked_until;
+    }
+
+    /// A message that had a place was not taken, and never will be.
+    pub fn given_up(&mut self, to: &[K], now: Timestamp) {
+        let interval = self.limit.interval;
+        if let Some(pair) = self.join(to, now) {
+            pair.circuit.unused(now);
+            // Where others wait already, their times stand.
+            if pair.promised.is_empty() {
+                pair.full_at = pair.full_at.before(interval);
+            }
+        }
+    }
+
+    /// Meta refused a message of this pair, which wants to be left alone at least so long: says until when it is.
+    pub fn refused(&mut self, to: &[K], now: Timestamp, at_least: Duration) -> Timestamp {
+        let Some(pair) = self.join(to, now) else { return now.after(at_least) };
+        pair.circuit.failed(now, at_least);
+        let until = pair.circuit.until(now).unwrap_or(now);
         self.was_refused = true;
         until
     }
@@ -100,7 +118,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
     /// Meta took a message of this pair.
     pub fn accepted(&mut self, to: &[K], now: Timestamp) {
         if let Some(pair) = self.join(to, now) {
-            pair.refusals = 0;
+            pair.circuit.recovered(now);
         }
     }
 
@@ -109,17 +127,36 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         self.was_refused
     }
 
-    /// From when a further message could go; `None`: at once. Takes nothing.
-    pub fn next_free(&mut self, to: &[K], now: Timestamp) -> Option<Timestamp> {
+    /// From when a message could go; `None`: at once. Takes nothing.
+    pub fn next_free(&mut self, to: &[K], message: &M, now: Timestamp) -> Option<Timestamp> {
         let ahead = self.limit.interval.saturating_mul(self.limit.burst.saturating_sub(1));
         let pair = self.join(to, now)?;
-        Some(pair.full_at.before(ahead).max(pair.blocked_until)).filter(|at| *at > now)
+        let free_at = pair.promised.get(message).copied().unwrap_or_else(|| pair.full_at.before(ahead));
+        pair.circuit.until(now).max(Some(free_at)).filter(|at| *at > now)
+    }
+
+    /// Whether Meta itself refuses the pair for now.
+    pub fn is_refused(&mut self, to: &[K], now: Timestamp) -> bool {
+        self.join(to, now).is_some_and(|pair| pair.circuit.open_since().is_some())
+    }
+
+    /// A person says to try again: what Meta refused lately may be tried now.
+    pub fn forgive(&mut self) {
+        for pair in self.pairs.values_mut() {
+            pair.circuit.worked();
+        }
+        self.was_refused = false;
     }
 
     /// Forgets pairs that have rested so long that they are as new.
     pub fn forget_rested(&mut self, now: Timestamp) {
-        self.pairs.retain(|_, pair| pair.full_at > now || pair.blocked_until > now || !pair.promised.is_empty());
-        self.was_refused = self.pairs.values().any(|pair| pair.refusals > 0);
+        // Whoever has not come for a place for so long has ended.
+        let interval = self.limit.interval;
+        self.pairs.retain(|_, pair| {
+            pair.promised.retain(|_, at| at.after(interval.max(UNCLAIMED_FOR)) > now);
+            pair.full_at > now || pair.circuit.open_since().is_some() || !pair.promised.is_empty()
+        });
+        self.was_refused = self.pairs.values().any(|pair| pair.circuit.open_since().is_some());
     }
 
     /// What is noted under all of these names, as one pair under the first.
@@ -154,8 +191,15 @@ impl<M: Eq + Hash> Pair<M> {
         Self {
             full_at: self.full_at.max(now).after(other.full_at.since(now)),
             promised: self.promised,
-            refusals: self.refusals.max(other.refusals),
-            blocked_until: self.blocked_until.max(other.blocked_until),
+            circuit: if other.circuit.until(now) > self.circuit.until(now) { other.circuit } else { self.circuit },
+        }
+    }
+
+    /// Its turn has come. Of a pair that Meta refused, one message goes at a time.
+    fn let_go(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        match self.circuit.ask(now) {
+            Leave::Free | Leave::Probe => Ok(()),
+            Leave::Wait(until) => Err(until),
         }
     }
 }
@@ -200,15 +244,53 @@ mod tests {
         let mut waits = Vec::new();
         for n in 0..4 {
             pairs.take(&["ada"], n, now).unwrap();
-            let until = pairs.refused(&["ada"], now);
-            assert_eq!(pairs.refused(&["ada"], now), until, "one that was under way, too");
+            let until = pairs.refused(&["ada"], now, Duration::ZERO);
+            assert_eq!(pairs.refused(&["ada"], now, Duration::ZERO), until, "one that was under way, too");
             waits.push(until.since(now).as_secs());
             now = until;
         }
         assert_eq!(waits, [1, 4, 16, 64]);
         pairs.accepted(&["ada"], now);
         pairs.take(&["ada"], 9, now).unwrap();
-        assert_eq!(pairs.refused(&["ada"], now).since(now).as_secs(), 1);
+        assert_eq!(pairs.refused(&["ada"], now, Duration::ZERO).since(now).as_secs(), 1);
+    }
+
+    #[test]
+    fn of_twenty_that_wait_for_a_refused_recipient_one_tries_at_each_step() {
+        let mut pairs = pairs(45);
+        assert!((0..20).all(|n| pairs.take(&["ada"], n, NOW).is_ok()));
+        for n in 0..20 {
+            pairs.refused(&["ada"], NOW, Duration::ZERO);
+            pairs.not_taken(&["ada"], n, NOW);
+        }
+        let mut tries = Vec::new();
+        for secs in 0..30 {
+            let gone: Vec<u32> = (0..20).filter(|n| pairs.take(&["ada"], *n, at(secs)).is_ok()).collect();
+            for n in &gone {
+                pairs.refused(&["ada"], at(secs), Duration::ZERO);
+                pairs.not_taken(&["ada"], *n, at(secs));
+            }
+            tries.extend(gone.iter().map(|_| secs));
+        }
+        assert_eq!(tries, [1, 5, 21]);
+        // The next is taken: all go, and none has lost its place by the refusals.
+        assert!(pairs.take(&["ada"], 0, at(85)).is_ok());
+        pairs.accepted(&["ada"], at(85));
+        assert!((1..20).all(|n| pairs.take(&["ada"], n, at(85)).is_ok()));
+    }
+
+    #[test]
+    fn a_message_that_was_not_taken_has_used_up_no_place() {
+        let mut pairs = pairs(1);
+        for secs in 0..9 {
+            assert_eq!(pairs.take(&["ada"], 0, at(secs)), Ok(()), "try {secs}");
+            pairs.not_taken(&["ada"], 0, at(secs));
+            assert_eq!(pairs.next_free(&["ada"], &0, at(secs)), None);
+        }
+        let mut pairs = Pairs::new(PairLimit { interval: Duration::from_secs(6), burst: 1 });
+        assert!(pairs.take(&["ada"], 1, NOW).is_ok());
+        pairs.given_up(&["ada"], NOW);
+        assert_eq!(pairs.take(&["ada"], 2, NOW), Ok(()), "its place is another's");
     }
 
     #[test]
@@ -218,12 +300,12 @@ mod tests {
         let both = ["ada", "DE.1"];
         assert_eq!(pairs.take(&both, 2, NOW), Ok(()));
         assert_eq!(pairs.take(&["DE.1", "ada"], 3, NOW), Err(at(6)));
-        assert_eq!(pairs.refused(&both, NOW), at(1));
+        assert_eq!(pairs.refused(&both, NOW, Duration::ZERO), at(1));
         assert_eq!(pairs.take(&["DE.1", "ada"], 4, NOW), Err(at(1)));
-        assert_eq!((pairs.next_free(&both, at(1)), pairs.len()), (Some(at(12)), 1));
+        assert_eq!((pairs.next_free(&both, &4, at(1)), pairs.len()), (Some(at(12)), 1));
         pairs.accepted(&["DE.1", "ada"], at(6));
         assert_eq!(pairs.take(&both, 3, at(6)), Ok(()), "the promise was made to either name");
-        assert_eq!(pairs.refused(&both, at(6)), at(7), "the first in a row again");
+        assert_eq!(pairs.refused(&both, at(6), Duration::ZERO), at(7), "the first in a row again");
     }
 
     #[test]

@@ -102,8 +102,9 @@ impl State {
     /// When it will be tried again, if it waits for another attempt.
     pub fn next_retry_at(&self) -> Option<Timestamp> {
         match self.phase {
-            // A paused sender goes on when it is repaired, a restored store when a person says so: nobody knows when.
-            Phase::Queued { .. } if matches!(self.wait, Wait::Sender | Wait::Restored) => None,
+            // A paused sender goes on when it is repaired, WhatsApp when it answers, a restored store when a person says so: nobody
+            // knows when.
+            Phase::Queued { .. } if matches!(self.wait, Wait::Sender | Wait::Way | Wait::Restored) => None,
             Phase::Queued { due } if !self.attempts.is_empty() => Some(due),
             Phase::Queued { .. }
             | Phase::Sending { .. }
@@ -228,6 +229,8 @@ pub enum Wait {
     RecipientQuota,
     /// A person: the store was restored from a backup, and the original may have sent it since.
     Restored,
+    /// WhatsApp, which is not reached or does not answer.
+    Way,
 }
 
 /// One attempt to send.

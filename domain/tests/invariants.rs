@@ -66,7 +66,7 @@ fn sending() -> State {
 }
 
 fn sent() -> State {
-    after(&[Event::Turn, Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(wamid()) }])
+    after(&[Event::Turn, Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(wamid()), wait: None }])
 }
 
 fn read() -> State {

@@ -147,7 +147,7 @@ fn receive(proofs: &[ReceiptKind], is_answered: bool) -> Result<State, TestCaseE
     );
     world.step(&Event::Turn)?;
     if is_answered {
-        world.step(&Event::Settled { attempt: AttemptNo(1), outcome: Outcome::Accepted(wamid(1)) })?;
+        world.step(&Event::Settled { attempt: AttemptNo(1), outcome: Outcome::Accepted(wamid(1)), wait: None })?;
     }
     for kind in proofs {
         world.wait(MINUTE);

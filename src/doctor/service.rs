@@ -4,7 +4,6 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::Report;
-use super::senders::TOKEN_CODES;
 use crate::admin::{key_of, list, text, url_of};
 use crate::api::Api;
 use crate::command::Failure;
@@ -50,9 +49,13 @@ pub(super) async fn examine(config: &Config, url: Option<&str>, report: &mut Rep
             report.wrong(WHAT, format!("could not look at WhatsApp: {error:#}"), "see its log");
         }
     }
+    if let Some(way) = orgs.get("whatsapp") {
+        outage("service's way to WhatsApp", way, &format!("{} is not reached", text(way, "address")), report);
+    }
     for org in list(&orgs, "items") {
         for sender in list(org, "senders") {
             let number = text(sender, "phoneNumberId");
+            held_up(org, sender, report);
             if is_paused(org, sender, report) {
                 continue;
             }
@@ -78,52 +81,47 @@ async fn open(config: &Config, url: Option<&str>) -> Result<(Api, Value), Failur
     Ok((api, orgs))
 }
 
+/// Calls that do not come through, if so.
+fn outage(what: &str, of: &Value, how: &str, report: &mut Report) {
+    let Some(outage) = of.get("outage").filter(|outage| outage.is_object()) else { return };
+    let found = format!(
+        "{how} since {}: {} {} It is tried again at {}",
+        text(outage, "since"),
+        text(outage, "errorCode"),
+        text(outage, "errorMessage"),
+        text(outage, "nextProbeAt"),
+    );
+    report.wrong(
+        what,
+        found,
+        "see that the service's machine reaches it (DNS, firewall, proxy, TLS), and whether Meta is down",
+    );
+}
+
+/// What slows a sender down, or keeps its calls back.
+fn held_up(org: &Value, sender: &Value, report: &mut Report) {
+    let what = format!("sender {} of {}", text(sender, "phoneNumberId"), text(org, "id"));
+    if sender.pointer("/outage/extent").is_some_and(|extent| extent == "SENDER") {
+        outage(&what, sender, "WhatsApp does not answer its calls", report);
+    }
+    if let Some(throttle) = sender.get("throttle").filter(|throttle| throttle.is_object()) {
+        let code = throttle.get("code").map(ToString::to_string).unwrap_or_default();
+        let (reason, until) = (text(throttle, "reason"), text(throttle, "until"));
+        report.wrong(
+            &what,
+            format!("is throttled by Meta (error {code}): {reason}; until {until}"),
+            &text(sender, "remedy"),
+        );
+    }
+}
+
 /// Whether the service sends nothing by a sender.
 fn is_paused(org: &Value, sender: &Value, report: &mut Report) -> bool {
     let (id, number) = (text(org, "id"), text(sender, "phoneNumberId"));
     let is_paused = text(sender, "state") == "PAUSED";
     if is_paused {
-        let reason = text(sender, "pausedReason");
-        let is_whole = org.get("paused").is_some_and(|pause| !pause.is_null());
         let what = format!("sender {number} of {id}");
-        report.wrong(&what, format!("is paused: {reason}"), &remedy(&id, &number, &reason, is_whole));
+        report.wrong(&what, format!("is paused: {}", text(sender, "pausedReason")), &text(sender, "remedy"));
     }
     is_paused
-}
-
-/// What ends a pause, by its reason.
-fn remedy(org: &str, number: &str, reason: &str, is_whole: bool) -> String {
-    if is_whole {
-        return format!("`twotick org resume {org}`, once its organisation is to send again");
-    }
-    let code = reason.strip_prefix("Meta error ").and_then(|rest| rest.split(':').next()?.parse::<i64>().ok());
-    match code {
-        Some(code) if TOKEN_CODES.contains(&code) => format!(
-            "make a new token of a system user at Meta and give it by `twotick org put {org} --sender {number} --access-token \
-             env:NAME` (or file:PATH): sending then goes on by itself; a `resume` with the old token would only be refused again"
-        ),
-        Some(_) => format!(
-            "mend at Meta (WhatsApp Manager) what it says; it is tried again by itself, and at once by `twotick org resume {org} \
-             --sender {number}`"
-        ),
-        None => format!("`twotick org resume {org} --sender {number}`, once it is to send again"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_ended_by_what_mends_its_reason() {
-        for (reason, is_whole, says, says_not) in [
-            ("Meta error 190: expired", false, "--access-token", "`twotick org resume"),
-            ("Meta error 131031: locked", false, "WhatsApp Manager", "--access-token"),
-            ("by hand", false, "`twotick org resume acme --sender 1`", "Meta"),
-            ("by hand", true, "`twotick org resume acme`", "--sender"),
-        ] {
-            let fix = remedy("acme", "1", reason, is_whole);
-            assert!(fix.contains(says) && !fix.contains(says_not), "{reason}: {fix}");
-        }
-    }
 }

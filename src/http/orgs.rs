@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::request::Request;
-use super::{Answer, App, views};
+use super::{Answer, App, holds, views};
 
 /// An id in a path: one that cannot exist is simply not found, but a put says why it cannot be made.
 pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::org::Org>, Problem> {
@@ -19,13 +19,13 @@ pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::o
 }
 
 pub(super) fn list(app: &App) -> Answer {
-    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| views::org(org, &app.key_log)).collect();
-    views::json(StatusCode::OK, &json!({"items": items}))
+    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| holds::org(app, org)).collect();
+    views::json(StatusCode::OK, &json!({"items": items, "whatsapp": holds::way(app)}))
 }
 
 pub(super) fn get(app: &App, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let mut view = views::org(&org, &app.key_log);
+    let mut view = holds::org(app, &org);
     if let Some(view) = view.as_object_mut() {
         view.insert("upkeep".into(), views::upkeep(&app.outbox.store().upkeep(org.no)?));
         view.insert("restored".into(), app.outbox.store().restored(org.no)?.as_ref().map(views::restored).into());
@@ -39,7 +39,7 @@ pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {
     let put = PutOrg::parse(&request.json()?).map_err(Problem::invalid)?;
     let is_new = app.outbox.directory().org(&id).is_none();
     let org = app.outbox.put_org(id, OrgChange::Put(put), By::Admin).await?;
-    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &views::org(&org, &app.key_log))
+    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &holds::org(app, &org))
 }
 
 pub(super) async fn delete(app: &App, id: &str) -> Answer {
@@ -76,7 +76,7 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
     let pause = Pause { reason, by: PausedBy::Operator, since: app.outbox.clock().now() };
     let change = OrgChange::Pause(senders(request, &org)?, pause);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
-    views::json(StatusCode::OK, &views::org(&org, &app.key_log))
+    views::json(StatusCode::OK, &holds::org(app, &org))
 }
 
 /// Sends again.
@@ -84,7 +84,7 @@ pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
     let change = OrgChange::Resume(senders(request, &org)?, PausedBy::Operator);
     let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
-    views::json(StatusCode::OK, &views::org(&org, &app.key_log))
+    views::json(StatusCode::OK, &holds::org(app, &org))
 }
 
 /// What WhatsApp says of one sender, named by `?sender=`; changes nothing.

@@ -316,6 +316,8 @@ fn details(entry: &Entry) -> Value {
         Fact::TemplateBilled { account, template, language, category, message } => json!({
             "account": account, "template": template, "language": language, "category": category.as_str(), "messageId": message.to_string(),
         }),
+        Fact::Throttled { code, until } => json!({"code": code, "until": until.to_string()}),
+        Fact::Unthrottled { code } => json!({"code": code}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

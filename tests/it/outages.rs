@@ -36,31 +36,47 @@ async fn an_outage_of_three_attempts_ends_with_the_fourth() {
 }
 
 #[tokio::test]
-async fn a_whatsapp_that_refuses_connections_is_tried_until_it_listens() {
+async fn a_whatsapp_that_refuses_connections_costs_nothing_and_is_tried_until_it_listens() {
     // Bound and not listening: connections are refused, and nobody else can take the port.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let base = format!("http://{}", socket.local_addr().unwrap());
     let app = Setup::new()
-        .set("whatsapp.base_url", base)
-        .set("outbound.retry_delays", ["0s"].into_iter().chain(["300ms"; 99]).collect::<Vec<_>>())
+        .set("whatsapp.base_url", base.as_str())
+        .set("outbound.retry_delays", vec!["0s", "1s", "1s"])
         .start()
         .await;
-    let id = app.acme().accept(&seed("k")).await;
-    let refused = eventually("three failed attempts", async || {
-        let mut attempts = app.acme().attempts(&id).await;
-        attempts.retain(|attempt| attempt["status"] == "FAILED");
-        if attempts.len() >= 3 { Ok(attempts) } else { Err(attempts) }
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(app.acme().accept(&text(n)).await);
+    }
+    let orgs = eventually("an outage", async || {
+        let orgs = app.admin().get("admin/orgs").await.ok(200);
+        if orgs["whatsapp"]["outage"].is_object() { Ok(orgs) } else { Err(orgs) }
     })
     .await;
-    assert!(refused.iter().all(|attempt| attempt["errorCode"].is_string() && attempt["providerResponse"].is_null()));
+    assert_eq!((&orgs["whatsapp"]["address"], &orgs["whatsapp"]["outage"]["extent"]), (&json!(base), &json!("ALL")));
+    assert_eq!(orgs["items"][0]["senders"][0]["state"], "ACTIVE");
+    assert_eq!(app.acme().stats().await["QUEUED"], 20);
+    for id in &ids {
+        let message = app.acme().message(id).await;
+        assert_eq!((&message["status"], &message["attemptCount"]), (&json!("QUEUED"), &json!(0)), "{message}");
+    }
+    let explanation = app.acme().get(&format!("outbound/messages/{}/explain", ids[9])).await.ok(200);
+    assert!(explanation["summary"].as_str().unwrap().contains("is not reached"), "{explanation}");
+    assert!(explanation["remedy"].as_str().unwrap().contains("firewall"), "{explanation}");
+    let tree = app.admin().get("admin/actors?format=text").await.text;
+    assert!(tree.contains("UNREACHABLE"), "{tree}");
 
     let webhook = Some(format!("{}/api/v1/webhooks/whatsapp/inbound", app.base()));
     let settings = Settings { app_secret: APP_SECRET.parse().unwrap(), webhook, ..Settings::default() };
     let whatsapp = Simulator::start(socket.listen(64).unwrap(), settings).await.unwrap();
-    let message = app.acme().until(&id, "READ").await;
-    assert_eq!(message["errorCode"], Value::Null);
-    assert_eq!(whatsapp.messages().len(), 1);
+    app.acme().until_stats("READ", 20).await;
+    assert_eq!(whatsapp.messages().len(), 20);
+    let message = app.acme().message(&ids[0]).await;
+    assert_eq!((&message["attemptCount"], &message["errorCode"]), (&json!(1), &Value::Null));
+    let orgs = app.admin().get("admin/orgs").await.ok(200);
+    assert_eq!(orgs["whatsapp"]["outage"], Value::Null);
 }
 
 #[tokio::test]

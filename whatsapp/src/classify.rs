@@ -25,6 +25,8 @@ pub struct Signal<'a> {
     pub details: &'a str,
     /// The HTTP status that it came with.
     pub http_status: Option<u16>,
+    /// Whether Meta says that it passes by itself (`is_transient`). It counts for codes that nobody has documented.
+    pub is_transient: bool,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -53,12 +55,15 @@ pub fn classify(signal: &Signal<'_>) -> Verdict {
         // The flow in the template may be sent ten times an hour.
         132069 => is(Throttled, Scope::Template),
 
-        // The app lacks a capability.
-        3 => is(Blocked, Scope::App),
+        // The app lacks a capability, or is unknown.
+        3 | 101 => is(Blocked, Scope::App),
         // The token is missing, expired, revoked or lacks a permission. Each sender has its own token.
         0 | 10 | 102 | 104 | 190 | 200..=299 | 131005 => is(Blocked, Scope::Number),
         // The phone number is deleted, unknown, unregistered, badly certified, or its display name is not approved.
         33 | 803 | 131037 | 131045 | 133010 => is(Blocked, Scope::Number),
+        // The address is wrong: a path that does not exist (2500, as from a version that is there twice), or a version that is
+        // no longer served (12, 2635). Every message would fail.
+        12 | 2500 | 2635 => is(Blocked, Scope::Number),
         100 if names_an_unknown_sender(signal) => is(Blocked, Scope::Number),
         // The account is restricted, locked, unpaid, or has terms to accept. 141xxx are findings of the health check.
         368 | 131031 | 131042 | 134011 | 134102 | 141000..=141999 => is(Blocked, Scope::Account),
@@ -116,11 +121,12 @@ fn names_an_unknown_sender(signal: &Signal<'_>) -> bool {
         || (details.contains("object") && details.contains("does not exist"))
 }
 
-/// A code that Meta has not documented. In an answer with a server error it may pass; else sending again would most
-/// likely fail again, or send twice.
+/// A code that Meta has not documented. In an answer with a server error, or that Meta calls transient, it may pass; else
+/// sending again would most likely fail again, or send twice.
 fn undocumented(signal: &Signal<'_>) -> Verdict {
     let class = match (signal.origin, signal.http_status) {
         (Origin::Answer, Some(500..)) => Class::Transient,
+        (Origin::Answer, None | Some(_)) if signal.is_transient => Class::Transient,
         (Origin::Answer, None | Some(_)) | (Origin::Receipt, _) => Class::Permanent,
     };
     is(class, Scope::Message)

@@ -8,8 +8,9 @@ use std::io::{self, ErrorKind};
 use std::iter::successors;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use domain::circuit::Fault;
 use domain::org::Secret;
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::{Failure, ProviderId};
@@ -147,6 +148,8 @@ pub enum BuildError {
 #[derive(Clone, Debug)]
 pub struct CloudApi {
     client: Client,
+    /// The address up to the version.
+    base: String,
     /// The address up to the phone number's id.
     prefix: String,
     request_timeout: Duration,
@@ -176,7 +179,8 @@ impl CloudApi {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| BuildError::Client(root_cause(&error)))?;
-        Ok(Self { client, request_timeout, prefix: format!("{}/{api_version}/", base.as_str().trim_end_matches('/')) })
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { client, request_timeout, prefix: format!("{base}/{api_version}/"), base })
     }
 }
 
@@ -193,25 +197,27 @@ impl Provider for CloudApi {
             tokio::task::yield_now().await;
             match call.send().await {
                 Ok(response) => read(response).await,
-                Err(error) => without_answer(without_response(&error)),
+                Err(error) => without_response(&error),
             }
         };
         let limit = self.request_timeout;
         // Not the client's own time limit, which also counts the time in which this process stood still.
-        Box::pin(async move { within(limit, answer).await.unwrap_or_else(|| without_answer(timed_out())) })
+        Box::pin(async move { within(limit, answer).await.unwrap_or_else(timed_out) })
+    }
+
+    fn address(&self) -> &str {
+        &self.base
     }
 }
 
-const fn without_answer(outcome: Outcome) -> Answer {
-    Answer { outcome, response: None, retry_after: None }
-}
-
-fn timed_out() -> Outcome {
-    Outcome::Unknown(Failure::new("TIMEOUT", "The Cloud API did not answer in time; it may have taken the message."))
+/// The call came to nothing in time: whether it was taken is not known.
+fn timed_out() -> Answer {
+    let failure = Failure::new("TIMEOUT", "The Cloud API did not answer in time; it may have taken the message.");
+    Answer::none(Outcome::Unknown(failure), Some(Fault::Silent))
 }
 
 /// What a call without a response came to.
-fn without_response(error: &reqwest::Error) -> Outcome {
+fn without_response(error: &reqwest::Error) -> Answer {
     // A time-out while connecting is both kinds; that it was connecting counts.
     if error.is_connect() && is_our_own(error) {
         let message = format!(
@@ -219,18 +225,18 @@ fn without_response(error: &reqwest::Error) -> Outcome {
              -Hn), or lower http.max_connections.",
             root_cause(error)
         );
-        Outcome::NotSent(Failure::new(OUT_OF_DESCRIPTORS, message))
+        Answer::none(Outcome::NotSent(Failure::new(OUT_OF_DESCRIPTORS, message)), None)
     } else if error.is_connect() {
         let message = format!("The Cloud API could not be reached, so nothing was sent: {}.", root_cause(error));
-        Outcome::NotSent(Failure::new("CONNECT_FAILED", message))
+        Answer::none(Outcome::NotSent(Failure::new("CONNECT_FAILED", message)), Some(Fault::Unreached))
     } else if error.is_builder() {
         let message = format!("The request could not be made, so nothing was sent: {}.", root_cause(error));
-        Outcome::NotSent(Failure::new("INVALID_REQUEST", message))
+        Answer::none(Outcome::NotSent(Failure::new("INVALID_REQUEST", message)), None)
     } else if was_not_begun(error) {
         let message = format!("The connection was closed before anything was sent: {}.", root_cause(error));
-        Outcome::NotSent(Failure::new("CONNECTION_CLOSED", message))
+        Answer::none(Outcome::NotSent(Failure::new("CONNECTION_CLOSED", message)), None)
     } else {
-        lost(error)
+        Answer::none(lost(error), Some(Fault::Silent))
     }
 }
 
@@ -275,50 +281,59 @@ fn root_cause(error: &reqwest::Error) -> String {
 
 async fn read(mut response: Response) -> Answer {
     let status = response.status();
-    let retry_after = usage::wait(response.headers());
     let mut body = Vec::new();
-    let outcome = loop {
+    let (outcome, fault) = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break judge(status, &body),
-            Err(error) => break lost(&error),
+            Err(error) => break (lost(&error), Some(Fault::Silent)),
         }
         if body.len() > BODY_MAX {
             body.truncate(BODY_MAX);
             break judge(status, &body);
         }
     };
+    let code = if let Outcome::Refused(error) = &outcome { error.code } else { status.as_u16().into() };
+    let retry_after = usage::wait(response.headers(), code, SystemTime::now());
     let response = (!body.is_empty()).then(|| {
         let mut text = String::from_utf8_lossy(&body).into_owned();
         text.truncate(text.floor_char_boundary(KEPT_MAX));
         text.into_bytes()
     });
-    Answer { outcome, response, retry_after }
+    Answer { outcome, response, retry_after, fault }
 }
 
-/// What a whole answer says.
-fn judge(status: StatusCode, body: &[u8]) -> Outcome {
+/// What a whole answer says, and what is wrong with the way if it is not Meta's.
+fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let body = body.as_ref();
     if status.is_success() {
         let id = body.and_then(|body| body.get("messages")?.get(0)?.get("id")?.as_str());
         if let Some(id) = id.filter(|id| !id.is_empty()) {
-            return Outcome::Accepted(ProviderId::new(id));
+            return (Outcome::Accepted(ProviderId::new(id)), None);
         }
     }
     let error = body.and_then(|body| envelope::read(body.get("error")?, Some(status.as_u16()), Origin::Answer));
     match error {
-        Some(error) => Outcome::Refused(error),
-        None if status.is_success() => Outcome::Unknown(Failure::new(
-            "UNREADABLE_ANSWER",
-            "The Cloud API answered without a message id; it may have taken the message.",
-        )),
+        Some(error) => (Outcome::Refused(error), None),
+        None if status.is_success() => {
+            let message = if body.is_some() {
+                "The Cloud API answered without a message id; it may have taken the message."
+            } else {
+                "Something answered that is not the Cloud API, such as a proxy's or a portal's page; the message may have been taken."
+            };
+            (Outcome::Unknown(Failure::new("UNREADABLE_ANSWER", message)), Some(Fault::Foreign))
+        }
         None if status.is_server_error() => {
             let message =
                 format!("HTTP {} without Meta's error object; the message may have been taken.", status.as_u16());
-            Outcome::Unknown(Failure::new("NO_ENVELOPE", message))
+            (Outcome::Unknown(Failure::new("NO_ENVELOPE", message)), Some(Fault::Foreign))
         }
-        None => Outcome::Refused(turned_away(status)),
+        None => {
+            let error = turned_away(status);
+            let fault = (error.verdict.class == Class::Transient).then_some(Fault::Foreign);
+            (Outcome::Refused(error), fault)
+        }
     }
 }
 

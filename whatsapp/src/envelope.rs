@@ -22,10 +22,16 @@ pub(crate) fn read(error: &Value, http_status: Option<u16>, origin: Origin) -> O
         subcode: error.get("error_subcode").and_then(integer),
         details: &[message, details].map(Option::unwrap_or_default).join("\n"),
         http_status,
+        is_transient: error.get("is_transient").is_some_and(is_true),
         origin,
     });
     let message = details.or(message).unwrap_or("Meta gave no text with this code.");
     Some(ProviderError { code, message: message.chars().take(MESSAGE_MAX).collect(), verdict })
+}
+
+/// Meta writes `true`; what stands between us and it may write it as a string.
+fn is_true(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| value.as_str() == Some("true"))
 }
 
 /// A whole number, also where it is written as a string.
@@ -71,6 +77,20 @@ mod tests {
         let error =
             answer(json!({"code": "100", "error_subcode": "33", "message": "Unsupported post request."})).unwrap();
         assert_eq!((error.code, error.verdict.class, error.verdict.scope), (100, Class::Blocked, Scope::Number));
+    }
+
+    #[test]
+    fn a_code_that_nobody_knows_passes_by_itself_if_meta_says_so() {
+        let class = |code: i64, transient: Value, origin| {
+            let error = json!({"code": code, "is_transient": transient});
+            read(&error, Some(400), origin).unwrap().verdict.class
+        };
+        assert_eq!(class(987_654, json!(true), Origin::Answer), Class::Transient);
+        assert_eq!(class(987_654, json!("true"), Origin::Answer), Class::Transient);
+        assert_eq!(class(987_654, json!(false), Origin::Answer), Class::Permanent);
+        assert_eq!(class(987_654, json!(null), Origin::Answer), Class::Permanent);
+        assert_eq!(class(987_654, json!(true), Origin::Receipt), Class::Permanent, "it was taken once already");
+        assert_eq!(class(131_026, json!(true), Origin::Answer), Class::Permanent, "a known code means what it means");
     }
 
     #[test]

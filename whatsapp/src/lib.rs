@@ -7,8 +7,10 @@ pub mod answer;
 pub mod classify;
 pub mod cloud_api;
 mod envelope;
+pub mod horizon;
 pub mod patience;
 pub mod pricing;
+pub mod remedy;
 pub mod request;
 pub mod signature;
 mod usage;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::PhoneNumberId;
+use domain::circuit::Fault;
 use domain::org::Secret;
 use domain::outcome::Outcome;
 
@@ -31,6 +34,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes one call. It ends always, within the provider's own time limit, and never fails otherwise than as an
     /// [`Outcome`]. Dropping the future leaves the outcome unknown.
     fn send(&self, request: SendRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    /// Where it calls, for people.
+    fn address(&self) -> &str {
+        "WhatsApp"
+    }
 }
 
 /// One call to be made.
@@ -51,8 +59,17 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The answer's body as text, cut to 2048 bytes at a char boundary; `None` if there was none.
     pub response: Option<Vec<u8>>,
-    /// How long the provider asked us to wait.
+    /// How long the provider asked us to wait, as far as that is believed.
     pub retry_after: Option<Duration>,
+    /// What is wrong with the way to Meta, if Meta itself said nothing.
+    pub fault: Option<Fault>,
+}
+
+impl Answer {
+    /// An outcome without an answer.
+    pub const fn none(outcome: Outcome, fault: Option<Fault>) -> Self {
+        Self { outcome, response: None, retry_after: None, fault }
+    }
 }
 
 impl fmt::Debug for Answer {

@@ -1,31 +1,45 @@
-//! How long Meta wants to be left alone, from an answer's headers. None of them is promised, so all are optional.
+//! How long Meta wants to be left alone, from an answer's headers. None of them is promised, so all are optional, and how
+//! much of it is believed depends on what was refused.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use serde::Deserialize;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use serde_json::Value;
+
+use crate::horizon::horizon;
 
 /// Percentages of what an account may use, and how long until it may use more.
 const BUSINESS_USAGE: &str = "x-business-use-case-usage";
-/// A longer wait is cut to this, so that no answer can stop a sender for good.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[derive(Deserialize)]
-struct Usage {
-    /// Minutes.
-    #[serde(default)]
-    estimated_time_to_regain_access: u64,
+/// The longest wait that the headers of an answer ask for, as far as it is believed of this error code; `None` if they ask
+/// for none.
+pub(crate) fn wait(headers: &HeaderMap, code: i64, now: SystemTime) -> Option<Duration> {
+    let asked = retry_after(headers, now).max(access_regained_in(headers)).filter(|wait| !wait.is_zero())?;
+    Some(asked.min(horizon(code).believed))
 }
 
-/// The longest wait that the headers ask for; `None` if they ask for none.
-pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let usage: HashMap<String, Vec<Usage>> =
-        headers.get(BUSINESS_USAGE).and_then(|value| serde_json::from_slice(value.as_bytes()).ok()).unwrap_or_default();
-    let minutes = usage.values().flatten().map(|usage| usage.estimated_time_to_regain_access).max().filter(|n| *n > 0);
-    let minutes = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-    seconds.map(Duration::from_secs).max(minutes).map(|wait| wait.min(WAIT_MAX))
+/// `Retry-After`: seconds, or a date, which is measured by the clock of who wrote it.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        // One that is no time (negative, too large) is not believed or cut anyway.
+        return Duration::try_from_secs_f64(seconds).ok().or((seconds > 0.0).then_some(Duration::MAX));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let date = |name: HeaderName| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?.trim()).ok();
+    at.duration_since(date(DATE).unwrap_or(now)).ok()
+}
+
+/// The longest `estimated_time_to_regain_access`, which is in minutes.
+fn access_regained_in(headers: &HeaderMap) -> Option<Duration> {
+    let usage: Value = serde_json::from_slice(headers.get(BUSINESS_USAGE)?.as_bytes()).ok()?;
+    let uses = usage.as_object()?.values().filter_map(Value::as_array).flatten();
+    let minutes = uses.filter_map(|one| {
+        let minutes = one.get("estimated_time_to_regain_access")?;
+        minutes.as_f64().or_else(|| minutes.as_str()?.trim().parse().ok())
+    });
+    let most = minutes.fold(0.0_f64, f64::max);
+    Duration::try_from_secs_f64(most * 60.0).ok()
 }
 
 #[cfg(test)]
@@ -39,13 +53,40 @@ mod tests {
     #[test]
     fn the_longest_wait_that_is_asked_for_counts() {
         let usage = r#"{"1022":[{"type":"whatsapp","call_count":100,"estimated_time_to_regain_access":5}],"1023":[{"type":"whatsapp"}]}"#;
-        let secs = |pairs: &[_]| wait(&headers(pairs)).map(|wait| wait.as_secs());
-        assert_eq!(secs(&[]), None);
-        assert_eq!(secs(&[("retry-after", "7")]), Some(7));
-        assert_eq!(secs(&[(BUSINESS_USAGE, usage)]), Some(300));
-        assert_eq!(secs(&[("retry-after", "7"), (BUSINESS_USAGE, usage)]), Some(300));
-        assert_eq!(secs(&[(BUSINESS_USAGE, r#"{"1":[{"estimated_time_to_regain_access":0}]}"#)]), None);
-        assert_eq!(secs(&[(BUSINESS_USAGE, "garbage"), ("retry-after", "soon")]), None);
-        assert_eq!(secs(&[("retry-after", "99999999999")]), Some(WAIT_MAX.as_secs()));
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").unwrap();
+        let table: &[(&[(&'static str, &'static str)], Option<u64>)] = &[
+            (&[], None),
+            (&[("retry-after", "7")], Some(7)),
+            (&[("retry-after", " 7.0 ")], Some(7)),
+            (&[("retry-after", "0")], None),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")], Some(9)),
+            (&[("retry-after", "Wednesday, 21-Oct-26 07:28:09 GMT")], Some(9)),
+            (&[("retry-after", "Wed, 21 Oct 2026 07:27:00 GMT")], None),
+            // By the clock of who wrote it, an hour slow.
+            (&[("retry-after", "Wed, 21 Oct 2026 06:28:09 GMT"), ("date", "Wed, 21 Oct 2026 06:28:00 GMT")], Some(9)),
+            (&[(BUSINESS_USAGE, usage)], Some(300)),
+            (&[("retry-after", "7"), (BUSINESS_USAGE, usage)], Some(300)),
+            (&[(BUSINESS_USAGE, r#"{"1":[{"estimated_time_to_regain_access":0}]}"#)], None),
+            (&[(BUSINESS_USAGE, r#"{"1":[{"estimated_time_to_regain_access":0.5}]}"#)], Some(30)),
+            (&[(BUSINESS_USAGE, r#"{"1":[{"estimated_time_to_regain_access":"2"}]}"#)], Some(120)),
+            (&[(BUSINESS_USAGE, "garbage"), ("retry-after", "3")], Some(3)),
+            (&[(BUSINESS_USAGE, "[]")], None),
+        ];
+        for (pairs, secs) in table {
+            assert_eq!(wait(&headers(pairs), 4, now), secs.map(Duration::from_secs), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_believed_depends_on_what_was_refused() {
+        for (code, secs) in [(130_429, 900), (429, 900), (4, 3600), (80_007, 3600), (131_048, 86_400), (131_000, 3600)]
+        {
+            for huge in ["99999999", "99999999999999999999999", "Wed, 21 Oct 2099 07:28:00 GMT"] {
+                let wait = wait(&headers(&[("retry-after", huge)]), code, SystemTime::UNIX_EPOCH);
+                assert_eq!(wait, Some(Duration::from_secs(secs)), "{code} {huge}");
+            }
+        }
     }
 }

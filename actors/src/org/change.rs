@@ -28,7 +28,8 @@ pub enum OrgChange {
     RevokeKey(String),
     /// Nothing more is sent by these senders; by none, if none is named. What Meta paused, a person may pause over.
     Pause(Vec<PhoneNumberId>, Pause),
-    /// The same the other way round. A person resumes whatever paused it; `by` Meta only what Meta paused.
+    /// The same the other way round. A person resumes whatever paused it, and with the whole organisation what Meta's errors
+    /// paused; `by` Meta only what Meta paused.
     Resume(Vec<PhoneNumberId>, PausedBy),
     /// Its end. Its data is purged afterwards.
     Delete,
@@ -60,6 +61,10 @@ impl State {
                 return Ok(());
             }
         };
+        if let OrgChange::Resume(senders, PausedBy::Operator) = &change {
+            // Also where nothing was paused: a throttle or an outage holds no less, and a person may know that it is over.
+            self.try_now(senders)?;
+        }
         let next = Arc::new(next);
         let is_same = Org { updated_at: self.record.updated_at, ..(*next).clone() } == *self.record;
         if is_same && self.is_kept {
@@ -145,6 +150,11 @@ impl State {
             OrgChange::Resume(senders, by) => {
                 for paused in pauses(&mut next, senders)? {
                     paused.take_if(|pause| *by == PausedBy::Operator || pause.by == PausedBy::Meta);
+                }
+                if senders.is_empty() {
+                    for sender in &mut next.senders {
+                        sender.paused.take_if(|pause| pause.by == PausedBy::Meta);
+                    }
                 }
                 (next, subject_of(senders), Fact::Resumed)
             }

@@ -121,6 +121,7 @@ impl State {
         let args = provider::Args {
             ctx: Arc::clone(&self.ctx),
             org: self.me.actor().get_derived(),
+            org_id: self.record.id.clone(),
             org_no: self.record.no,
             sender: self.record.effective(sender),
             vitals: Arc::clone(&child.vitals),

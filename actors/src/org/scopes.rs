@@ -3,24 +3,45 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use domain::audit::By;
+use domain::audit::{By, Fact, Subject};
 use domain::org::{Pause, PausedBy, Sender};
 use domain::outcome::{Class, ProviderError, Scope};
-use domain::{Message, SenderNo};
+use domain::{Message, OrgId, PhoneNumberId, SenderNo, State as MessageState, Wait};
 use ractor::ActorProcessingErr;
 use store::Lane;
 use tokio::sync::oneshot;
+use whatsapp::remedy::{meaning, remedy};
 
 use super::change::{ChangeRequest, OrgChange};
-use super::{OrgMsg, State};
+use super::{After, OrgMsg, State};
 use crate::provider::{FromProvider, Observation, ProviderMsg};
 
 impl State {
     pub(super) async fn follow_provider(&mut self, mail: FromProvider) -> Result<(), ActorProcessingErr> {
         match mail {
-            FromProvider::Throttled { sender, scope, rest } => {
+            FromProvider::Throttled { sender, code, until } => {
+                let warn = |org: &OrgId, sender: &PhoneNumberId| {
+                    tracing::warn!(
+                        %org, %sender, code, %until, "Meta throttles a sender ({}). {}", meaning(code), remedy(code, org, sender)
+                    );
+                };
+                self.tell_of(sender, Fact::Throttled { code, until }, warn)
+            }
+            FromProvider::Unthrottled { sender, code } => {
+                let info = |org: &OrgId, sender: &PhoneNumberId| {
+                    tracing::info!(%org, %sender, code, "Meta throttles a sender no longer; sending goes on");
+                };
+                self.tell_of(sender, Fact::Unthrottled { code }, info)
+            }
+            FromProvider::Slow { sender, scope, code, until } => {
                 for sibling in self.siblings(sender, scope) {
-                    self.tell_provider(sibling, ProviderMsg::Slow { rest });
+                    self.tell_provider(sibling, ProviderMsg::Slow { code, until });
+                }
+                Ok(())
+            }
+            FromProvider::Eased { sender, scope } => {
+                for sibling in self.siblings(sender, scope) {
+                    self.tell_provider(sibling, ProviderMsg::Ease);
                 }
                 Ok(())
             }
@@ -37,6 +58,36 @@ impl State {
             FromProvider::Works(sender) => self.works(sender),
             FromProvider::WantsProbe(sender) => self.probe(sender).await,
         }
+    }
+
+    /// Puts on the trail, and in the log, what became of a sender; with a full queue the trail goes without.
+    fn tell_of(
+        &mut self,
+        no: SenderNo,
+        fact: Fact,
+        log: impl Fn(&OrgId, &PhoneNumberId),
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(sender) = self.record.senders.iter().find(|sender| sender.no == no) else { return Ok(()) };
+        let id = sender.phone_number_id.clone();
+        log(&self.record.id, &id);
+        let committer = self.ctx.committer.clone();
+        let Ok(slot) = committer.reserve() else { return Ok(()) };
+        let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
+        self.ledger.fact(&mut draft, Subject::Sender(id), fact)?;
+        self.ledger.close(&mut draft)?;
+        self.submit(slot, draft, After::Changed, |_| ());
+        Ok(())
+    }
+
+    /// A person says that senders are to try again now what does not work; all of them, if none is named.
+    pub(super) fn try_now(&mut self, senders: &[PhoneNumberId]) -> Result<(), ActorProcessingErr> {
+        let is_meant = |sender: &&Sender| senders.is_empty() || senders.contains(&sender.phone_number_id);
+        let numbers: Vec<_> = self.record.senders.iter().filter(is_meant).map(|sender| sender.no).collect();
+        for no in &numbers {
+            self.tell_provider(*no, ProviderMsg::TryNow);
+        }
+        let waits = |_: &Message, state: &MessageState| matches!(state.wait, Wait::Pair | Wait::Template);
+        self.release(&numbers, waits, By::Admin)
     }
 
     /// A `failed` receipt brought an error: what it says of more than its message is followed like that of an answer.
@@ -63,9 +114,17 @@ impl State {
         if senders.is_empty() {
             return Ok(());
         }
-        let reason = format!("Meta error {}: {}", error.code, error.message);
-        // Meta's words may hold a phone number: the log has the code only.
-        tracing::warn!(org = %self.record.id, senders = ?senders, code = error.code, "sending is paused by an error of Meta's");
+        let (org, code) = (&self.record.id, error.code);
+        let reason = Pause::reason_of(error);
+        for sender in &senders {
+            // Meta's words may hold a phone number: the log has ours.
+            let (meaning, remedy) = (meaning(code), remedy(code, org, sender));
+            tracing::warn!(
+                %org, %sender, code,
+                "sending by a sender is paused: Meta refuses it with error {code}, {meaning}. {remedy} Its messages wait, no \
+                 attempt is charged, and one at a time tries whether it works again"
+            );
+        }
         let pause = Pause { reason, by: PausedBy::Meta, since: self.ctx.clock.now() };
         self.change_by_itself(OrgChange::Pause(senders, pause))
     }
@@ -76,7 +135,11 @@ impl State {
         };
         let Some(sender) = self.record.senders.iter().find(paused) else { return Ok(()) };
         let id = sender.phone_number_id.clone();
-        tracing::info!(org = %self.record.id, sender = %id, "Meta takes messages again; sending goes on");
+        let since = sender.paused.as_ref().map(|pause| pause.since.to_string()).unwrap_or_default();
+        tracing::info!(
+            org = %self.record.id, sender = %id, paused_since = since,
+            "sending by a sender is resumed: Meta takes its messages again"
+        );
         self.change_by_itself(OrgChange::Resume(vec![id], PausedBy::Meta))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::org::{PausedBy, Secret};
-use domain::outcome::{Class, ProviderError, Scope};
+use domain::outcome::{Class, ProviderError, Scope, Verdict};
 use domain::{Message, SenderNo, Timestamp};
 
 use super::{PAUSE_IN, ProviderMsg, State};
@@ -22,8 +22,14 @@ pub(crate) struct Observation {
 
 /// What a ProviderActor tells its OrgActor.
 pub(crate) enum FromProvider {
-    /// Numbers of the same account or app are to slow down, too.
-    Throttled { sender: SenderNo, scope: Scope, rest: Option<Duration> },
+    /// Meta throttles the number, for so long that the trail is to say so.
+    Throttled { sender: SenderNo, code: i64, until: Timestamp },
+    /// It no longer does.
+    Unthrottled { sender: SenderNo, code: i64 },
+    /// Numbers of the same account or app are to rest, too.
+    Slow { sender: SenderNo, scope: Scope, code: i64, until: Timestamp },
+    /// They may go on.
+    Eased { sender: SenderNo, scope: Scope },
     /// Meta refuses all that the sender, or more, sends.
     Blocked { sender: SenderNo, error: ProviderError },
     /// A template is shut; numbers of the same account cannot use it either.
@@ -39,6 +45,8 @@ pub(crate) enum FromProvider {
 pub(crate) struct Held {
     pub(crate) template_until: Option<Timestamp>,
     pub(crate) pair_until: Option<Timestamp>,
+    /// Whether Meta itself refused the pair lately.
+    pub(crate) is_pair_refused: bool,
     /// How long until the sender has a token.
     pub(crate) rate_wait: Option<Duration>,
     pub(crate) is_full: bool,
@@ -51,28 +59,32 @@ impl State {
     pub(super) fn observed(&mut self, observation: Observation) {
         let now = self.ctx.clock.now();
         let Some(error) = observation.error.clone() else { return self.worked(&observation) };
-        match (error.verdict.class, error.verdict.scope) {
+        let Verdict { class, scope } = error.verdict;
+        let is_throttled =
+            class == Class::Throttled && !matches!(scope, Scope::Pair | Scope::Recipient | Scope::Template);
+        let is_answer = observation.token.is_some();
+        if is_answer && !is_throttled {
+            self.heard();
+        }
+        let at_least = observation.rest.unwrap_or_default();
+        match (class, scope) {
             (Class::Throttled, Scope::Pair | Scope::Recipient) => {
                 let recipient = self.recipient(&observation.message);
-                self.pairs.refused(&recipient, now);
+                self.pairs.refused(&recipient, now, at_least);
             }
             (Class::Throttled | Class::Blocked, Scope::Template) => {
                 if let Some(template) = observation.message.template() {
                     let is_news = self.templates.shut_until(&template, now).is_none();
-                    self.templates.refused(template, now);
-                    if is_news && observation.token.is_some() {
-                        let observation = Box::new(Observation { token: None, ..observation });
+                    self.templates.refused(template, now, at_least);
+                    if is_news && is_answer {
+                        let message = Arc::clone(&observation.message);
+                        let error = Some(error.clone());
+                        let observation = Box::new(Observation { message, token: None, error, rest: observation.rest });
                         self.tell_org(FromProvider::TemplateShut { sender: self.sender.no, observation });
                     }
                 }
             }
-            (Class::Throttled, scope) => {
-                self.pace.throttled(self.ctx.clock.uptime(), observation.rest);
-                if matches!(scope, Scope::Account | Scope::App) {
-                    let rest = observation.rest;
-                    self.tell_org(FromProvider::Throttled { sender: self.sender.no, scope, rest });
-                }
-            }
+            (Class::Throttled, _) => self.throttled(&error, observation.rest),
             (Class::Blocked, _) => {
                 // A refusal of the token before this one says nothing: calls with it were still under way.
                 let is_current = observation.token.as_ref().is_none_or(|token| *token == self.sender.access_token);
@@ -83,10 +95,23 @@ impl State {
             }
             (Class::Transient | Class::Deferred | Class::Permanent | Class::OptedOut, _) => {}
         }
+        if is_answer {
+            self.give_back_place(&observation.message, class);
+        }
+    }
+
+    /// Meta refused a message before it took it: it has used up none of what its recipient may get.
+    fn give_back_place(&mut self, message: &Message, class: Class) {
+        let (recipient, now) = (self.recipient(message), self.ctx.clock.now());
+        match class {
+            Class::Transient | Class::Throttled | Class::Blocked => self.pairs.not_taken(&recipient, message.id, now),
+            Class::Deferred | Class::Permanent | Class::OptedOut => self.pairs.given_up(&recipient, now),
+        }
     }
 
     fn worked(&mut self, observation: &Observation) {
         self.pace.took(self.ctx.clock.uptime());
+        self.heard();
         if self.pairs.were_refused() {
             let recipient = self.recipient(&observation.message);
             self.pairs.accepted(&recipient, self.ctx.clock.now());
@@ -118,18 +143,19 @@ impl State {
     fn plan_probe(&mut self) {
         self.probe_no += 1;
         let (me, no, wait) = (self.me.clone(), self.probe_no, self.probes.next_pause());
+        let at = self.ctx.clock.now().after(wait);
         let sleeper = tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             me.send(ProviderMsg::Probe(no));
         });
-        self.probe = Some(sleeper.abort_handle());
+        self.probe = Some((at, sleeper.abort_handle()));
     }
 
     pub(super) fn cancel_probe(&mut self) {
         // It may be on its way already.
         self.probe_no += 1;
         self.may_probe = false;
-        if let Some(probe) = self.probe.take() {
+        if let Some((_, probe)) = self.probe.take() {
             probe.abort();
         }
     }
@@ -143,24 +169,22 @@ impl State {
         }
     }
 
-    fn tell_org(&self, mail: FromProvider) {
+    pub(super) fn tell_org(&self, mail: FromProvider) {
         // If the OrgActor is gone, this actor is being killed with it.
         let _ = self.org.cast(mail);
     }
 
     pub(super) fn explain(&mut self, message: &Message) -> Held {
         let (now, uptime) = (self.ctx.clock.now(), self.ctx.clock.uptime());
-        // One that has a place was given its pair's.
-        let pair_until = match self.places.contains_key(&message.id) {
-            true => None,
-            false => self.pairs.next_free(&self.recipient(message), now),
-        };
+        let recipient = self.recipient(message);
         let place = self.places.get(&message.id);
-        let rest = self.pace.rests_until().saturating_sub(uptime);
+        // One that has a place was given its pair's.
+        let pair_until = if place.is_some() { None } else { self.pairs.next_free(&recipient, &message.id, now) };
         Held {
             template_until: message.template().and_then(|template| self.templates.shut_until(&template, now)),
             pair_until,
-            rate_wait: if rest.is_zero() { self.bucket.wait(uptime) } else { Some(rest) },
+            is_pair_refused: self.pairs.is_refused(&recipient, now),
+            rate_wait: self.bucket.wait(uptime),
             is_full: self.out >= self.ctx.settings().max_concurrent,
             ahead: place.map(|place| self.queue.range(..place).count()),
             per_second: self.pace.at(uptime),

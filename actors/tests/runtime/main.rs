@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod circuits;
 mod consent;
 mod crash_point;
 mod crashes;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::outcome::{Outcome, ProviderError};
+use domain::circuit::Fault;
+use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::{AttemptRef, Failure, OrgNo, ProviderId, State};
 use serde_json::{Value, json};
 use store::Store;
@@ -23,7 +24,11 @@ pub(crate) enum Say {
     /// Accepts, and tells this id of the recipient.
     AcceptAs(&'static str),
     Refuse(i64),
+    /// Refuses, and wants to be left alone for so many seconds.
+    RefuseFor(i64, u64),
     NotSent,
+    /// Something that is not Meta turns it away.
+    Foreign,
     Unknown,
     /// Nothing that reaches us, although it takes the message.
     Taken,
@@ -133,7 +138,7 @@ pub(crate) fn wamid(attempt: AttemptRef) -> ProviderId {
 }
 
 pub(crate) fn error(code: i64, origin: Origin) -> ProviderError {
-    let signal = Signal { code, subcode: None, details: "", http_status: Some(400), origin };
+    let signal = Signal { code, subcode: None, details: "", http_status: Some(400), is_transient: false, origin };
     ProviderError { code, message: "by script".into(), verdict: classify(&signal) }
 }
 
@@ -165,8 +170,13 @@ impl Provider for Script {
             tokio::time::sleep(after).await;
             let outcome = match say {
                 Say::Accept | Say::AcceptAs(_) => Outcome::Accepted(wamid(attempt)),
-                Say::Refuse(code) => Outcome::Refused(error(code, Origin::Answer)),
+                Say::Refuse(code) | Say::RefuseFor(code, _) => Outcome::Refused(error(code, Origin::Answer)),
                 Say::NotSent => Outcome::NotSent(Failure::new("CONNECT", "by script")),
+                Say::Foreign => Outcome::Refused(ProviderError {
+                    code: 404,
+                    message: "by script".into(),
+                    verdict: Verdict { class: Class::Transient, scope: Scope::Message },
+                }),
                 Say::Unknown | Say::Taken => Outcome::Unknown(Failure::new("TIMEOUT", "by script")),
                 Say::Never => std::future::pending().await,
                 Say::Panic | Say::PanicAtOnce => panic!("a panic by script"),
@@ -174,7 +184,20 @@ impl Provider for Script {
             under_way.fetch_sub(1, Ordering::SeqCst);
             let told = if let Say::AcceptAs(user_id) = say { json!([{"user_id": user_id}]) } else { json!([]) };
             let response = json!({ "contacts": told }).to_string();
-            Answer { outcome, response: Some(response.into_bytes()), retry_after: None }
+            let fault = match say {
+                Say::NotSent => Some(Fault::Unreached),
+                Say::Foreign => Some(Fault::Foreign),
+                Say::Unknown | Say::Taken => Some(Fault::Silent),
+                Say::Accept
+                | Say::AcceptAs(_)
+                | Say::Refuse(_)
+                | Say::RefuseFor(..)
+                | Say::Never
+                | Say::Panic
+                | Say::PanicAtOnce => None,
+            };
+            let retry_after = if let Say::RefuseFor(_, secs) = say { Some(Duration::from_secs(secs)) } else { None };
+            Answer { outcome, response: Some(response.into_bytes()), retry_after, fault }
         })
     }
 }

@@ -120,7 +120,9 @@ impl Fact {
             | Self::Linked { .. }
             | Self::Restored { .. }
             | Self::Released { .. }
-            | Self::TemplateBilled { .. } => {}
+            | Self::TemplateBilled { .. }
+            | Self::Throttled { .. }
+            | Self::Unthrottled { .. } => {}
         }
     }
 }

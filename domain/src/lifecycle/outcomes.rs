@@ -1,5 +1,7 @@
 //! What the answer to a call does to a message, or that none came: at once, too late, or never.
 
+use std::time::Duration;
+
 use super::{Decision, Ignored, Step, rank};
 use crate::audit::Fact;
 use crate::ids::AttemptNo;
@@ -37,7 +39,7 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn settle(mut self, no: AttemptNo, outcome: &Outcome) -> Decision {
+    pub(super) fn settle(mut self, no: AttemptNo, outcome: &Outcome, wait: Option<Duration>) -> Decision {
         let Some(attempt) = self.next.attempt(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };
         let is_open = matches!(self.next.phase, Phase::Sending { .. }) && self.next.latest() == Some(no);
         let Phase::Sending { due: settle_by } = self.next.phase else {
@@ -57,8 +59,9 @@ impl Step<'_> {
                 self.next.failure = None;
                 self.facts.push(Fact::Accepted { attempt: no, provider_id: provider_id.clone() });
             }
-            Outcome::Refused(error) => self.refused(no, error),
-            Outcome::NotSent(failure) => self.retry_or_fail(no, failure.clone()),
+            Outcome::Refused(error) => self.refused(no, error, wait),
+            Outcome::NotSent(failure) => self.retry_or_fail(no, failure.clone(), wait),
+            Outcome::Unreachable(failure) => self.postpone(no, failure.clone(), self.now, Wait::Way),
             Outcome::Unknown(failure) | Outcome::CutOff(failure) => {
                 self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));
                 if matches!(outcome, Outcome::CutOff(_)) {
@@ -90,7 +93,7 @@ impl Step<'_> {
             Outcome::Refused(error) if is_open => {
                 self.finish(no, AttemptStatus::Failed, Some(error.failure()));
             }
-            Outcome::NotSent(failure) if is_open => {
+            Outcome::NotSent(failure) | Outcome::Unreachable(failure) if is_open => {
                 self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
             }
             Outcome::Unknown(failure) | Outcome::CutOff(failure) if is_open => {
@@ -99,6 +102,7 @@ impl Step<'_> {
             Outcome::Accepted(_)
             | Outcome::Refused(_)
             | Outcome::NotSent(_)
+            | Outcome::Unreachable(_)
             | Outcome::Unknown(_)
             | Outcome::CutOff(_) => {
                 return Decision::Ignore(Ignored::Overtaken);

@@ -112,7 +112,7 @@ impl Step<'_> {
                 self.next.phase = Phase::Sending { due: started_at.after(self.policy.stale_after) };
                 self.next.failure = Some(failure);
             }
-            (None, Some(error)) => self.refused(no, error),
+            (None, Some(error)) => self.refused(no, error, None),
             (None, None) => self.end(no, failure),
         }
         ReceiptEffect::Applied

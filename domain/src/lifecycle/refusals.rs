@@ -26,7 +26,7 @@ impl Event {
     /// Whether it tells, besides, that the recipient wants no more marketing.
     pub(super) fn opt_out(&self, now: Timestamp) -> Option<OptOut> {
         let (attempt, at, error) = match self {
-            Self::Settled { attempt, outcome: Outcome::Refused(error) } => (*attempt, now, error),
+            Self::Settled { attempt, outcome: Outcome::Refused(error), .. } => (*attempt, now, error),
             Self::Receipt { attempt, receipt } => (*attempt, receipt.at.min(now), receipt.error.as_ref()?),
             Self::Settled { .. }
             | Self::Turn
@@ -48,11 +48,12 @@ impl Event {
 impl Step<'_> {
     /// An error that holds for more than the message is no fault of the message: it keeps its place, the attempt is not
     /// charged, and its ProviderActor, which has seen the answer too, says how long it is held.
-    pub(super) fn refused(&mut self, no: AttemptNo, error: &ProviderError) {
+    /// `wait` is how long Meta wants to be left alone, if it says so.
+    pub(super) fn refused(&mut self, no: AttemptNo, error: &ProviderError, wait: Option<Duration>) {
         let failure = error.failure();
         match (error.verdict.class, error.verdict.scope) {
             (Class::Permanent | Class::OptedOut, _) => self.end(no, failure),
-            (Class::Transient, _) => self.retry_or_fail(no, failure),
+            (Class::Transient, _) => self.retry_or_fail(no, failure, wait),
             (Class::Throttled, Scope::Pair | Scope::Recipient) => self.postpone(no, failure, self.now, Wait::Pair),
             (Class::Throttled | Class::Blocked, Scope::Template) => {
                 self.postpone(no, failure, self.now, Wait::Template);
@@ -67,7 +68,7 @@ impl Step<'_> {
         }
     }
 
-    fn postpone(&mut self, no: AttemptNo, failure: Failure, due: Timestamp, wait: Wait) {
+    pub(super) fn postpone(&mut self, no: AttemptNo, failure: Failure, due: Timestamp, wait: Wait) {
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
         self.uncharge(no);
         // Probing a paused sender may take long: of several refusals in a row the last one tells enough.
@@ -80,20 +81,27 @@ impl Step<'_> {
         if self.next.attempt_count() >= self.next.max_attempts || self.is_worn() {
             return self.end(no, failure);
         }
+        let waited = self.next.wait;
         let due = self.queue(due, wait);
         if let Some(attempt) = self.next.attempt_mut(no) {
             attempt.next_retry_at = Some(due);
         }
+        let is_known = self.next.failure.as_ref().is_some_and(|last| last.code == failure.code) && waited == wait;
         self.next.failure = Some(failure.clone());
-        self.facts.push(Fact::Postponed { attempt: no, failure, due });
+        // Probes of what does not work may go on for days: the trail says once what a message waits for.
+        if !is_known || due > self.now {
+            self.facts.push(Fact::Postponed { attempt: no, failure, due });
+        }
     }
 
-    pub(super) fn retry_or_fail(&mut self, no: AttemptNo, failure: Failure) {
+    /// Tried again by the schedule, and not before Meta wants it.
+    pub(super) fn retry_or_fail(&mut self, no: AttemptNo, failure: Failure, wait: Option<Duration>) {
         if !self.may_try_again() {
             return self.end(no, failure);
         }
         let made = self.next.attempt_count().saturating_sub(self.next.budget_start);
-        let due = self.now.after(self.policy.retry.delay(made, self.roll));
+        let delay = self.policy.retry.delay(made, self.roll);
+        let due = self.now.after(wait.map_or(delay, |wait| delay.max(wait)));
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
         let due = self.queue(due, Wait::Retry);
         if let Some(attempt) = self.next.attempt_mut(no) {

@@ -38,7 +38,13 @@ impl Step<'_> {
     /// Only what waits for something beyond the message can be released: its own schedule stands.
     pub(super) fn release(mut self) -> Decision {
         let is_held = match self.next.wait {
-            Wait::Template | Wait::Pair | Wait::Rate | Wait::Sender | Wait::DailyQuota | Wait::RecipientQuota => true,
+            Wait::Template
+            | Wait::Pair
+            | Wait::Rate
+            | Wait::Sender
+            | Wait::Way
+            | Wait::DailyQuota
+            | Wait::RecipientQuota => true,
             Wait::Schedule | Wait::Retry | Wait::Deferred | Wait::Restored => false,
         };
         match self.next.phase {

@@ -202,7 +202,7 @@ fn policy() -> Policy {
 }
 
 pub(crate) fn accepted(no: u16) -> Event {
-    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Accepted(wamid(no)) }
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Accepted(wamid(no)), wait: None }
 }
 
 pub(crate) fn refused(no: u16, class: Class) -> Event {
@@ -210,22 +210,32 @@ pub(crate) fn refused(no: u16, class: Class) -> Event {
 }
 
 pub(crate) fn refused_for(no: u16, class: Class, scope: Scope) -> Event {
-    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Refused(error(class, scope)) }
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Refused(error(class, scope)), wait: None }
 }
 
 pub(crate) fn not_sent(no: u16) -> Event {
     let failure = Failure::new("NOT_SENT", "the connection was refused");
-    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::NotSent(failure) }
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::NotSent(failure), wait: None }
+}
+
+pub(crate) fn refused_until(no: u16, class: Class, secs: u64) -> Event {
+    let outcome = Outcome::Refused(error(class, Scope::Message));
+    Event::Settled { attempt: AttemptNo(no), outcome, wait: Some(Duration::from_secs(secs)) }
+}
+
+pub(crate) fn unreachable(no: u16) -> Event {
+    let failure = Failure::new("CONNECT_FAILED", "the connection was refused");
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Unreachable(failure), wait: None }
 }
 
 pub(crate) fn cut_off(no: u16) -> Event {
     let failure = Failure::new("CUT_OFF", "the service stopped before the answer came");
-    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::CutOff(failure) }
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::CutOff(failure), wait: None }
 }
 
 pub(crate) fn unknown(no: u16) -> Event {
     let failure = Failure::new("NO_ANSWER", "the answer did not come in time");
-    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Unknown(failure) }
+    Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Unknown(failure), wait: None }
 }
 
 pub(crate) fn sent_receipt(no: u16) -> Event {

@@ -100,7 +100,8 @@ fn happenings() -> impl Strategy<Value = Happening> {
 
 pub(crate) fn outcomes() -> impl Strategy<Value = Outcome> {
     let cut_off = Outcome::CutOff(Failure::new("CUT_OFF", "the service stopped before the answer came"));
-    prop_oneof![2 => postponements(), 4 => other_outcomes(), 1 => Just(cut_off)]
+    let unreachable = Outcome::Unreachable(Failure::new("CONNECT_FAILED", "the connection was refused"));
+    prop_oneof![2 => postponements(), 4 => other_outcomes(), 1 => Just(cut_off), 1 => Just(unreachable)]
 }
 
 /// Refusals that are no fault of the message: it waits for a repair, however often they come.

@@ -132,6 +132,24 @@ fn a_message_that_is_postponed_says_why_and_until_when() {
 }
 
 #[test]
+fn probes_of_what_does_not_work_are_told_once() {
+    let facts = |given: &Given, event: &Event| match given.decide(event) {
+        Decision::Move(step) => step.facts.len(),
+        Decision::Ignore(ignored) => panic!("{ignored:?}"),
+    };
+    for refuse in [unreachable as fn(u16) -> Event, |no| refused_for(no, Throttled, Number), |no| refused(no, Blocked)]
+    {
+        let mut given = queued();
+        for no in 1..=5 {
+            given = given.on(Turn);
+            assert_eq!(facts(&given, &refuse(no)), usize::from(no == 1), "{no}");
+            given = given.on(refuse(no));
+        }
+        assert_eq!((given.state.attempt_count(), given.state.attempts.len()), (0, 1));
+    }
+}
+
+#[test]
 fn a_receipt_finds_its_attempt_by_number_after_others_are_gone() {
     let message = (2..=40).fold(resending(), refused_for_its_token);
     assert_eq!((kept(&message), message.state.attempt_count()), (vec![1, 40], 1));

@@ -128,7 +128,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Expiry, Lapse, Hold, Release, Restored, WindowClosed, Barred, Accepted, Refused, NotSent, Unknown, CutOff,
+    Turn, Expiry, Lapse, Hold, Release, Restored, WindowClosed, Barred, Accepted, Refused, NotSent, Unreachable, Unknown, CutOff,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -147,6 +147,7 @@ impl Kind {
             Event::Settled { outcome: Outcome::Accepted(_), .. } => Self::Accepted,
             Event::Settled { outcome: Outcome::Refused(_), .. } => Self::Refused,
             Event::Settled { outcome: Outcome::NotSent(_), .. } => Self::NotSent,
+            Event::Settled { outcome: Outcome::Unreachable(_), .. } => Self::Unreachable,
             Event::Settled { outcome: Outcome::Unknown(_), .. } => Self::Unknown,
             Event::Settled { outcome: Outcome::CutOff(_), .. } => Self::CutOff,
             Event::Receipt { receipt, .. } => match receipt.kind {

@@ -67,7 +67,9 @@ impl World {
             What::Turn => Event::Turn,
             What::Expiry => Event::Expiry,
             What::Lapse => Event::Lapse,
-            What::Settled { back, outcome } => Event::Settled { attempt: attempt(*back), outcome: outcome.clone() },
+            What::Settled { back, outcome } => {
+                Event::Settled { attempt: attempt(*back), outcome: outcome.clone(), wait: None }
+            }
             What::Receipt { back, kind, error, age } => {
                 let at = Timestamp::from_millis(self.now.as_millis() - age * 1000);
                 receipt(attempt(*back), *kind, at, *error)
@@ -117,7 +119,7 @@ impl World {
         let open = self.state.latest().filter(is_open);
         match (self.state.phase, open, answer) {
             (Phase::Sending { .. }, Some(attempt), Some(outcome)) => {
-                self.step(&Event::Settled { attempt, outcome: outcome.clone() })?;
+                self.step(&Event::Settled { attempt, outcome: outcome.clone(), wait: None })?;
             }
             (Phase::Sending { .. }, _, _) => {
                 self.wait_until_due();

@@ -131,7 +131,9 @@ impl History {
                 let until = now.after(Duration::from_millis(self.rng.random_range(1_000..9_000_000)));
                 Event::Hold { until, wait: Wait::Rate }
             }
-            Phase::Sending { .. } => Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(provider_id) },
+            Phase::Sending { .. } => {
+                Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(provider_id), wait: None }
+            }
             Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
                 let len = self.rng.random_range(0..4000);
                 commit.response(message.id, FIRST, (0..len).map(|_| self.rng.random::<u8>()).collect());

@@ -10,9 +10,10 @@ const TABLE: &[(&[i64], Class, Scope)] = &[
     (&[1, 2], Transient, Message),
     (&[3], Blocked, App),
     (&[4, 17, 341, 613], Throttled, App),
-    (&[10], Blocked, Number),
+    (&[10, 12], Blocked, Number),
     (&[33], Blocked, Number),
     (&[100], Permanent, Message),
+    (&[101], Blocked, App),
     (&[102, 104, 190], Blocked, Number),
     (&[200, 210, 299], Blocked, Number),
     (&[368], Blocked, Account),
@@ -79,6 +80,7 @@ const TABLE: &[(&[i64], Class, Scope)] = &[
     (&[141006, 141008, 141014], Blocked, Account),
     (&[147001, 147005], Permanent, Message),
     (&[1752041], Permanent, Message),
+    (&[2500, 2635], Blocked, Number),
     (&[2388012, 2388019, 2388039, 2388040, 2388047, 2388072], Permanent, Message),
     (&[2388073, 2388091, 2388093, 2388103, 2388293, 2388299], Permanent, Message),
     (&[2494100], Throttled, Number),
@@ -87,7 +89,7 @@ const TABLE: &[(&[i64], Class, Scope)] = &[
 ];
 
 fn signal(code: i64, origin: Origin) -> Signal<'static> {
-    Signal { code, subcode: None, details: "", http_status: None, origin }
+    Signal { code, subcode: None, details: "", http_status: None, is_transient: false, origin }
 }
 
 #[test]

@@ -1,0 +1,44 @@
+//! How long each kind of limit of Meta's lasts: how soon it is tried where Meta does not say, and how much of what is said is
+//! believed.
+
+use std::time::Duration;
+
+use domain::gate::Backoff;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The times of one kind of limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// The first pause.
+    pub first: Duration,
+    /// The longest, after many refusals in a row.
+    pub most: Duration,
+    /// The longest that Meta is heeded if it names a time.
+    pub believed: Duration,
+}
+
+impl Horizon {
+    /// Pauses that grow within it.
+    pub const fn backoff(self) -> Backoff {
+        Backoff::new(self.first, self.most)
+    }
+}
+
+/// The horizon of an error code. One without envelope has its HTTP status as code.
+pub const fn horizon(code: i64) -> Horizon {
+    let (first, most, believed) = match code {
+        // Limited for complaints about its messages, or for templates in a wrong category: hours.
+        131048 | 131064 => (MINUTE, HOUR, HOUR.saturating_mul(24)),
+        // The calls of the app or the account, which Meta counts over an hour.
+        4 | 17 | 341 | 613 | 80007 | 80008 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(10), HOUR),
+        // The number is in maintenance, for a minute or a few.
+        131057 | 2494100 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(2), HOUR),
+        // The number's messages per second: a moment.
+        130429 | 429 => (Duration::from_millis(500), MINUTE, MINUTE.saturating_mul(15)),
+        _ => (Duration::from_millis(500), MINUTE, HOUR),
+    };
+    Horizon { first, most, believed }
+}
