@@ -13,6 +13,7 @@ use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
 use serde_json::Value;
 
 use crate::classify::Origin;
+use crate::mend::mend;
 use crate::usage;
 use crate::{Answer, Provider, SendRequest, envelope};
 
@@ -204,7 +205,7 @@ async fn read(mut response: Response) -> Answer {
 
 /// What a whole answer says.
 fn judge(status: StatusCode, body: &[u8]) -> Outcome {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let body: Option<Value> = serde_json::from_str(&mend(body)).ok();
     let body = body.as_ref();
     if status.is_success() {
         let id = body.and_then(|body| body.get("messages")?.get(0)?.get("id")?.as_str());

@@ -7,6 +7,8 @@ pub mod answer;
 pub mod classify;
 pub mod cloud_api;
 mod envelope;
+mod fields;
+mod mend;
 pub mod request;
 pub mod signature;
 mod usage;
@@ -23,6 +25,7 @@ use domain::org::Secret;
 use domain::outcome::Outcome;
 
 pub use cloud_api::CloudApi;
+pub use mend::mend;
 
 /// Something that can send: the Cloud API, or its twin inside the process.
 pub trait Provider: Send + Sync + 'static {
