@@ -4,6 +4,7 @@ mod auth;
 mod backups;
 mod bulk;
 mod consents;
+mod heard;
 mod inbound;
 mod key_log;
 pub(crate) mod keys;

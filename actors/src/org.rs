@@ -14,6 +14,7 @@ mod inbound;
 mod landing;
 mod ledger;
 pub(crate) mod manual;
+mod notices;
 mod people;
 mod place;
 mod quota;
@@ -58,6 +59,7 @@ use landing::{After, Landed};
 use ledger::Ledger;
 pub use ledger::Snapshot;
 use manual::ManualRequest;
+use notices::Notices;
 use people::People;
 use quota::Meter;
 use receipts::Lot;
@@ -140,6 +142,7 @@ pub(crate) struct State {
     pending: HashMap<String, Pending>,
     lot: Lot,
     arrivals: Arrivals,
+    notices: Notices,
     /// What is known of consent by commits on their way.
     fresh: Fresh<String, Consent>,
     people: People,
@@ -188,6 +191,7 @@ impl Actor for OrgActor {
             pending: HashMap::new(),
             lot,
             arrivals: Arrivals::default(),
+            notices: Notices::default(),
             fresh: Fresh::default(),
             people: People::default(),
             erasures,

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
+use crate::notice::Notice;
 use crate::receipt::Receipt;
 use crate::retention::Purged;
 use crate::state::Failure;
@@ -189,6 +190,8 @@ pub enum Fact {
         /// How many.
         messages: u64,
     },
+    /// Meta told something of a sender that changes no message; of one kind, once a day.
+    Noticed(Notice),
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -299,7 +302,8 @@ impl Fact {
             | Self::Purged(_)
             | Self::Linked { .. }
             | Self::Restored { .. }
-            | Self::Released { .. } => Action::Updated,
+            | Self::Released { .. }
+            | Self::Noticed(_) => Action::Updated,
         }
     }
 
@@ -333,6 +337,7 @@ impl Fact {
             Self::Linked { .. } => "NAMES_LINKED",
             Self::Restored { .. } => "RESTORED_FROM_BACKUP",
             Self::Released { .. } => "HELD_MESSAGES_RELEASED",
+            Self::Noticed(_) => "WHATSAPP_NOTICE",
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::request::Request;
-use super::{Answer, App, views};
+use super::{Answer, App, heard, views};
 
 /// An id in a path: one that cannot exist is simply not found, but a put says why it cannot be made.
 pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::org::Org>, Problem> {
@@ -19,13 +19,15 @@ pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::o
 }
 
 pub(super) fn list(app: &App) -> Answer {
-    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| views::org(org, &app.key_log)).collect();
+    let mut items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| views::org(org, &app.key_log)).collect();
+    items.iter_mut().for_each(|org| heard::show(app.outbox.hearing(), app.outbox.clock().now(), org));
     views::json(StatusCode::OK, &json!({"items": items}))
 }
 
 pub(super) fn get(app: &App, id: &str) -> Answer {
     let org = existing(app, id)?;
     let mut view = views::org(&org, &app.key_log);
+    heard::show(app.outbox.hearing(), app.outbox.clock().now(), &mut view);
     if let Some(view) = view.as_object_mut() {
         view.insert("upkeep".into(), views::upkeep(&app.outbox.store().upkeep(org.no)?));
         view.insert("restored".into(), app.outbox.store().restored(org.no)?.as_ref().map(views::restored).into());

@@ -3,6 +3,7 @@
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
 use domain::erasure::Erased;
+use domain::notice::Notice;
 use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::people::Former;
 use domain::receipt::Receipt;
@@ -308,6 +309,9 @@ fn details(entry: &Entry) -> Value {
             json!({"backup": backup, "takenAt": taken_at.to_string(), "held": held})
         }
         Fact::Released { messages } => json!({"messages": messages}),
+        Fact::Noticed(Notice { item, word, code }) => {
+            json!({"item": item, "word": word, "errorCode": code.map(|code| code.to_string())})
+        }
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

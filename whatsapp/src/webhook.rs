@@ -12,6 +12,7 @@ mod template;
 use std::fmt;
 
 use domain::consent::Preference;
+use domain::notice::Notice;
 use domain::outcome::ProviderError;
 use domain::receipt::{Receipt, ReceiptKind, Reported};
 use domain::{PhoneNumberId, ProviderId, Timestamp};
@@ -53,6 +54,10 @@ pub struct Change {
     pub preferences: Vec<Preference>,
     /// What became of a template.
     pub template: Option<TemplateUpdate>,
+    /// Errors of the sender's account, its app or Meta, that concern no message.
+    pub errors: Vec<ProviderError>,
+    /// What changes no message: those errors, and what is not understood.
+    pub notices: Vec<Notice>,
     /// How many items could not be read.
     pub skipped: usize,
 }
@@ -86,6 +91,9 @@ pub enum NotAWebhook {
 // Everything is taken apart into raw texts first and each text is read by itself: that isolates bad items and fields, and no
 // tree of values is built for the statuses, of which one body may hold a thousand.
 
+/// What a change of the field `messages` has.
+const KNOWN: [&str; 7] =
+    ["messaging_product", "metadata", "contacts", "statuses", "messages", "user_preferences", "errors"];
 /// Meta's ids of messages have some sixty characters. What is far longer is none, and would be kept until its message came.
 const ID_MAX: usize = 1024;
 /// Meta's prices have some hundred; a longer one is left out.
@@ -125,44 +133,65 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
     match change.field.as_str() {
         "messages" => {
             let contacts = Contacts::read(&value);
-            change.read_all(&value, "statuses", |change, status| {
+            change.read_all(&value, "statuses", &["type", "status"], |change, status| {
                 change.receipts.push(reported(status, &contacts, now)?);
                 Some(())
             });
-            change.read_all(&value, "messages", |change, message| {
+            change.read_all(&value, "messages", &["type"], |change, message| {
                 change.inbound.push(inbound::read(message, &contacts, now)?);
                 Some(())
             });
             change.read_preferences(&value, &contacts, now);
+            change.read_all(&value, "errors", &[], |change, told| {
+                let error = error(told)?;
+                change.notices.push(Notice::error(error.code));
+                change.errors.push(error);
+                Some(())
+            });
+            let unknown = value.all().filter(|(name, _)| !KNOWN.contains(name));
+            change.notices.extend(unknown.map(|(name, _)| Notice::unread("messages", Some(name))));
         }
         "user_preferences" => change.read_preferences(&value, &Contacts::read(&value), now),
         "message_template_status_update" => {
             change.template = template::read(&value);
-            change.skipped += usize::from(change.template.is_none());
+            if change.template.is_none() {
+                change.skip("message_template_status_update", value.text("event").as_deref());
+            }
         }
-        _ => {}
+        field => change.notices.push(Notice::unread(field, value.text("event").as_deref())),
     }
     change
 }
 
 impl Change {
-    /// Reads the items of a list, each by itself.
-    fn read_all(&mut self, value: &Fields<'_>, name: &str, mut read: impl FnMut(&mut Self, &RawValue) -> Option<()>) {
-        match value.list(name) {
-            Some(items) => {
-                for item in items {
-                    self.skipped += usize::from(read(self, item).is_none());
-                }
+    /// Reads the items of a list, each by itself. One that is not understood is noticed by the first of these `words` that it has.
+    fn read_all(
+        &mut self,
+        value: &Fields<'_>,
+        name: &str,
+        words: &[&str],
+        mut read: impl FnMut(&mut Self, &RawValue) -> Option<()>,
+    ) {
+        let Some(items) = value.list(name) else { return self.skip(name, None) };
+        for item in items {
+            if read(self, item).is_none() {
+                let fields = Fields::read(item);
+                let word = fields.and_then(|fields| words.iter().find_map(|word| fields.text(word)));
+                self.skip(name, word.as_deref());
             }
-            None => self.skipped += 1,
         }
     }
 
     fn read_preferences(&mut self, value: &Fields<'_>, contacts: &Contacts, now: Timestamp) {
-        self.read_all(value, "user_preferences", |change, item| {
+        self.read_all(value, "user_preferences", &["value"], |change, item| {
             change.preferences.push(preference::read(item, contacts, now)?);
             Some(())
         });
+    }
+
+    fn skip(&mut self, item: &str, word: Option<&str>) {
+        self.skipped += 1;
+        self.notices.push(Notice::unread(item, word));
     }
 }
 

@@ -86,6 +86,10 @@ impl State {
     }
 
     fn worked(&mut self, observation: &Observation) {
+        if let Some(deaf) = self.ctx.hearing.sent(&self.sender.phone_number_id, self.ctx.clock.now()) {
+            let (sender, remedy) = (&self.sender.phone_number_id, deaf.remedy());
+            tracing::warn!(%sender, remedy, "messages stay SENT: {}", deaf.fault());
+        }
         self.pace.took(self.ctx.clock.uptime());
         if self.pairs.were_refused() {
             let recipient = self.recipient(&observation.message);

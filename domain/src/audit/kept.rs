@@ -119,7 +119,8 @@ impl Fact {
             | Self::Purged(_)
             | Self::Linked { .. }
             | Self::Restored { .. }
-            | Self::Released { .. } => {}
+            | Self::Released { .. }
+            | Self::Noticed(_) => {}
         }
     }
 }
