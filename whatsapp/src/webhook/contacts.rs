@@ -22,14 +22,19 @@ impl Contacts {
         let mut contacts = Self::default();
         for item in value.list("contacts").unwrap_or_default().into_iter().filter_map(Fields::read) {
             let names = names(item.get("wa_id"), [item.get("user_id"), item.get("parent_user_id")]);
-            // One name tells nothing that the item about them does not.
-            if names.len() > 1 {
-                let place = contacts.all.len();
-                contacts.places.extend(names.iter().map(|name| (name.clone(), place)));
-                contacts.all.push(names);
-            }
+            let place = contacts.all.len();
+            contacts.places.extend(names.iter().map(|name| (name.clone(), place)));
+            contacts.all.push(names);
         }
         contacts
+    }
+
+    /// The names of the one contact that there is: an item that names nobody is theirs.
+    pub(super) fn only(&self) -> Vec<String> {
+        match self.all.as_slice() {
+            [names] => names.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// `names` of one person with what else their contact tells of them.

@@ -54,7 +54,9 @@ pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Optio
     let kind = kind.unwrap_or_else(|| "unknown".to_owned());
     let at = moment(item.get("timestamp"), now);
     let ids = [item.get("from_user_id"), item.get("from_parent_user_id")];
-    let author = contacts.complete(names(item.get("from"), ids));
+    let named = names(item.get("from"), ids);
+    // Some samples of Meta's name the author among the contacts only.
+    let author = if named.is_empty() && kind != "system" { contacts.only() } else { contacts.complete(named) };
     let renamed = if kind == "system" { system::read(&item) } else { None };
     // News of a user are theirs whom they call by a new name: the old number may already be somebody else's.
     let (author, before) = match renamed {

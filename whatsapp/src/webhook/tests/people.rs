@@ -29,6 +29,9 @@ fn an_inbound_message_and_its_contact_tell_all_names_of_its_author() {
         (&contact, json!({"from_user_id": "DE.1"}), &["DE.1", NUMBER, "DE.ENT.1"]),
         (&contact, json!({"from_user_id": "DE.2", "from_parent_user_id": "DE.ENT.2"}), &["DE.2", "DE.ENT.2"]),
         (&contact, json!({"from": "4915187654321"}), &[]),
+        (&contact, json!({}), &[]),
+        (&json!([{"wa_id": "4915112345678", "user_id": "DE.1"}]), json!({}), &[NUMBER, "DE.1"]),
+        (&json!([{"wa_id": "4915112345678", "user_id": "DE.1"}]), json!({"from": "4915187654321"}), &[]),
         (&json!({"wa_id": "4915112345678"}), json!({"from": "4915112345678"}), &[]),
     ] {
         let mut item = json!({"id": "wamid.I", "timestamp": "1767225600", "type": "text"});
