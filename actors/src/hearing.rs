@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::notice::Notice;
-use domain::{PhoneNumberId, Timestamp};
+use domain::{OrgId, PhoneNumberId, Timestamp};
 
 /// A message that Meta took is told to be sent within seconds. So long after it something is wrong.
 pub const SILENT_AFTER: Duration = Duration::from_secs(10 * 60);
@@ -112,18 +112,18 @@ impl Deaf {
     }
 
     /// What to do.
-    pub const fn remedy(&self) -> &'static str {
+    pub fn remedy(&self, org: &OrgId, sender: &PhoneNumberId) -> String {
         match self {
-            Self::WrongSecret { .. } => {
-                "put the secret of the Meta app whose webhooks these are: App settings, Basic, App secret; then `twotick org put ORG \
-                 --sender PHONE_NUMBER_ID --app-secret -`. Until then receipts, stop words and inbound messages are refused, and \
-                 Meta repeats them for up to 7 days"
-            }
-            Self::Silent { .. } => {
-                "see with `twotick doctor` that the app is subscribed to the account (POST /{WABA_ID}/subscribed_apps), and in the Meta app, \
-                 under WhatsApp, Configuration, that the callback URL is this service's /api/v1/webhooks/whatsapp/inbound, that the field \
-                 `messages` is subscribed, and that the firewall lets Meta in"
-            }
+            Self::WrongSecret { .. } => format!(
+                "put the secret of the Meta app whose webhooks these are (App settings, Basic, App secret): `twotick org put {org} \
+                 --sender {sender} --app-secret env:NAME`. Until then receipts, stop words and inbound messages are refused; Meta \
+                 repeats them for up to 7 days"
+            ),
+            Self::Silent { .. } => format!(
+                "see with `twotick doctor` that the app is subscribed to the account of {sender}, and in the Meta app, under WhatsApp, \
+                 Configuration, that the callback URL is this service's /api/v1/webhooks/whatsapp/inbound and the field `messages` is \
+                 subscribed; then, that the firewall lets Meta in"
+            ),
         }
     }
 }

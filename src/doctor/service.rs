@@ -28,6 +28,7 @@ pub(super) async fn examine(config: &Config, url: Option<&str>, declared: &[Know
     for org in list(&orgs, "items") {
         for sender in list(org, "senders") {
             let number = text(sender, "phoneNumberId");
+            hears(org, sender, report);
             if is_paused(org, sender, report) || declared.iter().any(|known| known.number.as_str() == number) {
                 continue;
             }
@@ -50,6 +51,20 @@ async fn open(config: &Config, url: Option<&str>) -> Result<(Api, Value), Failur
     let api = Api::new(&url, key_of(config)?, None)?;
     let orgs = api.call(Method::GET, "admin/orgs", None).await?;
     Ok((api, orgs))
+}
+
+/// Whether Meta's webhooks reach the service and prove themselves.
+fn hears(org: &Value, sender: &Value, report: &mut Report) {
+    let what = format!("webhooks of {} of {}", text(sender, "phoneNumberId"), text(org, "id"));
+    let heard = sender.get("webhooks").unwrap_or(&Value::Null);
+    match heard.get("fault").and_then(Value::as_str) {
+        Some(fault) => report.wrong(&what, fault, text(heard, "remedy")),
+        None => match heard.pointer("/proven/lastAt").and_then(Value::as_str) {
+            Some(last) => report.ok(&what, format!("come, the last at {last}")),
+            // One that has not sent for long has nothing to hear.
+            None => report.ok(&what, "none has come since the service started"),
+        },
+    }
 }
 
 /// Whether the service sends nothing by a sender.

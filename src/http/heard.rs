@@ -18,7 +18,9 @@ pub(super) fn unproven(hearing: &Hearing, org: &OrgId, sender: &PhoneNumberId, n
         return;
     }
     match hearing.of(sender).deaf(now) {
-        Some(deaf) => tracing::warn!(%org, %sender, remedy = deaf.remedy(), "messages stay SENT: {}", deaf.fault()),
+        Some(deaf) => {
+            tracing::warn!(%org, %sender, remedy = deaf.remedy(org, sender), "messages stay SENT: {}", deaf.fault())
+        }
         None => tracing::warn!(
             %org, %sender,
             "a webhook that names this sender is not signed with its app secret, though others are: it was a stranger's, or another \
@@ -43,15 +45,16 @@ pub(super) fn noticed(hearing: &Hearing, org: &OrgId, sender: &PhoneNumberId, no
 
 /// Adds to the view of an organisation what is heard of each of its senders.
 pub(super) fn show(hearing: &Hearing, now: Timestamp, org: &mut Value) {
+    let Some(id) = org.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else { return };
     for sender in org.get_mut("senders").and_then(Value::as_array_mut).into_iter().flatten() {
         let number = sender.get("phoneNumberId").and_then(Value::as_str).and_then(|number| number.parse().ok());
         if let (Some(number), Some(sender)) = (number, sender.as_object_mut()) {
-            sender.insert("webhooks".to_owned(), view(hearing, &number, now));
+            sender.insert("webhooks".to_owned(), view(hearing, &id, &number, now));
         }
     }
 }
 
-fn view(hearing: &Hearing, sender: &PhoneNumberId, now: Timestamp) -> Value {
+fn view(hearing: &Hearing, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
     let heard = hearing.of(sender);
     let deaf = heard.deaf(now);
     let count = |of: &Count| json!({"count": of.count, "lastAt": of.last_at.map(|at| at.to_string())});
@@ -66,7 +69,7 @@ fn view(hearing: &Hearing, sender: &PhoneNumberId, now: Timestamp) -> Value {
         "unproven": count(&heard.unproven),
         "unansweredSince": heard.unanswered_since.map(|at| at.to_string()),
         "fault": deaf.map(|deaf| deaf.fault()),
-        "remedy": deaf.map(|deaf| deaf.remedy()),
+        "remedy": deaf.map(|deaf| deaf.remedy(org, sender)),
         "notices": heard.notices.iter().map(notice).collect::<Vec<_>>(),
     })
 }

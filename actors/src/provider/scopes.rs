@@ -86,9 +86,11 @@ impl State {
     }
 
     fn worked(&mut self, observation: &Observation) {
-        if let Some(deaf) = self.ctx.hearing.sent(&self.sender.phone_number_id, self.ctx.clock.now()) {
-            let (sender, remedy) = (&self.sender.phone_number_id, deaf.remedy());
-            tracing::warn!(%sender, remedy, "messages stay SENT: {}", deaf.fault());
+        let sender = &self.sender.phone_number_id;
+        if let Some(deaf) = self.ctx.hearing.sent(sender, self.ctx.clock.now())
+            && let Some(org) = self.ctx.directory.owner(sender)
+        {
+            tracing::warn!(org = %org.id, %sender, remedy = deaf.remedy(&org.id, sender), "messages stay SENT: {}", deaf.fault());
         }
         self.pace.took(self.ctx.clock.uptime());
         if self.pairs.were_refused() {
