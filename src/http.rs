@@ -5,6 +5,7 @@ mod backups;
 mod bodies;
 mod bulk;
 mod consents;
+mod heard;
 mod holds;
 mod inbound;
 mod key_log;

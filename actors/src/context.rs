@@ -11,6 +11,7 @@ use whatsapp::Provider;
 use crate::admission::Entrance;
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::hearing::Hearing;
 use crate::settings::Settings;
 use crate::turn::Flights;
 use crate::ways::Ways;
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flights: Flights,
+    pub(crate) hearing: Hearing,
     pub(crate) ways: Ways,
     /// MessageActors of all organisations.
     pub(crate) residents: AtomicUsize,
@@ -60,6 +62,7 @@ impl Context {
             provider,
             clock,
             flights: Flights::default(),
+            hearing: Hearing::default(),
             residents: AtomicUsize::new(0),
             stuck: AtomicU64::new(0),
             draining: AtomicBool::new(false),

@@ -25,6 +25,7 @@ mod explain;
 #[cfg(feature = "faults")]
 pub mod faults;
 mod figures;
+mod hearing;
 mod message;
 mod org;
 mod outbox;
@@ -43,6 +44,7 @@ pub use admission::Admission;
 pub use clock::Clock;
 pub use directory::{Directory, Identity, Stranger};
 pub use explain::{Explanation, Gate, GateState};
+pub use hearing::{Count, Deaf, Heard, Hearing, SILENT_AFTER};
 pub use org::accept::{AcceptError, Accepted};
 pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};

@@ -15,6 +15,7 @@ mod inbound;
 mod landing;
 mod ledger;
 pub(crate) mod manual;
+mod notices;
 mod people;
 mod place;
 mod quota;
@@ -60,6 +61,7 @@ use landing::{After, Landed};
 use ledger::Ledger;
 pub use ledger::Snapshot;
 use manual::ManualRequest;
+use notices::Notices;
 use people::People;
 use quota::Meter;
 use receipts::Lot;
@@ -142,6 +144,7 @@ pub(crate) struct State {
     pending: HashMap<String, Pending>,
     lot: Lot,
     arrivals: Arrivals,
+    notices: Notices,
     /// What is known of consent by commits on their way.
     fresh: Fresh<String, Consent>,
     people: People,
@@ -192,6 +195,7 @@ impl Actor for OrgActor {
             pending: HashMap::new(),
             lot,
             arrivals: Arrivals::default(),
+            notices: Notices::default(),
             fresh: Fresh::default(),
             people: People::default(),
             billing,

@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::directory::{Directory, Identity, Presence};
 use crate::explain::{Explanation, Facts};
 use crate::figures::{Figures, RootFigures};
+use crate::hearing::Hearing;
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
 use crate::org::consent::ConsentRequest;
@@ -257,6 +258,11 @@ impl Outbox {
     /// Who is who.
     pub fn directory(&self) -> &Directory {
         &self.ctx.directory
+    }
+
+    /// What is heard of Meta, sender by sender.
+    pub fn hearing(&self) -> &Hearing {
+        &self.ctx.hearing
     }
 
     /// What is committed.

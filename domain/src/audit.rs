@@ -9,6 +9,7 @@ use crate::billing::BilledAs;
 use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
 use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
+use crate::notice::Notice;
 use crate::receipt::Receipt;
 use crate::retention::Purged;
 use crate::state::Failure;
@@ -215,6 +216,8 @@ pub enum Fact {
         /// Meta's code.
         code: i64,
     },
+    /// Meta told something of a sender that changes no message; of one kind, once a day.
+    Noticed(Notice),
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -328,7 +331,8 @@ impl Fact {
             | Self::Released { .. }
             | Self::TemplateBilled { .. }
             | Self::Throttled { .. }
-            | Self::Unthrottled { .. } => Action::Updated,
+            | Self::Unthrottled { .. }
+            | Self::Noticed(_) => Action::Updated,
         }
     }
 
@@ -366,6 +370,7 @@ impl Fact {
             Self::TemplateBilled { category: BilledAs::Transactional, .. } => "TEMPLATE_NO_LONGER_BILLED_AS_MARKETING",
             Self::Throttled { .. } => "SENDING_THROTTLED",
             Self::Unthrottled { .. } => "SENDING_UNTHROTTLED",
+            Self::Noticed(_) => "WHATSAPP_NOTICE",
         }
     }
 }

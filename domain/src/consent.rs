@@ -1,5 +1,6 @@
 //! Consent: what a recipient has agreed to, how a statement changes it, and which messages it lets through.
 
+mod defaults;
 mod fold;
 mod heard;
 mod words;

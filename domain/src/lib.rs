@@ -17,6 +17,7 @@ pub mod intake;
 pub mod invariants;
 pub mod lifecycle;
 pub mod message;
+pub mod notice;
 pub mod org;
 pub mod outcome;
 pub mod pace;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339 in UTC with milliseconds.
@@ -15,6 +17,8 @@ pub(crate) const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// The latest time that RFC 3339 can write (end of the year 9999), in milliseconds.
 const MAX_MILLIS: u64 = 253_402_300_799_999;
+/// The same, written. A day before it the library's times end: what lies between is written as this, and read as this.
+const MAX_WRITTEN: &str = "9999-12-31T23:59:59.999Z";
 
 impl Timestamp {
     /// The Unix epoch.
@@ -58,7 +62,7 @@ impl fmt::Display for Timestamp {
         let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
         match jiff::Timestamp::from_millisecond(millis) {
             Ok(at) => write!(f, "{at:.3}"),
-            Err(_) => write!(f, "{millis}"),
+            Err(_) => f.write_str(MAX_WRITTEN),
         }
     }
 }
@@ -72,9 +76,19 @@ impl FromStr for Timestamp {
     type Err = NotATime;
 
     fn from_str(text: &str) -> Result<Self, NotATime> {
-        let at: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
-        u64::try_from(at.as_millisecond()).map(Self::from_millis).map_err(|_| NotATime)
+        match text.parse::<jiff::Timestamp>() {
+            Ok(at) => u64::try_from(at.as_millisecond()).map(Self::from_millis).map_err(|_| NotATime),
+            Err(_) if is_at_the_end(text) => Ok(Self::MAX),
+            Err(_) => Err(NotATime),
+        }
     }
+}
+
+/// Whether a text is a time of the last day of the year 9999, which people write for "never".
+fn is_at_the_end(text: &str) -> bool {
+    let Ok(pieces) = Pieces::parse(text) else { return false };
+    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+    is_whole && pieces.date() >= Date::constant(9999, 12, 30)
 }
 
 #[cfg(test)]
@@ -95,8 +109,29 @@ mod tests {
     }
 
     #[test]
+    fn no_time_leaves_what_rfc_3339_can_write() {
+        for at in [Timestamp::MAX, Timestamp::from_secs(u64::MAX), Timestamp(u64::MAX), Timestamp(253_402_210_000_000)]
+        {
+            assert_eq!(at.to_string(), MAX_WRITTEN);
+        }
+        for text in [MAX_WRITTEN, "9999-12-31T23:59:59Z", "9999-12-31T00:00:00+00:00", "9999-12-31T23:59:59-02:00"] {
+            assert_eq!(text.parse(), Ok(Timestamp::MAX), "{text}");
+        }
+        assert_eq!("9999-12-30T22:00:00.999Z".parse::<Timestamp>().unwrap().to_string(), "9999-12-30T22:00:00.999Z");
+        assert_eq!(Timestamp::MAX.after(Duration::from_secs(9)), Timestamp::MAX);
+    }
+
+    #[test]
     fn text_that_is_no_time_is_refused() {
-        for text in ["", "tomorrow", "2026-13-01T00:00:00Z", "2026-01-01", "1950-01-01T00:00:00Z"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01",
+            "1950-01-01T00:00:00Z",
+            "9999-12-31",
+            "9999-12-31T23:59:59",
+        ] {
             assert_eq!(text.parse::<Timestamp>(), Err(NotATime), "{text}");
         }
     }

@@ -56,6 +56,7 @@ pub(super) async fn examine(config: &Config, url: Option<&str>, report: &mut Rep
         for sender in list(org, "senders") {
             let number = text(sender, "phoneNumberId");
             held_up(org, sender, report);
+            hears(org, sender, report);
             if is_paused(org, sender, report) {
                 continue;
             }
@@ -112,6 +113,20 @@ fn held_up(org: &Value, sender: &Value, report: &mut Report) {
             format!("is throttled by Meta (error {code}): {reason}; until {until}"),
             &text(sender, "remedy"),
         );
+    }
+}
+
+/// Whether Meta's webhooks reach the service and prove themselves.
+fn hears(org: &Value, sender: &Value, report: &mut Report) {
+    let what = format!("webhooks of {} of {}", text(sender, "phoneNumberId"), text(org, "id"));
+    let heard = sender.get("webhooks").unwrap_or(&Value::Null);
+    match heard.get("fault").and_then(Value::as_str) {
+        Some(fault) => report.wrong(&what, fault, text(heard, "remedy")),
+        None => match heard.pointer("/proven/lastAt").and_then(Value::as_str) {
+            Some(last) => report.ok(&what, format!("come, the last at {last}")),
+            // One that has not sent for long has nothing to hear.
+            None => report.ok(&what, "none has come since the service started"),
+        },
     }
 }
 

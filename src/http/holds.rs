@@ -6,9 +6,9 @@ use domain::org::{Org, PausedBy, Sender};
 use serde_json::{Map, Value, json};
 use whatsapp::remedy::{meaning, remedy};
 
-use super::{App, views};
+use super::{App, heard, views};
 
-/// An organisation as returned, with what holds its senders up now.
+/// An organisation as returned, with what holds its senders up now, and what is heard of them.
 pub(super) fn org(app: &App, org: &Org) -> Value {
     let mut view = views::org(org, &app.key_log);
     let senders = view.get_mut("senders").and_then(Value::as_array_mut);
@@ -18,6 +18,7 @@ pub(super) fn org(app: &App, org: &Org) -> Value {
             shown.extend(self::holds(org, sender, outage.as_ref(), &holds));
         }
     }
+    heard::show(app.outbox.hearing(), app.outbox.clock().now(), &mut view);
     view
 }
 

@@ -5,6 +5,7 @@ mod pages;
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
 use domain::erasure::Erased;
+use domain::notice::Notice;
 use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::people::Former;
 use domain::receipt::Receipt;
@@ -318,6 +319,9 @@ fn details(entry: &Entry) -> Value {
         }),
         Fact::Throttled { code, until } => json!({"code": code, "until": until.to_string()}),
         Fact::Unthrottled { code } => json!({"code": code}),
+        Fact::Noticed(Notice { item, word, code }) => {
+            json!({"item": item, "word": word, "errorCode": code.map(|code| code.to_string())})
+        }
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use actors::{Arrival, Clock, Directory, News, TemplateStatus};
 use domain::gate::TemplateKey;
+use domain::notice::Notice;
 use domain::org::{Org, Sender};
 use domain::{Inbound, OrgId, PhoneNumberId, Timestamp};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Response, StatusCode};
 use whatsapp::signature;
-use whatsapp::webhook::{self, InboundItem, Notification, TemplateUpdate};
+use whatsapp::webhook::{self, Change, InboundItem, Notification, TemplateUpdate};
 
 use super::auth::ORG_HEADER;
 use super::problem::Problem;
 use super::request::Request;
-use super::{Answer, App, views};
+use super::{Answer, App, heard, views};
 
 /// The organisations that a webhook may concern: all, or the one that its path names, its header, or both.
 #[derive(Clone)]
@@ -84,11 +85,10 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
     let signature = claimed(request).ok_or_else(wrong)?;
     let (claim, secret) = proof::seek(app, &meant, &request.body, signature).await?;
     let Some(secret) = secret else {
-        // `claim.senders` are those of ours that it names, and that it is not signed for.
-        tracing::debug!(
-            senders = claim.senders.len(),
-            "a webhook is not signed by an app of the senders that it names"
-        );
+        let now = app.outbox.clock().now();
+        for (org, sender) in &claim.senders {
+            heard::unproven(app.outbox.hearing(), &org.id, sender, now);
+        }
         return Err(wrong());
     };
     let (now, body) = (app.outbox.clock().now(), request.body.clone());
@@ -113,10 +113,18 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
         named.iter().map(|owner| (&owner.1.phone_number_id, owner)).collect();
     let mut by_org: BTreeMap<&OrgId, News> = BTreeMap::new();
     let (mut skipped, mut strangers) = (0, 0);
+    for (org, sender) in &named {
+        heard::proven(app.outbox.hearing(), org, &sender.phone_number_id, now);
+    }
     for change in notification.changes {
         skipped += change.skipped;
         if let (Some(update), Some(waba_id)) = (change.template, &change.waba_id) {
             tell_template(app, &accounts, waba_id, &update);
+        }
+        // What names no number is told of all of its account.
+        let is_of_account = change.phone_number_id.is_none() && !change.notices.is_empty();
+        for (org, sender) in accounts.iter().filter(|(_, sender)| is_of_account && sender.waba_id == change.waba_id) {
+            notice(app, (org, sender), by_org.entry(org).or_default(), &change.notices, now);
         }
         match change.phone_number_id.as_ref().and_then(|number| owners.get(number)) {
             Some((org, sender)) => {
@@ -125,6 +133,8 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
                 let arrived = |item| arrived(app.outbox.clock(), sender, item, now);
                 news.inbound.extend(change.inbound.into_iter().map(arrived));
                 news.preferences.extend(change.preferences);
+                news.errors.extend(change.errors.into_iter().map(|error| (sender.no, error)));
+                notice(app, (org, sender), news, &change.notices, now);
             }
             None => strangers += change.receipts.len() + change.inbound.len() + change.preferences.len(),
         }
@@ -153,6 +163,14 @@ fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) ->
     Arrival { inbound, told: item.told }
 }
 
+/// What was told of a sender, and changes no message, leaves a trace.
+fn notice(app: &App, (org, sender): (&OrgId, &Sender), news: &mut News, notices: &[Notice], now: Timestamp) {
+    for notice in notices {
+        heard::noticed(app.outbox.hearing(), org, &sender.phone_number_id, notice, now);
+        news.notices.push((sender.no, notice.clone()));
+    }
+}
+
 /// Tells the organisations that have senders of this account; those whose secrets do not hold are not among them.
 fn tell_template(app: &App, proven: &[(OrgId, Sender)], waba_id: &str, update: &TemplateUpdate) {
     let Some(is_usable) = update.is_usable() else { return };
@@ -175,10 +193,13 @@ fn named(app: &App, meant: &Meant, notification: &Notification) -> Vec<(OrgId, S
     named.into_iter().filter_map(find).collect()
 }
 
-/// The senders of the accounts whose templates a body tells of.
+/// The senders of the accounts that a body tells of, or of whose templates it does.
 fn of_accounts(app: &App, meant: &Meant, notification: &Notification) -> Vec<(OrgId, Sender)> {
-    let of_templates = notification.changes.iter().filter(|change| change.template.is_some());
-    let accounts: HashSet<&str> = of_templates.filter_map(|change| change.waba_id.as_deref()).collect();
+    let is_of_one = |change: &&Change| {
+        change.template.is_some() || (change.phone_number_id.is_none() && !change.notices.is_empty())
+    };
+    let told = notification.changes.iter().filter(is_of_one);
+    let accounts: HashSet<&str> = told.filter_map(|change| change.waba_id.as_deref()).collect();
     let senders_of = |account: &str| {
         let orgs = app.outbox.directory().of_account(account).into_iter().filter(|org| meant.includes(&org.id));
         let of_org = |org: Arc<Org>| {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use domain::Timestamp;
-use domain::receipt::ReceiptKind;
+use domain::message::Recipient;
+use domain::receipt::{Receipt, ReceiptKind, Reported};
 use proptest::prelude::*;
 use serde_json::Value;
-use whatsapp::webhook::{Notification, parse};
+use whatsapp::webhook::{Change, Notification, parse, said};
 
 use crate::changes::changed;
 use crate::{corpus, fuzz};
@@ -29,6 +30,14 @@ const WORDS: &[&[u8]] = &[
     b"18446744073709551616",
     b"\\u0000",
     b"\\ud800",
+    b"\\ud83d",
+    b"\"\\udc00\":\"\\ud83d\",",
+    b"null,",
+    b"\"type\":\"payment\",",
+    b"\"payment\":{},",
+    b"\"origin\":\"contact_request\",",
+    b"1767225600000",
+    b"\xed\xa0\xbd",
     b"\xf0\x9f\x91\x8b",
     b"wamid.",
     b"sent",
@@ -58,7 +67,7 @@ fn nothing_is_read_that_is_not_there() {
     fuzz(CASES, &changed(inputs, WORDS), |input| {
         let Ok(read) = parse(&input.0, NOW) else { return Ok(()) };
         // Another reader of the same bytes; where it refuses more deeply nested ones, there is nothing to compare.
-        let Ok(body) = serde_json::from_slice::<Value>(&input.0) else { return Ok(()) };
+        let Ok(body) = serde_json::from_str::<Value>(&whatsapp::mend(&input.0)) else { return Ok(()) };
         prop_assert!(body["object"].is_string() && body["entry"].is_array());
         let mut there = BTreeSet::new();
         statuses(&body, &mut there);
@@ -77,9 +86,61 @@ fn nothing_is_read_that_is_not_there() {
     });
 }
 
+/// Everything that is read of a webhook, in words.
+fn told(notification: &Notification) -> Vec<String> {
+    let change = |change: &Change| {
+        let inbound = change.inbound.iter().map(|item| {
+            let said: Vec<_> = said(&item.raw).into_iter().map(|said| said.text).collect();
+            let names = item.told.as_ref().map(|told| (&told.names, &told.before));
+            format!(
+                "{} {:?} {names:?} {said:?} {}",
+                item.id.as_str(),
+                item.from.as_ref().map(Recipient::as_str),
+                item.at
+            )
+        });
+        let receipts = change.receipts.iter().map(|Reported { receipt, names }| {
+            let Receipt { provider_id, attempt, kind, at, error, .. } = receipt;
+            format!("{} {attempt:?} {kind} {at} {error:?} {names:?}", provider_id.as_str())
+        });
+        let preferences = change.preferences.iter().map(|it| format!("{it:?} {:?} {:?}", it.names, it.detail));
+        let template = change.template.iter().map(|it| format!("{it:?}"));
+        inbound.chain(receipts).chain(preferences).chain(template).collect::<Vec<_>>()
+    };
+    notification.changes.iter().flat_map(change).collect()
+}
+
+/// The same JSON with what nobody needs before everything else in each object, and nothing at the beginning of each list of objects.
+fn spoiled(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields =
+                fields.iter().map(|(name, field)| format!("{}:{}", Value::from(name.as_str()), spoiled(field)));
+            let junk = [r#""\ud83d":"\udc00\ud83d""#, r#""x":[null,1e999]"#].map(str::to_owned);
+            format!("{{{}}}", junk.into_iter().chain(fields).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            let items = items.iter().map(spoiled);
+            format!("[null,{}]", items.collect::<Vec<_>>().join(","))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => value.to_string(),
+    }
+}
+
+#[test]
+fn half_a_character_anywhere_and_nothing_in_any_list_change_nothing_that_is_read() {
+    for kept in corpus("webhooks").into_iter().filter(|kept| kept.name[0] == "good") {
+        let body: Value = serde_json::from_str(&whatsapp::mend(&kept.bytes)).unwrap();
+        let read = told(&parse(&kept.bytes, NOW).unwrap());
+        assert_eq!(told(&parse(spoiled(&body).as_bytes(), NOW).unwrap()), read, "{}", kept.name.join("."));
+    }
+}
+
 /// The id and status of everything that might be one, wherever it is.
 fn statuses(value: &Value, found: &mut BTreeSet<(String, String)>) {
-    if let (Some(id), Some(status)) = (value["id"].as_str(), value["status"].as_str()) {
+    let is_of_a_message =
+        value["payment"].is_null() && value["type"].as_str().is_none_or(|of| of.eq_ignore_ascii_case("message"));
+    if let (Some(id), Some(status), true) = (value["id"].as_str(), value["status"].as_str(), is_of_a_message) {
         found.insert((id.to_owned(), status.to_owned()));
     }
     match value {

@@ -26,6 +26,7 @@ mod doctor;
 mod erasure;
 mod front_door;
 mod generated;
+mod heard;
 mod inbound;
 mod keys;
 mod life;

@@ -1,19 +1,9 @@
 //! What Meta's answer to a send tells of the recipient.
 
-use serde::Deserialize;
+use crate::fields::Fields;
+use crate::mend::mend;
 
 const MARK: &[u8] = b"user_id";
-
-#[derive(Deserialize)]
-struct Answer {
-    contacts: Vec<Contact>,
-}
-
-#[derive(Deserialize)]
-struct Contact {
-    user_id: Option<String>,
-    parent_user_id: Option<String>,
-}
 
 /// The recipient's ids in an answer; none if it tells none, or cannot be read.
 pub fn user_ids(answer: &[u8]) -> Vec<String> {
@@ -21,8 +11,10 @@ pub fn user_ids(answer: &[u8]) -> Vec<String> {
     if !answer.windows(MARK.len()).any(|part| part == MARK) {
         return Vec::new();
     }
-    let contacts = serde_json::from_slice::<Answer>(answer).map(|answer| answer.contacts).unwrap_or_default();
-    let ids = contacts.into_iter().flat_map(|contact| [contact.user_id, contact.parent_user_id]).flatten();
+    let answer = mend(answer);
+    let contacts = Fields::parse(answer.trim_ascii()).and_then(|answer| answer.list("contacts")).unwrap_or_default();
+    let ids = |contact: Fields<'_>| [contact.text("user_id"), contact.text("parent_user_id")];
+    let ids = contacts.into_iter().filter_map(Fields::read).flat_map(ids).flatten();
     ids.filter(|id| domain::message::is_user_id(id)).collect()
 }
 
@@ -35,6 +27,8 @@ mod tests {
         let told = br#"{"contacts":[{"input":"+4915112345678","wa_id":"4915112345678","user_id":"DE.1","parent_user_id":"DE.ENT.1"}],
             "messages":[{"id":"wamid.A"}]}"#;
         assert_eq!(user_ids(told), ["DE.1", "DE.ENT.1"]);
+        let beside = br#"{"contacts":[null,{"user_id":7},{"profile":{"name":"\ud83d"},"user_id":"DE.1"}]}"#;
+        assert_eq!(user_ids(beside), ["DE.1"]);
         for none in [
             r#"{"contacts":[{"wa_id":"1"}]}"#,
             r#"{"contacts":[{"user_id":7}]}"#,

@@ -19,6 +19,7 @@ use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
 use serde_json::Value;
 
 use crate::classify::Origin;
+use crate::mend::mend;
 use crate::patience::within;
 use crate::usage;
 use crate::{Answer, Provider, SendRequest, envelope};
@@ -305,7 +306,7 @@ async fn read(mut response: Response) -> Answer {
 
 /// What a whole answer says, and what is wrong with the way if it is not Meta's.
 fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let body: Option<Value> = serde_json::from_str(&mend(body)).ok();
     let body = body.as_ref();
     if status.is_success() {
         let id = body.and_then(|body| body.get("messages")?.get(0)?.get("id")?.as_str());

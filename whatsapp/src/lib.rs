@@ -7,7 +7,9 @@ pub mod answer;
 pub mod classify;
 pub mod cloud_api;
 mod envelope;
+mod fields;
 pub mod horizon;
+mod mend;
 pub mod patience;
 pub mod pricing;
 pub mod remedy;
@@ -28,6 +30,7 @@ use domain::org::Secret;
 use domain::outcome::Outcome;
 
 pub use cloud_api::CloudApi;
+pub use mend::mend;
 
 /// Something that can send: the Cloud API, or its twin inside the process.
 pub trait Provider: Send + Sync + 'static {

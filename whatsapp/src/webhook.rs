@@ -1,5 +1,6 @@
 //! Reads Meta's webhooks: every item by itself, so that a bad one never spoils the rest.
 
+mod card;
 mod compose;
 mod contacts;
 mod inbound;
@@ -8,23 +9,25 @@ mod said;
 mod system;
 mod template;
 
-use std::borrow::Cow;
 use std::fmt;
 
 use domain::consent::Preference;
+use domain::notice::Notice;
+use domain::outcome::ProviderError;
 use domain::receipt::{Receipt, ReceiptKind, Reported};
 use domain::{PhoneNumberId, ProviderId, Timestamp};
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::classify::Origin;
 use crate::envelope;
+use crate::fields::{Fields, plain, whole};
+use crate::mend::mend;
 use contacts::Contacts;
 
 pub use compose::{StatusError, StatusUpdate, compose};
 pub use inbound::InboundItem;
-pub use said::said;
+pub use said::{Said, said};
 pub use template::TemplateUpdate;
 
 /// What one webhook tells.
@@ -51,6 +54,10 @@ pub struct Change {
     pub preferences: Vec<Preference>,
     /// What became of a template.
     pub template: Option<TemplateUpdate>,
+    /// Errors of the sender's account, its app or Meta, that concern no message.
+    pub errors: Vec<ProviderError>,
+    /// What changes no message: those errors, and what is not understood.
+    pub notices: Vec<Notice>,
     /// How many items could not be read.
     pub skipped: usize,
 }
@@ -81,100 +88,32 @@ pub enum NotAWebhook {
     NoEntry,
 }
 
+// Everything is taken apart into raw texts first and each text is read by itself: that isolates bad items and fields, and no
+// tree of values is built for the statuses, of which one body may hold a thousand.
+
+/// What a change of the field `messages` has.
+const KNOWN: [&str; 7] =
+    ["messaging_product", "metadata", "contacts", "statuses", "messages", "user_preferences", "errors"];
 /// Meta's ids of messages have some sixty characters. What is far longer is none, and would be kept until its message came.
 const ID_MAX: usize = 1024;
 /// Meta's prices have some hundred; a longer one is left out.
 const PRICING_MAX: usize = 4096;
-
-// Lists of items are taken apart into raw texts first and each text is read by itself: that isolates bad items, and no
-// tree of values is built for the statuses, of which one body may hold a thousand.
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    entry: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    changes: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct RawChange<'a> {
-    #[serde(borrow)]
-    field: Cow<'a, str>,
-    #[serde(borrow)]
-    value: Option<ChangeValue<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct ChangeValue<'a> {
-    #[serde(borrow)]
-    metadata: Option<Metadata<'a>>,
-    #[serde(borrow)]
-    contacts: Option<&'a RawValue>,
-    #[serde(borrow)]
-    statuses: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    messages: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    user_preferences: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    event: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message_template_name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message_template_language: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    phone_number_id: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Status<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    biz_opaque_callback_data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    errors: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pricing: Option<&'a RawValue>,
-    #[serde(borrow)]
-    recipient_type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    recipient_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    recipient_user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    recipient_parent_user_id: Option<&'a RawValue>,
-}
+/// The last second that RFC 3339 can write. What is more is told in milliseconds, or in finer units still.
+const SECS_MAX: u64 = 253_402_300_799;
 
 /// Reads a webhook's body, whose signature was verified before. `now` stands in for a status without a time.
 pub fn parse(raw: &[u8], now: Timestamp) -> Result<Notification, NotAWebhook> {
-    let text = std::str::from_utf8(raw).map_err(|_| NotAWebhook::NotAnObject)?;
-    let envelope: Envelope<'_> = object(text.trim_ascii()).ok_or(NotAWebhook::NotAnObject)?;
-    let _kind: Cow<'_, str> = envelope.object.and_then(whole).ok_or(NotAWebhook::NoObject)?;
-    let entries: Vec<&RawValue> = envelope.entry.and_then(whole).ok_or(NotAWebhook::NoEntry)?;
+    let text = mend(raw);
+    let envelope = Fields::parse(text.trim_ascii()).ok_or(NotAWebhook::NotAnObject)?;
+    let _kind = envelope.text("object").ok_or(NotAWebhook::NoObject)?;
+    let entries: Vec<&RawValue> = envelope.get("entry").and_then(whole).ok_or(NotAWebhook::NoEntry)?;
     let mut changes = Vec::new();
     for entry in entries {
-        match object::<Entry<'_>>(entry.get()) {
-            Some(Entry { id, changes: told }) => {
-                let waba_id = id.map(plain).filter(|id| id.parse::<PhoneNumberId>().is_ok());
-                changes.extend(told.into_iter().flatten().map(|change| read_change(change, waba_id, now)));
+        let told = Fields::read(entry).and_then(|entry| Some((entry.list("changes")?, entry)));
+        match told {
+            Some((told, entry)) => {
+                let waba_id = entry.get("id").map(plain).filter(|id| id.parse::<PhoneNumberId>().is_ok());
+                changes.extend(told.into_iter().map(|change| read_change(change, waba_id, now)));
             }
             None => changes.push(Change { skipped: 1, ..Change::default() }),
         }
@@ -183,100 +122,139 @@ pub fn parse(raw: &[u8], now: Timestamp) -> Result<Notification, NotAWebhook> {
 }
 
 fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change {
-    let Some(RawChange { field, value }) = object(raw.get()) else {
-        return Change { skipped: 1, ..Change::default() };
-    };
-    let mut value = value.unwrap_or_default();
-    let mut change = Change {
-        waba_id: waba_id.map(str::to_owned),
-        phone_number_id: value.metadata.take().and_then(|metadata| plain(metadata.phone_number_id?).parse().ok()),
-        ..Change::default()
-    };
+    let unread = || Change { skipped: 1, ..Change::default() };
+    let Some(told) = Fields::read(raw) else { return unread() };
+    let Some(field) = told.text("field") else { return unread() };
+    let Some(value) = told.get("value").map_or_else(|| Fields::parse("{}"), Fields::read) else { return unread() };
+    let phone_number_id =
+        value.object("metadata").and_then(|metadata| plain(metadata.get("phone_number_id")?).parse().ok());
+    let mut change = Change { waba_id: waba_id.map(str::to_owned), field, phone_number_id, ..Change::default() };
     // Others, such as `calls`, have items of the same names with another meaning.
-    match field.as_ref() {
+    match change.field.as_str() {
         "messages" => {
-            let contacts = value.contacts.map(Contacts::read).unwrap_or_default();
-            for status in value.statuses.into_iter().flatten() {
-                let reported = object(status.get()).and_then(|status| {
-                    Some(Reported { receipt: receipt(&status, now)?, names: contacts.complete(recipient(&status)) })
-                });
-                match reported {
-                    Some(reported) => change.receipts.push(reported),
-                    None => change.skipped += 1,
-                }
-            }
-            for message in value.messages.into_iter().flatten() {
-                match inbound::read(message, &contacts, now) {
-                    Some(item) => change.inbound.push(item),
-                    None => change.skipped += 1,
-                }
-            }
+            let contacts = Contacts::read(&value);
+            change.read_all(&value, "statuses", &["type", "status"], |change, status| {
+                change.receipts.push(reported(status, &contacts, now)?);
+                Some(())
+            });
+            change.read_all(&value, "messages", &["type"], |change, message| {
+                change.inbound.push(inbound::read(message, &contacts, now)?);
+                Some(())
+            });
+            change.read_preferences(&value, &contacts, now);
+            change.read_all(&value, "errors", &[], |change, told| {
+                let error = error(told)?;
+                change.notices.push(Notice::error(error.code));
+                change.errors.push(error);
+                Some(())
+            });
+            let unknown = value.all().filter(|(name, _)| !KNOWN.contains(name));
+            change.notices.extend(unknown.map(|(name, _)| Notice::unread("messages", Some(name))));
         }
-        "user_preferences" => {
-            for item in value.user_preferences.into_iter().flatten() {
-                match preference::read(item, now) {
-                    Some(preference) => change.preferences.push(preference),
-                    None => change.skipped += 1,
-                }
-            }
-        }
+        "user_preferences" => change.read_preferences(&value, &Contacts::read(&value), now),
         "message_template_status_update" => {
             change.template = template::read(&value);
-            change.skipped += usize::from(change.template.is_none());
+            if change.template.is_none() {
+                change.skip("message_template_status_update", value.text("event").as_deref());
+            }
         }
-        _ => {}
+        field => change.notices.push(Notice::unread(field, value.text("event").as_deref())),
     }
-    change.field = field.into_owned();
     change
 }
 
-/// `None` if it has no id, or one that cannot be, or tells a status that we do not know.
-fn receipt(status: &Status<'_>, now: Timestamp) -> Option<Receipt> {
-    let kind = match status.status.as_ref() {
+impl Change {
+    /// Reads the items of a list, each by itself. One that is not understood is noticed by the first of these `words` that it has.
+    fn read_all(
+        &mut self,
+        value: &Fields<'_>,
+        name: &str,
+        words: &[&str],
+        mut read: impl FnMut(&mut Self, &RawValue) -> Option<()>,
+    ) {
+        let Some(items) = value.list(name) else { return self.skip(name, None) };
+        for item in items {
+            if read(self, item).is_none() {
+                let fields = Fields::read(item);
+                let word = fields.and_then(|fields| words.iter().find_map(|word| fields.text(word)));
+                self.skip(name, word.as_deref());
+            }
+        }
+    }
+
+    fn read_preferences(&mut self, value: &Fields<'_>, contacts: &Contacts, now: Timestamp) {
+        self.read_all(value, "user_preferences", &["value"], |change, item| {
+            change.preferences.push(preference::read(item, contacts, now)?);
+            Some(())
+        });
+    }
+
+    fn skip(&mut self, item: &str, word: Option<&str>) {
+        self.skipped += 1;
+        self.notices.push(Notice::unread(item, word));
+    }
+}
+
+fn reported(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Option<Reported> {
+    let status = Fields::read(raw)?;
+    Some(Reported { receipt: receipt(&status, now)?, names: contacts.complete(recipient(&status)) })
+}
+
+/// `None` if it has no id, or one that cannot be, or tells a status that we do not know, or that of something else than a message.
+fn receipt(status: &Fields<'_>, now: Timestamp) -> Option<Receipt> {
+    // A payment is told beside messages, by the id of the one that asked for it: that it failed says nothing of the message.
+    if status.text("type").is_some_and(|of| !of.eq_ignore_ascii_case("message")) || status.get("payment").is_some() {
+        return None;
+    }
+    let kind = match status.text("status")?.as_str() {
         "sent" => ReceiptKind::Sent,
         "delivered" => ReceiptKind::Delivered,
         "read" | "played" => ReceiptKind::Read,
         "failed" => ReceiptKind::Failed,
         _ => return None,
     };
-    if !(1..=ID_MAX).contains(&status.id.len()) {
-        return None;
-    }
-    let errors = status.errors.filter(|_| kind == ReceiptKind::Failed);
-    let errors: Option<Vec<Value>> = errors.and_then(whole);
+    let errors = if kind == ReceiptKind::Failed { status.list("errors") } else { None };
     Some(Receipt {
-        provider_id: ProviderId::new(&status.id),
+        provider_id: ProviderId::new(&status.text("id").filter(|id| (1..=ID_MAX).contains(&id.len()))?),
         // Other apps of the account put other texts there, or none.
-        attempt: status.biz_opaque_callback_data.and_then(|text| plain(text).parse().ok()),
+        attempt: status.get("biz_opaque_callback_data").and_then(|text| plain(text).parse().ok()),
         kind,
-        at: status.timestamp.and_then(|at| plain(at).parse().ok()).map_or(now, Timestamp::from_secs),
-        error: errors.and_then(|errors| envelope::read(errors.first()?, None, Origin::Receipt)),
+        at: moment(status.get("timestamp"), now),
+        error: errors.into_iter().flatten().find_map(error),
         pricing: status
-            .pricing
-            .filter(|pricing| pricing.get().len() <= PRICING_MAX)
-            .map(|it| it.get().as_bytes().into()),
+            .get("pricing")
+            .map(RawValue::get)
+            .filter(|pricing| pricing.len() <= PRICING_MAX)
+            .map(|pricing| pricing.as_bytes().into()),
     })
 }
 
+/// An error, whatever of it cannot be read.
+fn error(raw: &RawValue) -> Option<ProviderError> {
+    let fields = Fields::read(raw)?;
+    let readable = fields.all().filter_map(|(name, value)| Some((name.to_owned(), whole(value)?)));
+    envelope::read(&Value::Object(readable.collect()), None, Origin::Receipt)
+}
+
 /// What a status calls the recipient; none, where that is a group.
-fn recipient(status: &Status<'_>) -> Vec<String> {
-    let digits = status.recipient_id.filter(|_| status.recipient_type.is_none_or(|kind| plain(kind) != "group"));
-    contacts::names(digits, [status.recipient_user_id, status.recipient_parent_user_id])
+fn recipient(status: &Fields<'_>) -> Vec<String> {
+    let is_group = status.text("recipient_type").is_some_and(|kind| kind == "group");
+    let number = status.get("recipient_id").filter(|_| !is_group);
+    contacts::names(number, [status.get("recipient_user_id"), status.get("recipient_parent_user_id")])
 }
 
-/// Reads an object. Serde would also take an array for a struct, field by field.
-fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
-    json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten()
-}
-
-/// Reads a value if it is all of the right type.
-fn whole<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    serde_json::from_str(raw.get()).ok()
-}
-
-/// A number, or a string of characters that JSON never escapes, as plain text: Meta writes times and ids both ways.
-fn plain(raw: &RawValue) -> &str {
-    raw.get().trim_matches('"')
+/// A time by Meta's clock, in whole seconds; `now`, where it tells none.
+fn moment(told: Option<&RawValue>, now: Timestamp) -> Timestamp {
+    let text = told.map(plain).unwrap_or_default();
+    let whole = match text.split_once('.') {
+        Some((whole, part)) if part.bytes().all(|byte| byte.is_ascii_digit()) => whole,
+        Some(_) | None => text,
+    };
+    let Ok(mut secs) = whole.parse::<u64>() else { return now };
+    while secs > SECS_MAX {
+        secs /= 1000;
+    }
+    Timestamp::from_secs(secs)
 }
 
 #[cfg(test)]

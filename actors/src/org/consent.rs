@@ -16,6 +16,7 @@ use serde_json::json;
 use store::group_commit::Slot;
 use store::{CommitError, StoreError, Unavailable};
 use tokio::sync::oneshot;
+use whatsapp::webhook::Said;
 
 use super::ledger::Draft;
 use super::place::reserve;
@@ -146,23 +147,17 @@ impl State {
         Ok(())
     }
 
-    /// Follows an inbound message that is just a stop or a start word.
+    /// Follows an inbound message that is just a stop or a start word, or Meta's own label for the end of marketing.
     pub(super) fn hear(
         &mut self,
         draft: &mut Draft,
         inbound: &Inbound,
         dossier: Option<&Dossier>,
     ) -> Result<(), StoreError> {
-        let words = &self.record.words;
-        let said = whatsapp::webhook::said(&inbound.payload);
-        let choices: Vec<Choice> = said.iter().filter_map(|said| words.choice(said)).collect();
-        let Some(choice) = choices.iter().find(|choice| **choice == Choice::Revoked).or(choices.first()).copied()
-        else {
-            return Ok(());
-        };
+        let Some((choice, covers)) = self.chosen(&whatsapp::webhook::said(&inbound.payload)) else { return Ok(()) };
         let statement = Statement {
             choice,
-            covers: Covers::Both,
+            covers,
             at: inbound.at.min(inbound.received_at),
             recorded_at: draft.at,
             by: draft.by.clone(),
@@ -173,6 +168,15 @@ impl State {
             Some(known) => self.confirm(draft, known, choice, inbound, dossier),
             None => Ok(()),
         }
+    }
+
+    /// What somebody chose who said all of this at once: a revocation before a grant, and of two revocations the one of more.
+    fn chosen(&self, said: &[Said]) -> Option<(Choice, Covers)> {
+        let chosen = said.iter().filter_map(|said| {
+            let choice = self.record.words.choice(&said.text)?;
+            (said.is_said_alone || choice.0 == Choice::Revoked).then_some(choice)
+        });
+        chosen.max_by_key(|(choice, covers)| (*choice == Choice::Revoked, *covers == Covers::Both))
     }
 
     /// Answers a stop or a start word, once a day, where the organisation wants it: by a message like any other, accepted

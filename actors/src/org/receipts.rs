@@ -7,9 +7,11 @@ use std::time::Duration;
 use domain::audit::By;
 use domain::consent::Preference;
 use domain::lifecycle::{Decision, Event, Ignored, decide};
+use domain::notice::Notice;
+use domain::outcome::ProviderError;
 use domain::people::Told;
 use domain::receipt::{Receipt, Reported};
-use domain::{AttemptRef, Inbound, ProviderId, Timestamp};
+use domain::{AttemptRef, Inbound, ProviderId, SenderNo, Timestamp};
 use ractor::ActorProcessingErr;
 use store::{Parked, Store, StoreError, Unavailable};
 use tokio::sync::oneshot;
@@ -30,6 +32,10 @@ pub struct News {
     pub inbound: Vec<Arrival>,
     /// What recipients chose about marketing messages.
     pub preferences: Vec<Preference>,
+    /// Errors of a sender that concern no message.
+    pub errors: Vec<(SenderNo, ProviderError)>,
+    /// What else was told of a sender.
+    pub notices: Vec<(SenderNo, Notice)>,
 }
 
 /// A message that came.
@@ -139,7 +145,7 @@ impl Lot {
 
 impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
-        let Webhook { news: News { receipts, inbound, preferences }, reply } = webhook;
+        let Webhook { news: News { receipts, inbound, preferences, errors, notices }, reply } = webhook;
         let committer = self.ctx.committer.clone();
         let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
@@ -155,6 +161,7 @@ impl State {
         for preference in preferences {
             self.prefer(&mut draft, preference)?;
         }
+        self.notice(&mut draft, notices)?;
         self.join_parked(&mut draft)?;
         self.ledger.close(&mut draft)?;
         let observed = std::mem::take(&mut draft.observed);
@@ -164,6 +171,9 @@ impl State {
         });
         for (message, error) in observed {
             self.observe(&message, &error)?;
+        }
+        for (sender, error) in &errors {
+            self.observe_sender(*sender, error)?;
         }
         Ok(())
     }

@@ -104,6 +104,12 @@ impl State {
         }
     }
 
+    /// A webhook brought an error of a sender that concerns no message: what would stop it if it were the answer to a send stops it.
+    pub(super) fn observe_sender(&mut self, no: SenderNo, error: &ProviderError) -> Result<(), ActorProcessingErr> {
+        let is_of_all = matches!(error.verdict.scope, Scope::Number | Scope::Account | Scope::App);
+        if error.verdict.class == Class::Blocked && is_of_all { self.blocked(no, error) } else { Ok(()) }
+    }
+
     /// Meta refuses whatever a sender sends: it is paused, with all that the error holds for, and nothing is charged.
     fn blocked(&mut self, no: SenderNo, error: &ProviderError) -> Result<(), ActorProcessingErr> {
         let mut concerned = self.siblings(no, error.verdict.scope);

@@ -110,6 +110,12 @@ impl State {
     }
 
     fn worked(&mut self, observation: &Observation) {
+        let sender = &self.sender.phone_number_id;
+        if let Some(deaf) = self.ctx.hearing.sent(sender, self.ctx.clock.now())
+            && let Some(org) = self.ctx.directory.owner(sender)
+        {
+            tracing::warn!(org = %org.id, %sender, remedy = deaf.remedy(&org.id, sender), "messages stay SENT: {}", deaf.fault());
+        }
         self.pace.took(self.ctx.clock.uptime());
         self.heard();
         if self.pairs.were_refused() {

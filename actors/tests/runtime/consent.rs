@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::{AcceptError, Clock, Manual, ManualError, News, Outbox};
 use domain::audit::{Action, By, Fact, Subject};
-use domain::consent::{Choice, Consent, Covers, Preference, Refusal, Source};
+use domain::consent::{Choice, Consent, Covers, Preference, Refusal, Source, Standing};
 use domain::message::Category;
 use domain::org::PutOrg;
 use domain::receipt::{Receipt, ReceiptKind};
@@ -505,4 +505,29 @@ async fn a_template_that_is_billed_as_marketing_needs_consent_to_marketing_from_
     assert_eq!(facts(&world), ["TEMPLATE_NO_LONGER_BILLED_AS_MARKETING", "TEMPLATE_BILLED_AS_MARKETING"]);
     let report = store::verify::verify(&world.store, &mut |_| ());
     assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+#[tokio::test(start_paused = true)]
+async fn meta_s_own_quick_reply_revokes_marketing_and_leaves_other_messages_and_what_stands_below_a_picture_grants_nothing()
+ {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let said = |name: &str, payload: Value| {
+        let payload = payload.to_string().into_bytes().into();
+        vec![Inbound { payload, ..world.says(name, world.outbox.clock().now(), "") }.into()]
+    };
+    let known = || {
+        let known = world.store.consent(world.org_no(&acme), ADA).unwrap();
+        let choice = |standing: Option<Standing>| standing.map(|standing| standing.choice);
+        known.map(|known| (choice(known.transactional), choice(known.marketing)))
+    };
+    let caption = json!({"type": "image", "image": {"caption": "start"}});
+    world.outbox.webhook(&acme, News { inbound: said("wamid.1", caption), ..News::default() }).await.unwrap();
+    assert_eq!(known(), None);
+    let label = json!({"type": "button", "button": {"payload": "Stop promotions", "text": "Stop promotions"}});
+    world.outbox.webhook(&acme, News { inbound: said("wamid.2", label), ..News::default() }).await.unwrap();
+    assert_eq!(known(), Some((None, Some(Choice::Revoked))));
+    let both = json!({"type": "button", "button": {"payload": "Stop promotions", "text": "STOP"}});
+    world.outbox.webhook(&acme, News { inbound: said("wamid.3", both), ..News::default() }).await.unwrap();
+    assert_eq!(known(), Some((Some(Choice::Revoked), Some(Choice::Revoked))));
 }

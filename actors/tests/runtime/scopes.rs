@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use actors::OrgChange;
-use domain::audit::By;
+use actors::{News, OrgChange};
+use domain::audit::{By, Fact};
 use domain::org::{Pause, PausedBy};
-use domain::{OrgId, Status};
+use domain::{OrgId, SenderNo, Status};
 use serde_json::{Value, json};
+use store::search::AuditFilter;
+use whatsapp::webhook::parse;
 
 use crate::provider::Say;
 use crate::support::{HOUR, MINUTE, SECOND, START, World, eventually, org_id, pass, sender, sender_at};
@@ -149,4 +151,36 @@ async fn low_priority_is_not_starved_by_a_steady_stream_of_high() {
     let high: Value = json!({"priority": "HIGH"});
     world.post_many(&acme, 200, high).await;
     world.until(&acme, low, Status::Sent, 5 * SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_account_in_a_webhook_pauses_as_in_an_answer_and_is_on_the_trail_once_a_day() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let news = |code: i64| {
+        let body = json!({"object": "x", "entry": [{"changes": [{"field": "messages", "value": {
+            "metadata": {"phone_number_id": "1001"}, "errors": [{"code": code, "title": "x"}]}}]}]});
+        let change = parse(body.to_string().as_bytes(), START).unwrap().changes.remove(0);
+        let of_sender = |notice| (SenderNo(1), notice);
+        News {
+            errors: change.errors.into_iter().map(|error| (SenderNo(1), error)).collect(),
+            notices: change.notices.into_iter().map(of_sender).collect(),
+            ..News::default()
+        }
+    };
+    let noticed = || {
+        let page = world.store.audit(world.org_no(&acme), &AuditFilter::default(), None, 100).unwrap();
+        page.items.iter().filter(|(_, entry)| matches!(entry.fact, Fact::Noticed(_))).count()
+    };
+    for _ in 0..3 {
+        world.outbox.webhook(&acme, news(130_429)).await.unwrap();
+    }
+    assert_eq!((noticed(), pause_of(&world, &acme, "1001")), (1, None));
+    world.outbox.webhook(&acme, news(131_031)).await.unwrap();
+    let pause = until_paused(&world, &acme, "1001").await;
+    assert_eq!((pause.by, noticed()), (PausedBy::Meta, 2));
+    assert!(pause.reason.contains("131031"), "{}", pause.reason);
+    pass(24 * HOUR).await;
+    world.outbox.webhook(&acme, news(130_429)).await.unwrap();
+    assert_eq!(noticed(), 3);
 }

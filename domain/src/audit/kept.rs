@@ -122,7 +122,8 @@ impl Fact {
             | Self::Released { .. }
             | Self::TemplateBilled { .. }
             | Self::Throttled { .. }
-            | Self::Unthrottled { .. } => {}
+            | Self::Unthrottled { .. }
+            | Self::Noticed(_) => {}
         }
     }
 }

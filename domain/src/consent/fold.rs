@@ -15,7 +15,9 @@ pub(super) fn fold(text: &str) -> String {
     let folded = CaseMapper::new().fold_string(&nfkc.normalize(&seen)).into_owned();
     // What is folded need not be normal any more.
     let normal = nfkc.normalize(&folded);
-    let words = normal.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Ids of buttons are written with lines in place of blanks.
+    let words = normal.split(|letter: char| letter.is_whitespace() || letter == '_').filter(|word| !word.is_empty());
+    let words = words.collect::<Vec<_>>().join(" ");
     let categories = CodePointMapData::<GeneralCategory>::new();
     let is_around = |letter: char| {
         let category = categories.get(letter);

@@ -248,7 +248,7 @@ proptest! {
 mod words {
     use serde_json::{Value, json};
 
-    use super::{Choice, Granted, PutWords, Revoked, Words};
+    use super::{Choice, Covers, Granted, PutWords, Revoked, Words};
     use crate::fields::Fields;
 
     fn put(given: &Value) -> (PutWords, Vec<String>) {
@@ -306,7 +306,83 @@ mod words {
             (&"stop ".repeat(100), None),
         ];
         for (written, expected) in table {
-            assert_eq!(Words::default().choice(written), *expected, "{written:?}");
+            assert_eq!(Words::default().choice(written), expected.map(|choice| (choice, Covers::Both)), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_word_is_known_in_the_languages_that_templates_have() {
+        for word in [
+            "PARAR",
+            "Pare",
+            "DETENER",
+            "stoppen",
+            "arrêtez",
+            "στοπ",
+            "Odjava",
+            "odhlásit",
+            "leiratkozás",
+            "dur",
+            "रोकें",
+            "停止",
+            "退订",
+            "配信停止",
+            "수신거부",
+            "หยุด",
+            "hủy đăng ký",
+            "הפסק",
+            "ايقاف",
+            "বন্ধ করুন",
+            "berhenti berlangganan",
+            "simama",
+            "unsubscribe_me",
+            "OPT_OUT",
+        ] {
+            assert_eq!(Words::default().choice(word), Some((Revoked, Covers::Both)), "{word}");
+        }
+    }
+
+    #[test]
+    fn meta_s_own_quick_reply_ends_marketing_only_in_any_language_and_whatever_the_organisation_s_words_are() {
+        let own = words(&json!({"stopWords": ["Schluss"], "startWords": []}));
+        for label in [
+            "Stop promotions",
+            "STOP PROMOTIONS",
+            "stop_promotions",
+            "Parar promoções",
+            "parar promocoes",
+            "Detener promociones",
+            "Interrompi promozioni",
+            "הפסקת הודעות הקידום",
+            "Arrêter les promotions",
+            "Werbung stoppen",
+            "Promoties stoppen",
+            "Hentikan promosi",
+            "Остановить рекламу",
+            "Promosyonları durdur",
+            "إيقاف العروض",
+            "停止促销",
+            "プロモーションを停止",
+            "프로모션 중지",
+            "หยุดโปรโมชัน",
+            "Stop marketing",
+            "Stop all promotions \u{1f6d1}",
+            "प्रमोशन रोकें",
+        ] {
+            for words in [&Words::default(), &own] {
+                assert_eq!(words.choice(label), Some((Revoked, Covers::Marketing)), "{label}");
+            }
+        }
+        for other in [
+            "promotions",
+            "show promotions",
+            "stop by",
+            "please stop promotions today",
+            "cancel",
+            "cancel order",
+            "the promotions",
+        ] {
+            assert_eq!(Words::default().choice(other), None, "{other}");
         }
     }
 
@@ -320,7 +396,7 @@ mod words {
             ("\u{2705}", Some(Granted)),
             ("\u{274c}", None),
         ] {
-            assert_eq!(own.choice(written), choice, "{written:?}");
+            assert_eq!(own.choice(written), choice.map(|choice| (choice, Covers::Both)), "{written:?}");
         }
         let both = put(&json!({"startWords": ["\u{ff33}top!"]})).0;
         assert_eq!(Words::default().apply(&both).unwrap_err().field, "startWords");
@@ -334,11 +410,14 @@ mod words {
     #[test]
     fn words_of_an_organisation_replace_the_defaults_and_can_be_taken_back() {
         let own = words(&json!({"stopWords": ["  Schluss "], "startWords": []}));
-        assert_eq!((own.choice("schluss"), own.choice("stop"), own.choice("start")), (Some(Revoked), None, None));
+        let revoked = Some((Revoked, Covers::Both));
+        assert_eq!((own.choice("schluss"), own.choice("stop"), own.choice("start")), (revoked, None, None));
         let kept = own.apply(&PutWords::default()).unwrap();
         assert_eq!(kept, own);
         let back = own.apply(&put(&json!({"stopWords": "default"})).0).unwrap();
-        assert_eq!((back.choice("schluss"), back.choice("stop")), (None, Some(Revoked)));
+        assert_eq!((back.choice("schluss"), back.choice("stop")), (None, revoked));
+        let shown = own.apply(&put(&json!({"stopWords": back.stop(), "startWords": back.start()})).0).unwrap();
+        assert_eq!(shown, Words::default(), "the defaults come back as they are shown");
     }
 
     #[test]
@@ -357,7 +436,7 @@ mod words {
         let mut fields = put(&given).1;
         fields.sort();
         assert_eq!(fields, ["startReply", "startWords", "stopReply", "stopWords[1]", "stopWords[2]", "stopWords[3]"]);
-        assert_eq!(put(&json!({"stopWords": vec!["w"; 51]})).1, ["stopWords"]);
+        assert_eq!(put(&json!({"stopWords": vec!["w"; 501]})).1, ["stopWords"]);
         for (given, field) in
             [(json!({"startWords": ["STOP"]}), "startWords"), (json!({"stopWords": ["Start"]}), "stopWords")]
         {

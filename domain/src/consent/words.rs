@@ -3,35 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Choice;
+use super::defaults::{self, START, STOP};
 use super::fold::fold;
+use super::{Choice, Covers};
 use crate::fields::{FieldError, Fields};
 
-const WORDS_MAX: usize = 50;
+const WORDS_MAX: usize = 500;
 const WORD_CHARS_MAX: usize = 50;
 /// No message that is just a word is longer, with all that may stand around it.
 const WRITTEN_CHARS_MAX: usize = 4 * WORD_CHARS_MAX;
 const REPLY_CHARS_MAX: usize = 1000;
-
-/// The words by default. A stop word holds for all messages, and a start word is taken for consent: so none of them is an
-/// everyday answer to something else, such as "cancel", "end" or "sign up".
-#[rustfmt::skip]
-const STOP: &[&str] = &[
-    // English
-    "stop", "stopall", "stop all", "unsubscribe", "opt out", "optout", "opt-out",
-    // German, French, Spanish, Portuguese, Italian, Dutch, Polish
-    "stopp", "abmelden", "abbestellen", "arrêt", "arret", "arrêter", "désabonner", "desabonner", "se désabonner",
-    "baja", "darme de baja", "cancelar suscripción", "cancelar suscripcion", "sair", "descadastrar",
-    "cancelar inscrição", "cancelar inscricao", "disiscrivimi", "annulla iscrizione", "afmelden", "uitschrijven",
-    "wypisz", "wypisz mnie",
-    // Turkish, Russian, Ukrainian, Arabic, Hebrew, Hindi, Indonesian
-    "abonelikten çık", "стоп", "отписаться", "відписатися", "توقف", "إيقاف", "إلغاء الاشتراك", "הסר", "रोकें", "berhenti",
-];
-#[rustfmt::skip]
-const START: &[&str] = &[
-    "start", "unstop", "subscribe", "opt in", "optin", "opt-in", "abonnieren", "s'abonner", "darme de alta",
-    "suscribirme", "abone ol", "старт", "подписаться", "підписатися", "ابدأ", "اشترك", "शुरू", "mulai",
-];
 
 /// A list of words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,18 +34,32 @@ pub struct Words {
 }
 
 impl Words {
-    /// What a recipient chooses who writes just this, however it is written; a question grants nothing.
-    pub fn choice(&self, written: &str) -> Option<Choice> {
+    /// What a recipient chooses who writes just this, however it is written, and about which messages; a question grants nothing.
+    pub fn choice(&self, written: &str) -> Option<(Choice, Covers)> {
         if written.chars().take(WRITTEN_CHARS_MAX + 1).count() > WRITTEN_CHARS_MAX {
             return None;
         }
         let folded = fold(written);
-        let is_among = |words: Vec<&str>| !folded.is_empty() && words.iter().any(|word| fold(word) == folded);
-        if is_among(self.stop()) {
-            return Some(Choice::Revoked);
+        if folded.is_empty() {
+            return None;
+        }
+        let is_among = |words: &WordList, is_default: fn(&str) -> bool| match words {
+            WordList::Default => is_default(&folded),
+            WordList::Own(own) => own.iter().any(|word| fold(word) == folded),
+        };
+        if is_among(&self.stop, defaults::is_stop) {
+            return Some((Choice::Revoked, Covers::Both));
+        }
+        // Meta's own quick reply means this, whatever an organisation's words are.
+        if defaults::ends_promotions(&folded) {
+            return Some((Choice::Revoked, Covers::Marketing));
         }
         let is_question = written.contains(['?', '？', '؟']);
-        (!is_question && is_among(self.start())).then_some(Choice::Granted)
+        (!is_question && is_among(&self.start, defaults::is_start)).then_some((Choice::Granted, Covers::Both))
+    }
+
+    fn revokes(&self, word: &str) -> bool {
+        self.choice(word).is_some_and(|(choice, _)| choice == Choice::Revoked)
     }
 
     /// What revokes.
@@ -98,7 +93,7 @@ impl Words {
             start_reply: reply(&put.start_reply, &self.start_reply),
         };
         let field = if put.start.is_some() { "startWords" } else { "stopWords" };
-        match next.start().into_iter().find(|word| next.choice(word) == Some(Choice::Revoked)) {
+        match next.start().into_iter().find(|word| next.revokes(word)) {
             Some(word) => {
                 let message = format!("{word:?} would be both a stop word and a start word");
                 Err(FieldError { field: field.into(), message })
@@ -132,16 +127,16 @@ impl PutWords {
     /// Reads the organisation's fields `stopWords`, `startWords`, `stopReply` and `startReply`.
     pub fn parse(fields: &mut Fields<'_>) -> Self {
         Self {
-            stop: read_list(fields, "stopWords"),
-            start: read_list(fields, "startWords"),
+            stop: read_list(fields, "stopWords", STOP),
+            start: read_list(fields, "startWords", START),
             stop_reply: read_reply(fields, "stopReply"),
             start_reply: read_reply(fields, "startReply"),
         }
     }
 }
 
-/// A list of words, or the word `default`.
-fn read_list(fields: &mut Fields<'_>, name: &'static str) -> Option<WordList> {
+/// A list of words, or the word `default`. The defaults are the defaults also where they come back as the list that was shown.
+fn read_list(fields: &mut Fields<'_>, name: &'static str, default: &[&str]) -> Option<WordList> {
     let items = match fields.value(name)? {
         Value::String(text) if text == "default" => return Some(WordList::Default),
         Value::Array(items) if items.len() <= WORDS_MAX => items,
@@ -169,7 +164,7 @@ fn read_list(fields: &mut Fields<'_>, name: &'static str) -> Option<WordList> {
             }
         }
     }
-    Some(WordList::Own(words))
+    Some(if words == default { WordList::Default } else { WordList::Own(words) })
 }
 
 fn read_reply(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {

@@ -1,22 +1,14 @@
-//! The `contacts` of a change: what else the people in it are called.
+//! Who somebody is: the spellings of a name, and the `contacts` of a change, which tell what else the people in it are called.
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use domain::message::{Recipient, is_user_id};
 use serde_json::value::RawValue;
 
-use super::inbound::{number, user_id};
-use super::{object, whole};
+use crate::fields::{Fields, plain, whole};
 
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow)]
-    wa_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    parent_user_id: Option<&'a RawValue>,
-}
+/// Meta's ids of users are shorter; what is longer is none.
+const USER_ID_MAX: usize = 200;
 
 /// The contacts of one change, found by each of their names.
 #[derive(Default)]
@@ -26,19 +18,23 @@ pub(super) struct Contacts {
 }
 
 impl Contacts {
-    pub(super) fn read(list: &RawValue) -> Self {
+    pub(super) fn read(value: &Fields<'_>) -> Self {
         let mut contacts = Self::default();
-        let items: Vec<&RawValue> = whole(list).unwrap_or_default();
-        for item in items.into_iter().filter_map(|item| object::<Item<'_>>(item.get())) {
-            let names = names(item.wa_id, [item.user_id, item.parent_user_id]);
-            // One name tells nothing that the item about them does not.
-            if names.len() > 1 {
-                let place = contacts.all.len();
-                contacts.places.extend(names.iter().map(|name| (name.clone(), place)));
-                contacts.all.push(names);
-            }
+        for item in value.list("contacts").unwrap_or_default().into_iter().filter_map(Fields::read) {
+            let names = names(item.get("wa_id"), [item.get("user_id"), item.get("parent_user_id")]);
+            let place = contacts.all.len();
+            contacts.places.extend(names.iter().map(|name| (name.clone(), place)));
+            contacts.all.push(names);
         }
         contacts
+    }
+
+    /// The names of the one contact that there is: an item that names nobody is theirs.
+    pub(super) fn only(&self) -> Vec<String> {
+        match self.all.as_slice() {
+            [names] => names.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// `names` of one person with what else their contact tells of them.
@@ -53,8 +49,30 @@ impl Contacts {
     }
 }
 
-/// What somebody is called: by a phone number without its '+', and by ids.
-pub(super) fn names<const N: usize>(digits: Option<&RawValue>, ids: [Option<&RawValue>; N]) -> Vec<String> {
-    let digits = digits.and_then(number).map(|number| number.as_str().to_owned());
-    digits.into_iter().chain(ids.into_iter().flatten().filter_map(user_id)).collect()
+/// What somebody is called: by what stands where a phone number belongs, and by ids; each once.
+pub(super) fn names<const N: usize>(number: Option<&RawValue>, ids: [Option<&RawValue>; N]) -> Vec<String> {
+    let mut names: Vec<String> = number.and_then(number_or_id).into_iter().collect();
+    for id in ids.into_iter().flatten().filter_map(user_id) {
+        if !names.contains(&id) {
+            names.push(id);
+        }
+    }
+    names
+}
+
+/// A phone number, with its '+', which Meta leaves out. Of users who show none Meta puts their id in its place.
+pub(super) fn number_or_id(raw: &RawValue) -> Option<String> {
+    number(plain(raw)).or_else(|| user_id(raw).filter(|id| is_user_id(id)))
+}
+
+/// A phone number of digits, with or without its '+'.
+pub(super) fn number(text: &str) -> Option<String> {
+    let number = format!("+{}", text.trim_start_matches('+'));
+    number.parse::<Recipient>().is_ok().then_some(number)
+}
+
+/// Meta's id of a user.
+fn user_id(raw: &RawValue) -> Option<String> {
+    let id: Option<String> = whole(raw);
+    id.filter(|id| (1..=USER_ID_MAX).contains(&id.len()))
 }

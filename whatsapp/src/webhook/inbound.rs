@@ -1,23 +1,22 @@
 //! What recipients write, of every type there is or will be: the item is kept as it came, and read only for what is
 //! common to all.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use domain::message::Recipient;
 use domain::people::{Told, is_number};
 use domain::{ProviderId, Timestamp};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::contacts::{Contacts, names};
+use super::said::is_of_a_group;
 use super::system::{self, Renamed};
-use super::{object, plain, whole};
+use super::{card, moment};
+use crate::fields::Fields;
 
-/// Meta's words for types and its ids of users are shorter; what is longer is none.
+/// Meta's words for types are shorter; what is longer is none.
 const WORD_MAX: usize = 64;
-const USER_ID_MAX: usize = 200;
 
 /// A message that a recipient wrote.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,62 +46,33 @@ impl fmt::Debug for InboundItem {
     }
 }
 
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    from: Option<&'a RawValue>,
-    #[serde(borrow)]
-    from_user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    from_parent_user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    system: Option<&'a RawValue>,
-    #[serde(borrow)]
-    r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    group_id: Option<&'a RawValue>,
-}
-
 /// `None` if it lacks an id: it could not be told from a repeat of itself. `now` stands in for its time.
 pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Option<InboundItem> {
-    let item: Item<'_> = object(raw.get())?;
-    if item.id.is_empty() {
-        return None;
-    }
-    let kind: Option<String> = item.r#type.and_then(whole);
-    let kind = kind.filter(|kind| (1..=WORD_MAX).contains(&kind.len())).unwrap_or_else(|| "unknown".to_owned());
-    let at = item.timestamp.and_then(|at| plain(at).parse().ok()).map_or(now, Timestamp::from_secs);
-    let author = contacts.complete(names(item.from, [item.from_user_id, item.from_parent_user_id]));
-    let renamed = item.system.filter(|_| kind == "system").and_then(system::read);
+    let item = Fields::read(raw)?;
+    let id = item.text("id").filter(|id| !id.is_empty())?;
+    let kind = item.text("type").filter(|kind| (1..=WORD_MAX).contains(&kind.len()));
+    let kind = kind.unwrap_or_else(|| "unknown".to_owned());
+    let at = moment(item.get("timestamp"), now);
+    let ids = [item.get("from_user_id"), item.get("from_parent_user_id")];
+    let named = names(item.get("from"), ids);
+    // Some samples of Meta's name the author among the contacts only.
+    let author = if named.is_empty() && kind != "system" { contacts.only() } else { contacts.complete(named) };
+    let renamed = if kind == "system" { system::read(&item) } else { None };
     // News of a user are theirs whom they call by a new name: the old number may already be somebody else's.
     let (author, before) = match renamed {
         Some(Renamed { names, before }) => (names, [author, before].concat()),
         None => (author, Vec::new()),
     };
+    let shown: Vec<String> = author.iter().cloned().chain(card::own_number(&item)).collect();
     Some(InboundItem {
-        id: ProviderId::new(&item.id),
+        id: ProviderId::new(&id),
         from: author.iter().find_map(|name| name.parse().ok().filter(|name: &Recipient| !name.is_user_id())),
         user_id: author.iter().find(|name| !is_number(name)).cloned(),
-        told: Told::new(&author, &before, at),
+        told: Told::new(&shown, &before, at),
         // Meta tells of users by `system` messages: they did not write. Groups have windows of their own.
-        opens_window: kind != "system" && item.group_id.is_none(),
+        opens_window: kind != "system" && !is_of_a_group(&item),
         kind,
         at,
         raw: raw.get().as_bytes().into(),
     })
-}
-
-/// A phone number. Meta leaves the '+' out.
-pub(super) fn number(raw: &RawValue) -> Option<Recipient> {
-    format!("+{}", plain(raw).trim_start_matches('+')).parse().ok()
-}
-
-/// Meta's id of a user.
-pub(super) fn user_id(raw: &RawValue) -> Option<String> {
-    let id: Option<String> = whole(raw);
-    id.filter(|id| (1..=USER_ID_MAX).contains(&id.len()))
 }

@@ -1,26 +1,7 @@
 //! Meta's news of a user: that they have another number, and with it another id.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::contacts::names;
-use super::{object, plain};
-
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow)]
-    r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    wa_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    parent_user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    previous_user_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    previous_parent_user_id: Option<&'a RawValue>,
-}
+use crate::fields::Fields;
 
 /// What a user is called from now on, and what else they were called before.
 pub(super) struct Renamed {
@@ -28,13 +9,23 @@ pub(super) struct Renamed {
     pub(super) before: Vec<String>,
 }
 
-/// `None` if it tells of something else, or of no name that they have now.
-pub(super) fn read(raw: &RawValue) -> Option<Renamed> {
-    let item: Item<'_> = object(raw.get())?;
-    if !matches!(plain(item.r#type?), "user_changed_number" | "user_changed_user_id") {
+/// `None` if it tells of something else, or of no name that they have now. The ids in `body` are not read: their owner's
+/// name stands beside them, which may be any text.
+pub(super) fn read(item: &Fields<'_>) -> Option<Renamed> {
+    let system = item.object("system")?;
+    let kind = system.text("type")?.to_ascii_lowercase();
+    // `customer_…` in older versions.
+    if !matches!(kind.as_str(), "user_changed_number" | "customer_changed_number" | "user_changed_user_id") {
         return None;
     }
-    let now = names(item.wa_id, [item.user_id, item.parent_user_id]);
-    let before = names(None, [item.previous_user_id, item.previous_parent_user_id]);
+    // Some versions put what is told in an object of the type's name.
+    let inner = system.object(&kind);
+    let get = |name: &str| system.get(name).or_else(|| inner.as_ref()?.get(name));
+    // `new_wa_id` up to v11, `wa_id` from v12 on.
+    let now = names(get("wa_id").or_else(|| get("new_wa_id")), [get("user_id"), get("parent_user_id")]);
+    let old = ["customer", "old_wa_id", "previous_wa_id"].into_iter().find_map(get);
+    let before = names(old, [get("previous_user_id"), get("previous_parent_user_id")]);
+    // Where all that is told is what they were called, there is no news.
+    let before: Vec<_> = before.into_iter().filter(|name| !now.contains(name)).collect();
     (!now.is_empty()).then_some(Renamed { names: now, before })
 }

@@ -1,6 +1,6 @@
 //! What becomes of templates.
 
-use super::{ChangeValue, plain, whole};
+use crate::fields::{Fields, plain};
 
 /// A change of a template's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +26,11 @@ impl TemplateUpdate {
 }
 
 /// `None` if it lacks the event, the name or the language.
-pub(super) fn read(value: &ChangeValue<'_>) -> Option<TemplateUpdate> {
+pub(super) fn read(value: &Fields<'_>) -> Option<TemplateUpdate> {
     Some(TemplateUpdate {
-        event: plain(value.event?).to_owned(),
-        name: whole(value.message_template_name?)?,
+        event: plain(value.get("event")?).to_owned(),
+        name: value.text("message_template_name")?,
         // Meta's examples have `en-US` where a send needs `en_US`.
-        language: plain(value.message_template_language?).replace('-', "_"),
+        language: plain(value.get("message_template_language")?).replace('-', "_"),
     })
 }

@@ -224,7 +224,8 @@ fn what_is_no_webhook_is_refused_with_the_missing_part() {
     ] {
         assert_eq!(parse(body.as_bytes(), NOW).unwrap_err(), reason, "{body}");
     }
-    assert_eq!(parse(b"{\"object\":\"\xff\"}", NOW).unwrap_err(), NotAWebhook::NotAnObject);
+    assert_eq!(parse(b"{\"object\":\"\xff\"}", NOW).unwrap_err(), NotAWebhook::NoEntry);
+    assert_eq!(parse(b"\xff{\"object\":\"x\",\"entry\":[]}", NOW).unwrap_err(), NotAWebhook::NotAnObject);
     assert!(parse(b" {\"object\":\"x\",\"entry\":[]}\n", NOW).unwrap().changes.is_empty());
 }
 
@@ -239,4 +240,109 @@ fn deep_nesting_neither_crashes_nor_spoils_the_rest() {
     let change = parse(webhook.as_bytes(), NOW).unwrap().changes.remove(0);
     assert_eq!((change.receipts.len(), change.skipped), (2, 1));
     assert!(change.receipts[0].receipt.error.is_none());
+}
+
+#[test]
+fn what_became_of_something_else_than_a_message_is_no_receipt_though_it_bears_a_message_s_id() {
+    let status = |more: Value| {
+        let mut status = json!({"id": "wamid.A", "status": "failed"});
+        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let change = read_one(&with_statuses(&json!([status])));
+        assert_eq!(change.receipts.len() + change.skipped, 1, "{more}");
+        change.receipts.len()
+    };
+    for other in [
+        json!({"type": "payment", "payment": {"reference_id": "r"}}),
+        json!({"type": "payment"}),
+        json!({"type": "PAYMENT"}),
+        json!({"payment": {"reference_id": "r"}}),
+        json!({"type": "call"}),
+        json!({"type": "something_of_2031"}),
+    ] {
+        assert_eq!(status(other.clone()), 0, "{other}");
+    }
+    for of_a_message in
+        [json!({}), json!({"type": null}), json!({"type": "message"}), json!({"type": 7, "payment": null})]
+    {
+        assert_eq!(status(of_a_message.clone()), 1, "{of_a_message}");
+    }
+}
+
+#[test]
+fn a_time_in_finer_units_is_the_same_time_and_none_leaves_the_years_that_can_be_written() {
+    let at = |timestamp: Value| {
+        let change = read_one(&with_statuses(&json!([{"id": "wamid.A", "status": "sent", "timestamp": timestamp}])));
+        change.receipts[0].receipt.at
+    };
+    for same in [
+        json!("1767225600123"),
+        json!(1_767_225_600_123_u64),
+        json!("1767225600123456"),
+        json!(1_767_225_600_123_456_789_u64),
+        json!("1767225600.25"),
+        json!(1_767_225_600.25),
+    ] {
+        assert_eq!(at(same.clone()), AT, "{same}");
+    }
+    for far in [json!(u64::MAX), json!("99999999999999"), json!(253_402_300_799_u64)] {
+        assert!(at(far.clone()).to_string().ends_with("Z"), "{far}");
+    }
+    for none in [json!("1e9"), json!("1.5e9"), json!(-5), json!("99999999999999999999999")] {
+        assert_eq!(at(none.clone()), NOW, "{none}");
+    }
+}
+
+/// Meta's texts are cut within characters, and its fields come in shapes that nobody has written down.
+#[test]
+fn nothing_that_is_not_needed_keeps_what_is_needed_from_being_read() {
+    const JUNK: [&str; 9] = [
+        r#""\ud83d""#,
+        r#""\udc00\ud83d""#,
+        "null",
+        "[]",
+        "{}",
+        "7",
+        "1e999",
+        r#"[null,"\ud83d",{"\ud83d":[]}]"#,
+        "DEEP",
+    ];
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    for junk in JUNK.map(|junk| junk.replace("DEEP", &deep)) {
+        let body = r#"{"object":"x","J\ud83d":JUNK,"entry":[null,{"J":JUNK,"id":"1","time":JUNK,"changes":[null,{"J":JUNK,"field":"messages",
+            "value":{"J":JUNK,"messaging_product":JUNK,"metadata":{"display_phone_number":JUNK,"phone_number_id":"1066","\ud83d":JUNK},
+            "contacts":[null,JUNK,{"profile":JUNK,"wa_id":"4915112345678","user_id":"DE.1"}],
+            "errors":JUNK,"event":JUNK,"message_template_name":JUNK,
+            "statuses":[null,{"id":"wamid.A","status":"failed","timestamp":"1767225600","conversation":JUNK,"J":JUNK,
+                "recipient_id":"4915112345678","recipient_user_id":JUNK,"errors":[null,JUNK,{"code":131026,"title":JUNK,"href":JUNK}]}],
+            "messages":[null,{"from":"4915112345678","id":"wamid.I","timestamp":"1767225600","type":"text","text":{"body":"STOP","J":JUNK},
+                "referral":{"body":JUNK},"context":JUNK,"J\ud83d":JUNK}]}}]}]}"#
+            .replace("JUNK", &junk);
+        let changes = parse(body.as_bytes(), NOW).unwrap().changes;
+        let change = changes.iter().find(|change| change.phone_number_id.is_some()).unwrap();
+        let [reported] = change.receipts.as_slice() else { panic!("{junk:.40}: {change:?}") };
+        assert_eq!(reported.receipt.error.as_ref().unwrap().code, 131_026, "{junk:.40}");
+        assert!(reported.names.starts_with(&["+4915112345678".to_owned()]), "{junk:.40}");
+        let [item] = change.inbound.as_slice() else { panic!("{junk:.40}: {change:?}") };
+        assert_eq!(item.told.as_ref().unwrap().names, ["+4915112345678", "DE.1"], "{junk:.40}");
+        let words: Vec<_> = said(&item.raw).into_iter().map(|said| said.text).collect();
+        assert_eq!(words, ["STOP"], "{junk:.40}");
+    }
+}
+
+#[test]
+fn lists_that_are_none_are_skipped_and_those_beside_them_read() {
+    let mut webhook = with_statuses(&json!({"id": "wamid.A", "status": "sent"}));
+    webhook["entry"][0]["changes"][0]["value"]["messages"] = json!([{"id": "wamid.I", "type": "text"}]);
+    webhook["entry"][0]["changes"][0]["value"]["contacts"] = json!("x");
+    let change = read_one(&webhook);
+    assert_eq!((change.receipts.len(), change.inbound.len(), change.skipped), (0, 1, 1));
+}
+
+#[test]
+fn of_a_field_that_comes_twice_the_last_counts() {
+    let body = r#"{"object":"x","entry":[{"changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"1066"},
+        "statuses":[{"id":"wamid.A","status":"sent","id":"wamid.B","status":"read"}]}}]}]}"#;
+    let change = parse(body.as_bytes(), NOW).unwrap().changes.remove(0);
+    let receipt = &change.receipts[0].receipt;
+    assert_eq!((receipt.provider_id.as_str(), receipt.kind), ("wamid.B", ReceiptKind::Read));
 }

@@ -115,7 +115,9 @@ fn texts_that_are_cut_within_a_character_and_deep_nests_are_kept() {
     let change = parse(webhook.as_bytes(), NOW).unwrap().changes.remove(0);
     assert_eq!((change.inbound.len(), change.skipped), (2, 0));
     assert!(change.inbound[0].raw.ends_with(br#""type":"text"}"#));
-    assert!(std::str::from_utf8(&change.inbound[0].raw).unwrap().contains(r#""body":"\ud83d""#));
+    assert!(std::str::from_utf8(&change.inbound[0].raw).unwrap().contains(r#""body":"\ufffd""#));
+    let kept: Value = serde_json::from_slice(&change.inbound[0].raw).unwrap();
+    assert_eq!(kept["text"]["body"], "\u{fffd}");
 }
 
 #[test]
@@ -133,4 +135,24 @@ fn debug_output_shows_nothing_private() {
     let message = json!({"id": "wamid.I", "from": "4915112345678", "from_user_id": "DE.9f3", "type": "text"});
     let shown = format!("{:?} {:?}", read_items(&json!([message])).0, read_one(&with_messages(&json!([message]))));
     assert!(!shown.contains("49151") && !shown.contains("DE.") && !shown.contains("wamid"), "{shown}");
+}
+
+#[test]
+fn an_id_where_a_number_belongs_is_the_author_s() {
+    for (from, id) in [
+        (json!({"from": "US.134", "from_user_id": "US.134"}), "US.134"),
+        (json!({"from": "US.134"}), "US.134"),
+        (json!({"from": "US.ENT.134"}), "US.ENT.134"),
+    ] {
+        let mut message = json!({"id": "wamid.I", "type": "text"});
+        message.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
+        let (items, _) = read_items(&json!([message]));
+        assert_eq!(
+            (items[0].from.as_ref(), items[0].user_id.as_deref(), &items[0].told),
+            (None, Some(id), &None),
+            "{from}"
+        );
+    }
+    let (items, _) = read_items(&json!([{"id": "wamid.I", "from": "somebody"}]));
+    assert_eq!((items[0].from.as_ref(), items[0].user_id.as_ref()), (None, None));
 }

@@ -25,6 +25,8 @@ fn a_stop_and_a_resume_are_read_with_their_time_and_names() {
         item(&json!({})),
         item(&json!({"value": "resume", "user_id": "US.42", "timestamp": "1767225600", "detail": null})),
         item(&json!({"wa_id": null, "user_id": "US.42", "timestamp": null})),
+        item(&json!({"value": "signup", "signup_id": "13176843987434774", "detail": null})),
+        item(&json!({"wa_id": "US.42", "value": "Stop"})),
     ]));
     let expected = |names: &[&str], choice, at, detail: Option<&str>| Preference {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -39,6 +41,8 @@ fn a_stop_and_a_resume_are_read_with_their_time_and_names() {
                 expected(&["+4915112345678"], Choice::Revoked, AT, detail),
                 expected(&["+4915112345678", "US.42"], Choice::Granted, AT, None),
                 expected(&["US.42"], Choice::Revoked, NOW, detail),
+                expected(&["+4915112345678"], Choice::Granted, AT, None),
+                expected(&["US.42"], Choice::Revoked, AT, detail),
             ]
     );
     assert_eq!(skipped, 0);
@@ -61,21 +65,52 @@ fn what_is_no_preference_that_we_know_is_skipped_and_spoils_nothing() {
 }
 
 #[test]
-fn texts_and_what_was_tapped_say_something_and_all_else_nothing() {
+fn a_preference_and_its_contact_tell_all_names() {
+    let mut webhook = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "user_preferences",
+        "value": {"metadata": {"phone_number_id": "1066"}, "contacts": [{"wa_id": "4915112345678", "user_id": "DE.1"}],
+        "user_preferences": [item(&json!({}))]}}]}]});
+    for field in ["user_preferences", "messages"] {
+        webhook["entry"][0]["changes"][0]["field"] = json!(field);
+        assert_eq!(read_one(&webhook).preferences[0].names, ["+4915112345678", "DE.1"]);
+    }
+}
+
+#[test]
+fn whatever_carries_words_of_its_author_says_them_and_all_else_nothing() {
+    let form = |answers: Value| {
+        let answers = json!({"flow_token": "stop", "a": answers}).to_string();
+        json!({"interactive": {"type": "nfm_reply", "nfm_reply": {"name": "stop", "body": "stop", "response_json": answers}}})
+    };
+    let edit = |message: Value| json!({"type": "edit", "edit": {"original_message_id": "wamid.A", "message": message}});
+    let (alone, beside) = (true, false);
     let table = [
-        (json!({"type": "text", "text": {"body": "Stop"}}), vec!["Stop"]),
-        (json!({"type": "button", "button": {"payload": "P", "text": "T"}}), vec!["P", "T"]),
-        (json!({"interactive": {"type": "button_reply", "button_reply": {"id": "I", "title": "T"}}}), vec!["I", "T"]),
-        (json!({"interactive": {"type": "list_reply", "list_reply": {"id": "I", "title": "T"}}}), vec!["I", "T"]),
-        (json!({"type": "image", "image": {"caption": "stop"}}), vec![]),
-        (json!({"text": {"body": "stop"}, "group_id": null}), vec!["stop"]),
+        (json!({"type": "text", "text": {"body": "Stop"}}), vec![("Stop", alone)]),
+        (json!({"type": "button", "button": {"payload": "P", "text": "T"}}), vec![("P", alone), ("T", alone)]),
+        (json!({"interactive": {"button_reply": {"id": "I", "title": "T"}}}), vec![("I", alone), ("T", alone)]),
+        (json!({"interactive": {"list_reply": {"id": "I", "title": "T"}}}), vec![("I", alone), ("T", alone)]),
+        (edit(json!({"type": "text", "text": {"body": "stop"}})), vec![("stop", alone)]),
+        (edit(json!({"type": "image", "image": {"caption": "stop", "id": "1"}})), vec![("stop", beside)]),
+        (json!({"type": "image", "image": {"caption": "stop"}}), vec![("stop", beside)]),
+        (json!({"type": "order", "order": {"text": "stop", "catalog_id": "1"}}), vec![("stop", beside)]),
+        (json!({"type": "hologram", "hologram": {"body": "stop"}}), vec![("stop", beside)]),
+        (form(json!("Stop")), vec![("Stop", beside)]),
+        (form(json!(["0_Stop", 7, {"b": "x"}])), vec![("x", beside), ("0_Stop", beside), ("Stop", beside)]),
+        (json!({"text": {"body": "stop"}, "group_id": null}), vec![("stop", alone)]),
+        (json!({"text": {"body": "stop"}, "group_id": ""}), vec![("stop", alone)]),
+        (json!({"text": {"body": "stop"}, "referral": {"body": "x".repeat(9000)}}), vec![("stop", alone)]),
         (json!({"text": {"body": "stop"}, "group_id": "g"}), vec![]),
-        (json!({"text": {"body": "x".repeat(9000)}}), vec![]),
+        (json!({"referral": {"body": "stop", "headline": "stop"}, "context": {"body": "stop"}}), vec![]),
+        (json!({"location": {"name": "stop", "text": "stop"}, "contacts": [{"name": {"text": "stop"}}]}), vec![]),
+        (json!({"system": {"body": "stop"}, "document": {"filename": "stop"}, "reaction": {"text": "stop"}}), vec![]),
         (json!({"text": {"body": 7}, "button": "stop"}), vec![]),
         (json!("stop"), vec![]),
     ];
     for (item, expected) in table {
-        assert_eq!(said(item.to_string().as_bytes()), expected, "{item}");
+        let all = said(item.to_string().as_bytes());
+        let all: Vec<_> = all.iter().map(|said| (said.text.as_str(), said.is_said_alone)).collect();
+        assert_eq!(all, expected, "{item}");
     }
     assert!(said(b"stop").is_empty());
+    let cut = br#"{"text":{"body":"STOP"},"referral":{"body":"caf\ud83d"},"x":1e999}"#;
+    assert_eq!(said(cut)[0].text, "STOP");
 }
