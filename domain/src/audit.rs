@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
-use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
+use crate::ids::{AttemptNo, AttemptRef, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::receipt::Receipt;
 use crate::retention::Purged;
 use crate::state::Failure;
@@ -189,6 +189,18 @@ pub enum Fact {
         /// How many.
         messages: u64,
     },
+    /// Meta named an attempt by an id that it had given to another: receipts that tell only the id are of that other one.
+    IdTaken {
+        /// The attempt that was named so second.
+        attempt: AttemptNo,
+        /// The one that has the id.
+        holder: AttemptRef,
+    },
+    /// What leads to records was built anew from the records, by a person's wish.
+    Repaired {
+        /// How many keys were put, or removed.
+        keys: u64,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -299,7 +311,9 @@ impl Fact {
             | Self::Purged(_)
             | Self::Linked { .. }
             | Self::Restored { .. }
-            | Self::Released { .. } => Action::Updated,
+            | Self::Released { .. }
+            | Self::IdTaken { .. }
+            | Self::Repaired { .. } => Action::Updated,
         }
     }
 
@@ -333,6 +347,8 @@ impl Fact {
             Self::Linked { .. } => "NAMES_LINKED",
             Self::Restored { .. } => "RESTORED_FROM_BACKUP",
             Self::Released { .. } => "HELD_MESSAGES_RELEASED",
+            Self::IdTaken { .. } => "MESSAGE_PROVIDER_ID_TAKEN",
+            Self::Repaired { .. } => "INDEXES_REPAIRED",
         }
     }
 }

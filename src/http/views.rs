@@ -311,6 +311,10 @@ fn details(entry: &Entry) -> Value {
             json!({"backup": backup, "takenAt": taken_at.to_string(), "held": held})
         }
         Fact::Released { messages } => json!({"messages": messages}),
+        Fact::IdTaken { attempt, holder } => json!({
+            "attempt": attempt.0, "holder": {"messageId": holder.message.to_string(), "attempt": holder.attempt.0},
+        }),
+        Fact::Repaired { keys } => json!({"keys": keys}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

@@ -22,6 +22,8 @@ pub(crate) enum Say {
     Accept,
     /// Accepts, and tells this id of the recipient.
     AcceptAs(&'static str),
+    /// Accepts under this id.
+    AcceptById(&'static str),
     Refuse(i64),
     NotSent,
     Unknown,
@@ -165,6 +167,7 @@ impl Provider for Script {
             tokio::time::sleep(after).await;
             let outcome = match say {
                 Say::Accept | Say::AcceptAs(_) => Outcome::Accepted(wamid(attempt)),
+                Say::AcceptById(id) => Outcome::Accepted(ProviderId::new(id)),
                 Say::Refuse(code) => Outcome::Refused(error(code, Origin::Answer)),
                 Say::NotSent => Outcome::NotSent(Failure::new("CONNECT", "by script")),
                 Say::Unknown | Say::Taken => Outcome::Unknown(Failure::new("TIMEOUT", "by script")),

@@ -119,7 +119,9 @@ impl Fact {
             | Self::Purged(_)
             | Self::Linked { .. }
             | Self::Restored { .. }
-            | Self::Released { .. } => {}
+            | Self::Released { .. }
+            | Self::IdTaken { .. }
+            | Self::Repaired { .. } => {}
         }
     }
 }
