@@ -43,7 +43,8 @@ impl Store {
         Ok(last)
     }
 
-    /// Up to `limit` ids of messages after `after`, oldest first, that somebody wrote under a name before they gave it up, however late they came.
+    /// Up to `limit` ids of messages after `after`, oldest first, that somebody wrote under a name before they gave it up, however
+    /// late they came.
     pub fn inbound_written_by(
         &self,
         org: OrgNo,

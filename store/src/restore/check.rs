@@ -23,13 +23,6 @@ const NAMED_MAX: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Contradiction(pub(super) Report);
 
-impl Contradiction {
-    /// What the walk found.
-    pub const fn report(&self) -> &Report {
-        &self.0
-    }
-}
-
 impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(report) = self;
