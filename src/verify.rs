@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use actors::Clock;
 use clap::Args;
+use store::repair::Stage;
 use store::sled::Doubt;
 use store::verify::{Report, verify};
 use store::{DataFolder, SledBackend, Store};
@@ -25,6 +27,10 @@ pub(crate) struct Verify {
     /// Take what is left for all that there was, so that the service starts on it again. Only where there is no backup.
     #[arg(long)]
     accept_loss: bool,
+    /// Build anew what leads to records (indexes and counts), where other records tell it, and say what was done. Cut off, run it
+    /// again.
+    #[arg(long)]
+    repair: bool,
 }
 
 impl Verify {
@@ -59,7 +65,15 @@ impl Verify {
             wrong += gone;
         }
         let mut teller = Teller::new();
-        let report = verify(&Store::new(Arc::<SledBackend>::clone(&backend)), &mut |records| {
+        let store = Store::new(Arc::<SledBackend>::clone(&backend));
+        if self.repair {
+            let keys = store.repair(Clock::system().now(), &mut |stage| match stage {
+                Stage::Walking(records) => teller.tell(|| format!("{records} records looked at …")),
+                Stage::Mending(finding) => println!("{finding}: mended"),
+            })?;
+            println!("{keys} keys were built anew, or removed");
+        }
+        let report = verify(&store, &mut |records| {
             teller.tell(|| format!("{records} records looked at …"));
         });
         tell(&report);
@@ -67,13 +81,14 @@ impl Verify {
         if wrong == 0 || self.accept_loss {
             backend.trust()?;
         }
-        conclude(path, wrong, self.accept_loss)
+        let is_mendable = report.findings.iter().any(|finding| finding.is_mendable);
+        conclude(path, wrong, self.accept_loss, is_mendable)
     }
 }
 
 fn tell(report: &Report) {
     for finding in &report.findings {
-        println!("{finding}: {}", finding.broken.advice());
+        println!("{finding}: {}", finding.advice());
     }
     let told = u64::try_from(report.findings.len()).unwrap_or(u64::MAX);
     if report.wrong > told {
@@ -85,7 +100,7 @@ fn tell(report: &Report) {
     );
 }
 
-fn conclude(path: &Path, wrong: u64, accept_loss: bool) -> anyhow::Result<()> {
+fn conclude(path: &Path, wrong: u64, accept_loss: bool, is_mendable: bool) -> anyhow::Result<()> {
     let path = path.display();
     match (wrong, accept_loss) {
         (0, _) => println!("{path} is whole"),
@@ -93,8 +108,9 @@ fn conclude(path: &Path, wrong: u64, accept_loss: bool) -> anyhow::Result<()> {
             println!("{wrong} things are wrong in {path}; they were accepted, and the service will start on it")
         }
         (_, false) => anyhow::bail!(
-            "{wrong} things are wrong in {path}: restore it from a backup; if there is none, `twotick verify --accept-loss` \
-             lets the service start on what is left"
+            "{wrong} things are wrong in {path}: {}restore it from a backup; if there is none, `twotick verify --accept-loss` \
+             lets the service start on what is left",
+            if is_mendable { "`twotick verify --repair` mends what other records tell; else " } else { "" }
         ),
     }
     Ok(())

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::billing::BilledAs;
 use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
-use crate::ids::{AttemptNo, MessageId, PhoneNumberId, ProviderId, Seq};
+use crate::ids::{AttemptNo, AttemptRef, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::notice::Notice;
 use crate::receipt::Receipt;
 use crate::retention::Purged;
@@ -218,6 +218,18 @@ pub enum Fact {
     },
     /// Meta told something of a sender that changes no message; of one kind, once a day.
     Noticed(Notice),
+    /// Meta named an attempt by an id that it had given to another: receipts that tell only the id are of that other one.
+    IdTaken {
+        /// The attempt that was named so second.
+        attempt: AttemptNo,
+        /// The one that has the id.
+        holder: AttemptRef,
+    },
+    /// What leads to records was built anew from the records, by a person's wish.
+    Repaired {
+        /// How many keys were put, or removed.
+        keys: u64,
+    },
 }
 
 /// Why an API key was refused, although it is known whose it is.
@@ -332,7 +344,9 @@ impl Fact {
             | Self::TemplateBilled { .. }
             | Self::Throttled { .. }
             | Self::Unthrottled { .. }
-            | Self::Noticed(_) => Action::Updated,
+            | Self::Noticed(_)
+            | Self::IdTaken { .. }
+            | Self::Repaired { .. } => Action::Updated,
         }
     }
 
@@ -371,6 +385,8 @@ impl Fact {
             Self::Throttled { .. } => "SENDING_THROTTLED",
             Self::Unthrottled { .. } => "SENDING_UNTHROTTLED",
             Self::Noticed(_) => "WHATSAPP_NOTICE",
+            Self::IdTaken { .. } => "MESSAGE_PROVIDER_ID_TAKEN",
+            Self::Repaired { .. } => "INDEXES_REPAIRED",
         }
     }
 }

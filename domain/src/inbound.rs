@@ -37,6 +37,11 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// When it was written, as far as Meta's clock is believed: not after it came.
+    pub fn written_at(&self) -> Timestamp {
+        self.at.min(self.received_at)
+    }
+
     /// What its author is known by: a phone number, Meta's id, or both.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.from.as_ref().map(Recipient::as_str).into_iter().chain(self.user_id.as_deref())

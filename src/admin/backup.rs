@@ -1,6 +1,6 @@
 //! `twotick backup`: the store in one file, from a running service, or from the folder of a stopped one.
 //!
-//! What is fetched stands in `FILE.part` until it is whole and checked. Run again after an interruption, it goes on there, as long
+//! What is fetched stands in `FILE.part` until it is whole and checked: also by the walk that a restore makes, in a folder beside it. Run again after an interruption, it goes on there, as long
 //! as the service still keeps the backup.
 
 use std::fs::{self, File, OpenOptions};
@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::Clock;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::backup::{self, Source, Summary};
 use store::folder::FolderError;
+use store::restore::{self, Contradiction, Stage};
 
 use super::{Connection, text};
 use crate::api::Api;
@@ -23,6 +24,8 @@ use crate::command::{Failure, Looked, Teller, look_into};
 use crate::private_file;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Bytes of cache while it is checked.
+const CACHE: u64 = 64 << 20;
 
 /// The arguments of `twotick backup`.
 #[derive(Args)]
@@ -46,8 +49,20 @@ impl Backup {
             Some((looked, cache)) => offline(looked, cache, &part)?,
             None => online(&connection.open()?, &part).await?,
         };
+        let wrong = walked(&part);
+        // Whatever is wrong with one organisation, the others are in it.
         private_file::rename(&part, &file).with_context(|| file.display().to_string())?;
-        connection.print(&answer(&file, &summary), told);
+        match wrong.with_context(|| format!("{} is written, but not checked as a restore does", file.display()))? {
+            None => connection.print(&answer(&file, &summary), told),
+            Some(wrong) => {
+                return Err(anyhow!(
+                    "{} is written, but the store in it {wrong}. Mend the service's store: stop it, and run `twotick verify \
+                     --repair`",
+                    file.display()
+                )
+                .into());
+            }
+        }
         Ok(())
     }
 }
@@ -166,6 +181,21 @@ async fn fetch(api: &Api, id: &str, part: &Path, have: u64, whole: u64) -> anyho
 fn checked(part: &Path) -> anyhow::Result<Summary> {
     let read = File::open(part).map_err(Into::into).and_then(|file| backup::read(&file, &mut |_| Ok(())));
     read.with_context(|| format!("{}: remove it and run this again", part.display()))
+}
+
+/// What is wrong with the store in it, by the same walk that a restore makes.
+fn walked(part: &Path) -> anyhow::Result<Option<Contradiction>> {
+    let mut teller = Teller::new();
+    let wrong = restore::check(part, CACHE, &mut |stage| {
+        teller.tell(|| match stage {
+            Stage::Verifying(records) => format!("checking it: {records} records looked at …"),
+            Stage::Writing(records) | Stage::Repairing(records) | Stage::Holding(records) => {
+                format!("checking it: {records} records read …")
+            }
+            Stage::Checking => "checking it …".to_owned(),
+        });
+    });
+    Ok(wrong?)
 }
 
 fn taking(records: u64, bytes: u64) -> String {

@@ -112,19 +112,27 @@ fn ids(
     limit: usize,
 ) -> Result<(Vec<MessageId>, Option<MessageId>), StoreError> {
     let mut found = Vec::new();
-    let now = called.names.iter().map(|name| (name, None));
-    for (name, until) in now.chain(called.former.iter().map(|former| (&former.name, Some(former.until)))) {
+    for name in &called.names {
         for both in [Store::messages_to, Store::inbound_of] {
             let mut left = limit + 1;
             both(store, no, name, after, &mut |id| {
-                if until.is_some_and(|until| id.drawn_at() >= until) {
-                    return ControlFlow::Break(());
-                }
                 found.push(id);
                 left -= 1;
                 if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
         }
+    }
+    for former in &called.former {
+        let mut left = limit + 1;
+        store.messages_to(no, &former.name, after, &mut |id| {
+            if id.drawn_at() >= former.until {
+                return ControlFlow::Break(());
+            }
+            found.push(id);
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        found.extend(store.inbound_written_by(no, former, after, limit + 1)?);
     }
     found.sort_unstable();
     found.dedup();

@@ -322,6 +322,10 @@ fn details(entry: &Entry) -> Value {
         Fact::Noticed(Notice { item, word, code }) => {
             json!({"item": item, "word": word, "errorCode": code.map(|code| code.to_string())})
         }
+        Fact::IdTaken { attempt, holder } => json!({
+            "attempt": attempt.0, "holder": {"messageId": holder.message.to_string(), "attempt": holder.attempt.0},
+        }),
+        Fact::Repaired { keys } => json!({"keys": keys}),
         Fact::Received { kind } => json!({"type": kind}),
         Fact::Consent { choice, covers } => json!({"status": choice.as_str(), "category": covers.as_str()}),
         // A request that was refused has no message to end.

@@ -1,12 +1,14 @@
 //! The only write: everything that one step of one organisation changes, together or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::audit::{Block, Hash, Kept};
 use domain::consent::{Consent, Statement};
 use domain::org::Org;
 use domain::receipt::Reported;
-use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, Seq, State};
+use domain::{
+    Attempt, AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, ProviderId, Seq, State,
+};
 use serde::Serialize;
 
 use crate::backend::{StoreError, Write};
@@ -15,9 +17,13 @@ use crate::keys;
 use crate::records::{Head, Lane, Parked};
 use crate::seal::MasterKey;
 use crate::statuses::{StatusIndex, status_key};
+use crate::store::Store;
 
 /// Values longer than this are split over several keys: whoever wants another record of the same block need not read a long one.
 pub(crate) const PART_MAX: usize = 4096;
+
+/// The value in an author's index of an inbound message whose window has a key of its own: each since there are such keys.
+pub(crate) const OWN_WINDOW: &[u8] = &[1];
 
 /// Changes of one organisation, to be made durable together.
 #[derive(Clone)]
@@ -69,7 +75,7 @@ impl Commit {
         Ok(())
     }
 
-    /// A message's next state; the indexes by due time, expiry, status and provider id follow it.
+    /// A message's next state; the indexes by due time, expiry and status follow it.
     pub fn moved(&mut self, message: &Message, before: &State, after: &State) -> Result<(), StoreError> {
         let (org, id) = (self.org, message.id);
         self.put("state", keys::state(org, id), after)?;
@@ -80,13 +86,27 @@ impl Commit {
                 self.writes.extend(new.map(|key| Write::Put(key, Vec::new())));
             }
         }
-        for attempt in &after.attempts {
-            let no = attempt.no;
-            let was_named = before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
-            if let Some(provider_id) = attempt.provider_id.as_ref().filter(|_| !was_named) {
-                let attempt = AttemptRef { message: id, attempt: no };
-                self.put("provider id", keys::provider(org, provider_id), &attempt)?;
-            }
+        Ok(())
+    }
+
+    /// The provider gave an id to an attempt, and to none before: by it, the attempt is found.
+    pub fn named(&mut self, id: &ProviderId, attempt: AttemptRef) -> Result<(), StoreError> {
+        self.put("provider id", keys::provider(self.org, id), &attempt)
+    }
+
+    /// The provider gave an id to an attempt that another has: by it, that one is found, whatever becomes of this one.
+    pub fn named_after(&mut self, id: &ProviderId, attempt: AttemptRef) {
+        self.mark(keys::claim(self.org, id, attempt));
+    }
+
+    /// Removes what leads from the provider's ids to the attempts of a message; what leads to other messages stays.
+    pub(crate) fn unname(&mut self, store: &Store, message: MessageId, state: &State) -> Result<(), StoreError> {
+        for Attempt { no, provider_id, .. } in &state.attempts {
+            let Some(id) = provider_id.as_ref().filter(|id| !id.is_erased()) else { continue };
+            let own = AttemptRef { message, attempt: *no };
+            let is_holder = store.by_provider_id(self.org, id)? == Some(own);
+            let key = if is_holder { keys::provider(self.org, id) } else { keys::claim(self.org, id, own) };
+            self.writes.push(Write::Delete(key));
         }
         Ok(())
     }
@@ -101,13 +121,12 @@ impl Commit {
         let (org, id) = (self.org, inbound.id);
         self.put_parts("inbound message", inbound, |part| keys::inbound_part(org, id, part))?;
         self.put("inbound id", keys::inbound_name(org, &inbound.sender, &inbound.provider_id), &id)?;
-        // No clock of Meta's that is fast may keep a window open. Each time has a key of its own, so one that comes late
-        // does not close what a later one has opened.
-        let opened_at = inbound.at.min(inbound.received_at);
+        // Each has a key of its own, so one that comes late does not close what a later one has opened, nor one that goes
+        // what another has.
         for author in inbound.names() {
-            self.mark(keys::author_inbound(org, author, id));
+            self.writes.push(Write::Put(keys::author_inbound(org, author, id), OWN_WINDOW.to_vec()));
             if inbound.opens_window {
-                self.mark(keys::window(org, inbound.sender_no, author, opened_at));
+                self.mark(keys::window(org, inbound.sender_no, author, inbound.written_at(), id));
             }
         }
         Ok(())
@@ -184,13 +203,18 @@ impl Commit {
         self.writes.extend(keys.into_iter().map(Write::Delete));
     }
 
-    /// The keys that it sets, each once.
-    pub(crate) fn into_keys(self) -> BTreeSet<Vec<u8>> {
+    /// The records that it sets, each once.
+    pub(crate) fn into_records(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let set = |write| match write {
-            Write::Put(key, _) => Some(key),
+            Write::Put(key, value) => Some((key, value)),
             Write::Delete(_) => None,
         };
         self.writes.into_iter().filter_map(set).collect()
+    }
+
+    /// The keys that it sets, each once.
+    pub(crate) fn into_keys(self) -> BTreeSet<Vec<u8>> {
+        self.into_records().into_keys().collect()
     }
 
     pub(crate) fn put<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {

@@ -189,10 +189,11 @@ fn the_due_index_follows_the_state(store: &Store) {
         vec![Attempt { provider_id: Some(provider_id.clone()), ..Attempt::begun(AttemptNo(1), queued.updated_at) }];
     let mut step = Commit::new(ORG, EPOCH);
     step.moved(&message, &sending, &sent).unwrap();
+    let attempt = AttemptRef { message: message.id, attempt: AttemptNo(1) };
+    step.named(&provider_id, attempt).unwrap();
     step.response(message.id, AttemptNo(1), b"{}".to_vec());
     commit(store, step).unwrap();
     assert!(!is_in(Lane::Settle, 9_000));
-    let attempt = AttemptRef { message: message.id, attempt: AttemptNo(1) };
     assert_eq!(store.by_provider_id(ORG, &provider_id).unwrap(), Some(attempt));
     assert_eq!(store.by_provider_id(OTHER, &provider_id).unwrap(), None);
     assert_eq!(store.responses(ORG, message.id).unwrap(), [(AttemptNo(1), b"{}".to_vec())]);

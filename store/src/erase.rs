@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use domain::audit::{Hash, Kept};
 use domain::consent::{Consent, Statement};
 use domain::erasure::{Erasure, Mark};
-use domain::{AttemptNo, Inbound, Message, MessageId, OrgNo, Seq, State, Timestamp};
+use domain::{AttemptNo, Inbound, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
 
 use crate::backend::{Order, StoreError, Write};
 use crate::codec::decode;
@@ -13,13 +13,33 @@ use crate::commit::{Commit, idempotency_hash};
 use crate::keys;
 use crate::store::Store;
 
+/// What an erasure takes and must know again for a while.
+#[derive(Clone, Copy)]
+pub enum Taken<'a> {
+    /// The id that Meta gave to a message.
+    Id(&'a ProviderId),
+    /// A name of the person, in any spelling.
+    Name(&'a str),
+}
+
+impl Taken<'_> {
+    fn key(self, org: OrgNo) -> Vec<u8> {
+        match self {
+            Self::Id(id) => keys::gone_id(org, id),
+            Self::Name(name) => keys::gone_name(org, name),
+        }
+    }
+}
+
 /// Visits ids in order, while it says so.
 type VisitId<'a> = &'a mut dyn FnMut(MessageId) -> ControlFlow<()>;
 
 impl Commit {
-    /// Takes a person out of a finished message, of which the provider's answers to `answered` are kept; what is left.
+    /// Takes a person out of a finished message, of which the provider's answers to `answered` are kept; what is left. What was
+    /// decided of it before must be durable.
     pub fn erase_message(
         &mut self,
+        store: &Store,
         message: &Message,
         state: &State,
         answered: &[AttemptNo],
@@ -32,9 +52,7 @@ impl Commit {
         self.put("state", keys::state(org, id), &state_left)?;
         self.delete(keys::recipient_message(org, message.to.as_str(), id));
         self.forget_answers(id, answered);
-        for provider_id in state.attempts.iter().filter_map(|attempt| attempt.provider_id.as_ref()) {
-            self.delete(keys::provider(org, provider_id));
-        }
+        self.unname(store, id, state)?;
         // The fingerprint tells of the number and the text; without it every request under the key counts as the same.
         if let Some(hash) = mark.idempotency {
             self.put("idempotency key", keys::idempotency(org, hash), &(id, Hash::default()))?;
@@ -63,6 +81,17 @@ impl Commit {
         self.put("audit entry", keys::audit(self.org, seq), erased)
     }
 
+    /// Notes that an erasure took something, so that what comes later and is about it does not bring the person back.
+    pub fn taken(&mut self, what: Taken<'_>, by: MessageId, until: Timestamp) -> Result<(), StoreError> {
+        let name = what.key(self.org);
+        let mark = keys::gone(&name, until);
+        self.put("what is gone", name, &by)?;
+        if let Some(mark) = mark {
+            self.mark(mark);
+        }
+        Ok(())
+    }
+
     /// Removes an inbound message and all that leads to it. A hash of its name stays `until` then, if that is given, so that
     /// it is known when it comes again.
     pub fn forget_inbound(&mut self, inbound: &Inbound, until: Option<Timestamp>) -> Result<(), StoreError> {
@@ -71,6 +100,10 @@ impl Commit {
         let mut made = Self::new(self.org, self.epoch);
         made.received(inbound)?;
         self.purge(made.into_keys().into_iter().filter(|key| mark.is_none() || *key != name));
+        // One that came before windows had keys of their own.
+        for author in inbound.names().filter(|_| inbound.opens_window) {
+            self.delete(keys::shared_window(self.org, inbound.sender_no, author, inbound.written_at()));
+        }
         if let Some(mark) = mark {
             self.mark(mark);
         }
@@ -103,6 +136,11 @@ impl Commit {
 }
 
 impl Store {
+    /// Which erasure, or which erased message, took this not long ago.
+    pub fn taken(&self, org: OrgNo, what: Taken<'_>) -> Result<Option<MessageId>, StoreError> {
+        self.record("what is gone", &what.key(org))
+    }
+
     /// The erasures that are not done.
     pub fn erasures(&self, org: OrgNo) -> Result<Vec<Erasure>, StoreError> {
         let mut found = Vec::new();

@@ -1,13 +1,18 @@
 //! Reading what recipients wrote, and finding what they answered to.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
+use domain::people::Former;
 use domain::{Inbound, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Timestamp};
 
 use crate::backend::{Order, StoreError};
 use crate::keys;
 use crate::search::{PAGE_BYTES, Page};
 use crate::store::Store;
+
+/// How long after it was written a message may come: Meta repeats one that was not answered for up to seven days.
+const LATE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Store {
     /// A message that a recipient wrote.
@@ -36,6 +41,34 @@ impl Store {
             })?;
         }
         Ok(last)
+    }
+
+    /// Up to `limit` ids of messages after `after`, oldest first, that somebody wrote under a name before they gave it up, however
+    /// late they came.
+    pub fn inbound_written_by(
+        &self,
+        org: OrgNo,
+        former: &Former,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let (mut found, mut failed) = (Vec::new(), None);
+        self.inbound_of(org, &former.name, after, &mut |id| {
+            // What came before it was given up was written before as well.
+            let is_theirs = match id.drawn_at() < former.until {
+                true => Ok(true),
+                false if id.drawn_at() > former.until.after(LATE_MAX) => return ControlFlow::Break(()),
+                false => {
+                    self.inbound(org, id).map(|inbound| inbound.is_some_and(|known| known.written_at() <= former.until))
+                }
+            };
+            match is_theirs {
+                Ok(is_theirs) => found.extend(is_theirs.then_some(id)),
+                Err(error) => failed = Some(error),
+            }
+            if found.len() < limit && failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        failed.map_or(Ok(found), Err)
     }
 
     /// What recipients wrote before `before`, newest first; only `from` this author, under any name of theirs, if one is given.

@@ -9,7 +9,8 @@
 //! | `r` | message id, attempt | the provider's answer |
 //! | `d` | sender, lane, due, message id | (due index) |
 //! | `i` | hash of idempotency key | message id and fingerprint |
-//! | `p` | hash of provider id | attempt |
+//! | `p` | hash of provider id | the attempt that was named so first |
+//! | `C` | hash of provider id, message id, attempt | (attempts that were named so after it) |
 //! | `a` | seq | audit entry |
 //! | `b` | seq of its last entry | sealed block |
 //! | `x` | hash of dossier, message id | (messages of a dossier) |
@@ -18,10 +19,11 @@
 //! | `k` | hash of provider id, receipt kind | parked receipt |
 //! | `e` | expires at, message id | (unfinished messages that expire) |
 //! | `n` | message id, part | an inbound message |
-//! | `f` | hash of its author, message id | (inbound messages of an author) |
+//! | `f` | hash of its author, message id | (inbound messages of an author; 1 where its window has a key of its own) |
 //! | `u` | hash of our phone number and its provider id | its message id, also for a while after that is gone |
-//! | `U` | until when, the same hash | (such ids of inbound messages that are gone) |
-//! | `w` | sender, hash of its author, time | (inbound messages that opened the window) |
+//! | | hash of what an erasure took | which took it, for a while |
+//! | `U` | until when, the same hash | (what is gone and known for a while) |
+//! | `w` | sender, hash of its author, time, message id | (inbound messages that opened the window; older ones share a key without the id) |
 //! | `c` | hash of recipient's name | what is known of their consent |
 //! | `g` | hash of recipient's name, seq | a statement of theirs |
 //! | `j` | | what it has used of its quotas |
@@ -46,7 +48,7 @@
 use std::ops::Range;
 
 use domain::state::Status;
-use domain::{AttemptNo, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq, Timestamp, spelling};
+use domain::{AttemptNo, AttemptRef, MessageId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq, Timestamp, spelling};
 use sha2::{Digest, Sha256};
 
 use crate::backend::Order;
@@ -108,10 +110,10 @@ pub(crate) fn seq_at_end(key: &[u8]) -> Option<Seq> {
 pub(crate) const ORGS: u8 = b'o';
 
 /// The letters under which an organisation keeps its data; its own record (`o`) is not among them.
-pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipabxytkenfuUwcgjvqzlAPRMSI";
+pub(crate) const DATA_KINDS: &[u8] = b"hmsrdipCabxytkenfuUwcgjvqzlAPRMSI";
 
 /// The letters of keys that go on with a hash, so that those of one hour lie anywhere among those of a year.
-const HASHED_KINDS: &[u8] = b"ipxytkfuwcgvAM";
+const HASHED_KINDS: &[u8] = b"ipCxytkfuwcgvAM";
 
 /// Whether keys of this kind go on with a hash.
 pub(crate) fn is_hashed(key: &[u8]) -> bool {
@@ -210,6 +212,18 @@ pub(crate) fn provider(org: OrgNo, id: &ProviderId) -> Vec<u8> {
     key(b'p', org, &[&short(id.as_str())])
 }
 
+/// Where an attempt stands that was named so after another.
+pub(crate) fn claim(org: OrgNo, id: &ProviderId, attempt: AttemptRef) -> Vec<u8> {
+    let AttemptRef { message, attempt } = attempt;
+    key(b'C', org, &[&short(id.as_str()), message.as_bytes(), &attempt.0.to_be_bytes()])
+}
+
+/// The attempt at the end of a key of `C`.
+pub(crate) fn claimant(key: &[u8]) -> Option<AttemptRef> {
+    let message = key.get(21..37)?.try_into().ok().map(MessageId::from_bytes)?;
+    Some(AttemptRef { message, attempt: AttemptNo(u16::from_be_bytes(key.get(37..)?.try_into().ok()?)) })
+}
+
 pub(crate) fn audit(org: OrgNo, seq: Seq) -> Vec<u8> {
     key(b'a', org, &[&seq.to_be_bytes()])
 }
@@ -286,7 +300,18 @@ pub(crate) fn inbound_name(org: OrgNo, sender: &PhoneNumberId, id: &ProviderId) 
     key(b'u', org, &[&short(&format!("{sender}\n{}", id.as_str()))])
 }
 
-/// Where it stands until when an inbound message that is gone is known by its name.
+/// By what an id that Meta gave to a message of ours is known once an erasure took it.
+pub(crate) fn gone_id(org: OrgNo, id: &ProviderId) -> Vec<u8> {
+    // An inbound message's name begins with a phone number id.
+    key(b'u', org, &[&short(&format!("\n{}", id.as_str()))])
+}
+
+/// By what a name of a person is known once an erasure took it.
+pub(crate) fn gone_name(org: OrgNo, name: &str) -> Vec<u8> {
+    key(b'u', org, &[&short(&format!("\n\n{}", spelling::canonical(name)))])
+}
+
+/// Where it stands until when what is gone is known by its name.
 pub(crate) fn gone(name: &[u8], until: Timestamp) -> Option<Vec<u8>> {
     Some(key(b'U', org_of(name)?, &[&until.as_millis().to_be_bytes(), name.get(5..)?]))
 }
@@ -300,14 +325,31 @@ pub(crate) fn windows(org: OrgNo, sender: SenderNo, author: &str) -> Vec<u8> {
     key(b'w', org, &[&sender.0.to_be_bytes(), &short(&spelling::canonical(author))])
 }
 
-pub(crate) fn window(org: OrgNo, sender: SenderNo, author: &str, at: Timestamp) -> Vec<u8> {
+pub(crate) fn window(org: OrgNo, sender: SenderNo, author: &str, at: Timestamp, id: MessageId) -> Vec<u8> {
+    let mut key = shared_window(org, sender, author, at);
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// The key that messages of one author share of which each opened the window at this time, as long as they had none of their own.
+pub(crate) fn shared_window(org: OrgNo, sender: SenderNo, author: &str, at: Timestamp) -> Vec<u8> {
     let author = short(&spelling::canonical(author));
     key(b'w', org, &[&sender.0.to_be_bytes(), &author, &at.as_millis().to_be_bytes()])
 }
 
-/// The time at the end of a key of the window index.
+/// Whether a key is one that [`shared_window`] makes.
+pub(crate) fn is_shared_window(key: &[u8]) -> bool {
+    key.first() == Some(&b'w') && key.len() == 31
+}
+
+/// The time within a key of the window index.
 pub(crate) fn window_at(key: &[u8]) -> Option<Timestamp> {
-    time(key.last_chunk::<8>()?)
+    time(key.get(23..31)?)
+}
+
+/// The message that a key of the window index is of, if it is of one alone.
+pub(crate) fn message_of_window(key: &[u8]) -> Option<MessageId> {
+    key.get(31..)?.try_into().ok().map(MessageId::from_bytes)
 }
 
 pub(crate) fn consent(org: OrgNo, name: &str) -> Vec<u8> {
@@ -390,50 +432,4 @@ pub(crate) fn counted_in(key: &[u8]) -> Option<(Timestamp, Short)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn due_keys_sort_by_lane_then_time() {
-        let at = |lane, millis, id| {
-            due(OrgNo(1), SenderNo(1), lane, Timestamp::from_millis(millis), MessageId::from_bytes([id; 16]))
-        };
-        let keys = [
-            at(Lane::Settle, 900, 1),
-            at(Lane::High, 500, 1),
-            at(Lane::Normal, 100, 2),
-            at(Lane::Normal, 300, 1),
-            at(Lane::Low, 1, 1),
-        ];
-        assert!(keys.is_sorted());
-        assert_eq!(due_at(&keys[1]), Some(Timestamp::from_millis(500)));
-        assert_eq!(message_at_end(&keys[2]), Some(MessageId::from_bytes([2; 16])));
-    }
-
-    #[test]
-    fn a_range_is_read_in_parts_that_are_all_hashes_or_none() {
-        for (order, start, end, expected) in [
-            (Order::Ascending, "", "z", ("", "A", false)),
-            (Order::Ascending, "f1", "z", ("f1", "h", true)),
-            (Order::Ascending, "f1", "f2", ("f1", "f2", true)),
-            (Order::Ascending, "z", "z3", ("z", "z3", false)),
-            (Order::Descending, "", "z", ("t", "z", true)),
-            (Order::Descending, "", "z1", ("z", "z1", false)),
-            (Order::Descending, "s2", "t", ("s2", "t", false)),
-            (Order::Descending, "", "A", ("", "A", false)),
-        ] {
-            let (part, is_hashed) = alike(&(start.into()..end.into()), order);
-            assert_eq!(
-                (&*part.start, &*part.end, is_hashed),
-                (expected.0.as_bytes(), expected.1.as_bytes(), expected.2)
-            );
-        }
-    }
-
-    #[test]
-    fn a_range_holds_its_prefix_and_nothing_else() {
-        let range = within(vec![b'm', 0, 0, 0, 255]);
-        assert_eq!(range.end, vec![b'm', 0, 0, 1]);
-        assert!(range.contains(&vec![b'm', 0, 0, 0, 255, 7]));
-    }
-}
+mod tests;

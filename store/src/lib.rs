@@ -36,6 +36,7 @@ mod purge;
 mod quota;
 mod random;
 pub mod records;
+pub mod repair;
 mod rescue;
 mod reseal;
 pub mod restore;
@@ -55,6 +56,7 @@ pub mod verify;
 
 pub use backend::{Backend, StoreError};
 pub use commit::Commit;
+pub use erase::Taken;
 pub use folder::DataFolder;
 pub use group_commit::{CommitError, Committer, Unavailable};
 pub use memory::MemoryBackend;

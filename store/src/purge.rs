@@ -16,6 +16,7 @@ impl Commit {
     /// Removes a finished message and all that leads to it; its entries stay in the trail.
     pub fn purge_message(
         &mut self,
+        store: &Store,
         message: &Message,
         state: &State,
         answered: &[AttemptNo],
@@ -25,8 +26,7 @@ impl Commit {
         made.accepted(message, state, &Hash::default())?;
         self.purge(made.into_keys());
         self.forget_answers(id, answered);
-        let named = state.attempts.iter().filter_map(|attempt| attempt.provider_id.as_ref());
-        self.purge(named.filter(|id| !id.is_erased()).map(|id| keys::provider(org, id)));
+        self.unname(store, id, state)?;
         if let Some(dossier) = &message.dossier {
             self.purge(state.trail.iter().map(|seq| keys::dossier_activity(org, dossier.key(), *seq)));
         }

@@ -6,141 +6,50 @@ mod inbound;
 mod messages;
 mod people;
 mod quota;
+mod report;
 mod trail;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::ops::{ControlFlow, Range};
 
 use domain::org::Org;
-use domain::{MessageId, OrgId, OrgNo, Seq, invariants};
+use domain::{OrgId, OrgNo};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{Order, StoreError};
+use crate::backend::{Order, StoreError, Write};
+use crate::codec::encode;
 use crate::keys;
 use crate::seal::Found;
 use crate::store::Store;
 
-/// Findings that a report tells one by one; further ones are only counted.
-const FINDINGS_MAX: usize = 1000;
+pub use report::{Broken, Finding, Of, Report};
+
 /// Progress is told after so many records.
 const PROGRESS_EVERY: u64 = 10_000;
 
-/// What a walk found.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Organisations.
-    pub organisations: u64,
-    /// Messages of all of them.
-    pub messages: u64,
-    /// Entries of their audit trails.
-    pub entries: u64,
-    /// Records looked at, of every kind.
-    pub records: u64,
-    /// How many things are wrong.
-    pub wrong: u64,
-    /// The first of them.
-    pub findings: Vec<Finding>,
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// The organisation's number, where it belongs to one.
-    pub org: Option<OrgNo>,
-    /// Its id, where its record can be read.
-    pub org_id: Option<OrgId>,
-    /// What kind of record.
-    pub kind: &'static str,
-    /// Which one.
-    pub of: Of,
-    /// What is wrong with it.
-    pub broken: Broken,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.org_id, self.org) {
-            (Some(id), _) => write!(f, "organisation {id}: ")?,
-            (None, Some(no)) => write!(f, "organisation number {}: ", no.0)?,
-            (None, None) => {}
-        }
-        match self.of {
-            Of::Organisation => write!(f, "{}", self.kind)?,
-            Of::Message(id) => write!(f, "{} of message {id}", self.kind)?,
-            Of::Entry(seq) => write!(f, "{} {seq}", self.kind)?,
-        }
-        write!(f, " {}", self.broken)
-    }
-}
-
-/// Which record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
-    /// The organisation's only one, or all of the kind.
-    Organisation,
-    /// That of a message, of theirs or ours.
-    Message(MessageId),
-    /// That of an audit entry.
-    Entry(Seq),
-}
-
-/// What is wrong with a record.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Broken {
-    /// It cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(StoreError),
-    /// It ought to be there.
-    #[error("is missing")]
-    Missing,
-    /// Nothing that is there leads to it.
-    #[error("is there, but nothing belongs to it")]
-    Stale,
-    /// It contradicts what it was made from.
-    #[error("points at something else")]
-    Differs,
-    /// The state of a message is one that cannot be.
-    #[error("is a state that cannot be: {0}")]
-    State(invariants::Violation),
-    /// A count is not that of what is there.
-    #[error("says {said}, but there are {found}")]
-    Count {
-        /// What it says.
-        said: u64,
-        /// What is there.
-        found: u64,
-    },
-    /// An entry of the audit trail is about it, and it does not name that one.
-    #[error("does not name audit entry {0}, which is about it")]
-    Untold(Seq),
-    /// A sealed block of the audit trail does not match its entries, or the block before.
-    #[error("does not match what it seals: an entry was changed, or is gone")]
-    Seal,
-    /// No version that this one knows writes such a record.
-    #[error("is of a kind that this version does not know")]
-    Unknown,
-}
-
-impl Broken {
-    /// What it means, and what to do.
-    pub const fn advice(&self) -> &'static str {
-        match self {
-            Self::Unreadable(_) => "what it held is lost: restore the folder from a backup",
-            Self::Missing => "what should be there is lost or would not be found: restore the folder from a backup",
-            Self::Stale => "nothing is lost by itself, but a write was torn: restore the folder from a backup",
-            Self::Untold(_) => "it is older than its trail, a later step was lost: restore the folder from a backup",
-            Self::Differs => "it would lead to the wrong record: restore the folder from a backup",
-            Self::State(_) => "the message might be sent twice or never: restore the folder from a backup",
-            Self::Count { .. } => "something was lost, or came back: restore the folder from a backup",
-            Self::Seal => "the trail proves nothing from here on: restore the folder from a backup",
-            Self::Unknown => "a newer twotick wrote it: verify with that one",
-        }
-    }
-}
-
 /// Checks the whole of `store`, and says now and then how many records it has looked at. Nothing may write meanwhile.
 pub fn verify(store: &Store, progress: &mut dyn FnMut(u64)) -> Report {
+    walk(store, &mut Mends::default(), progress)
+}
+
+/// What mends what is wrong, up to a bound.
+#[derive(Default)]
+pub(crate) struct Mends {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) max: usize,
+}
+
+impl Mends {
+    fn add(&mut self, mend: Write) {
+        if self.writes.len() < self.max {
+            self.writes.push(mend);
+        }
+    }
+}
+
+/// The same; also says what mends it.
+pub(crate) fn walk(store: &Store, mends: &mut Mends, progress: &mut dyn FnMut(u64)) -> Report {
     let mut report = Report::default();
     unknown_kinds(store, &mut report);
     for (no, record) in organisations(store, &mut report) {
@@ -154,6 +63,7 @@ pub fn verify(store: &Store, progress: &mut dyn FnMut(u64)) -> Report {
             is_restored: false,
             has_status_index: false,
             report: &mut report,
+            mends,
             progress,
         };
         match record {
@@ -215,28 +125,14 @@ fn unknown_kinds(store: &Store, report: &mut Report) {
     for letter in (1..u8::MAX).filter(|letter| !is_known(letter)) {
         if let Some(no) = first_org(store, vec![letter]..vec![letter + 1], report) {
             let of = Of::Organisation;
-            report.add(Finding { org: Some(no), org_id: None, kind: "record", of, broken: Broken::Unknown });
-        }
-    }
-}
-
-impl Report {
-    /// Whether nothing is wrong.
-    pub const fn is_clean(&self) -> bool {
-        self.wrong == 0
-    }
-
-    fn unreadable(&mut self, org: Option<OrgNo>, result: Result<(), StoreError>) {
-        if let Err(error) = result {
-            let (kind, of, broken) = ("organisation", Of::Organisation, Broken::Unreadable(error));
-            self.add(Finding { org, org_id: None, kind, of, broken });
-        }
-    }
-
-    fn add(&mut self, finding: Finding) {
-        self.wrong += 1;
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding);
+            report.add(Finding {
+                org: Some(no),
+                org_id: None,
+                kind: "record",
+                of,
+                broken: Broken::Unknown,
+                is_mendable: false,
+            });
         }
     }
 }
@@ -253,6 +149,7 @@ struct Walk<'a> {
     /// Whether all messages are in the index by status.
     has_status_index: bool,
     report: &'a mut Report,
+    mends: &'a mut Mends,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -273,17 +170,44 @@ impl Walk<'_> {
             }
         };
         self.restored();
-        let told = self.messages(&head, &upkeep);
-        let stated = self.trail(&head, &upkeep, told);
+        let mut right = head.clone();
+        let told = self.messages(&mut right, &upkeep);
+        let stated = self.trail(&mut right, &upkeep, told);
+        if right != head {
+            self.mend_record(name(b'h'), keys::head(self.org), &right);
+        }
         self.consents(&upkeep, stated);
         self.people();
         self.quota();
-        self.inbound(&upkeep);
+        self.inbound();
         self.billing(&head, &upkeep);
     }
 
     fn wrong(&mut self, kind: &'static str, of: Of, broken: Broken) {
-        self.report.add(Finding { org: Some(self.org), org_id: self.org_id.clone(), kind, of, broken });
+        self.found(kind, of, broken, false);
+    }
+
+    fn found(&mut self, kind: &'static str, of: Of, broken: Broken, is_mendable: bool) {
+        self.report.add(Finding { org: Some(self.org), org_id: self.org_id.clone(), kind, of, broken, is_mendable });
+    }
+
+    /// Something is wrong that other records tell all about.
+    fn mend(&mut self, of: Of, broken: Broken, mend: Write) {
+        let letter = mend.entry().0.first().copied().unwrap_or_default();
+        self.found(name(letter), of, broken, true);
+        self.mends.add(mend);
+    }
+
+    /// A key leads nowhere.
+    fn mend_stale(&mut self, of: Of, key: &[u8]) {
+        self.mend(of, Broken::Stale, Write::Delete(key.to_vec()));
+    }
+
+    /// What was found wrong of a record, this puts right.
+    fn mend_record<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, right: &T) {
+        if let Ok(value) = encode(kind, right) {
+            self.mends.add(Write::Put(key, value));
+        }
     }
 
     /// Visits every key of a kind. A store that cannot be read further is a finding, too.
@@ -324,26 +248,37 @@ impl Walk<'_> {
         }
     }
 
-    /// Expects a key that tells all by being there.
-    fn expect_mark(&mut self, key: &[u8], of: Of) {
+    /// Expects a key, of which the value alone tells nothing.
+    fn expect_mark(&mut self, key: &[u8], value: &[u8], of: Of) {
         let letter = key.first().copied().unwrap_or_default();
         self.expect(letter);
         match self.store.backend.get(key) {
             Ok(Some(_)) => {}
-            Ok(None) => self.wrong(name(letter), of, Broken::Missing),
+            Ok(None) => self.mend(of, Broken::Missing, Write::Put(key.to_vec(), value.to_vec())),
             Err(error) => self.wrong(name(letter), of, Broken::Unreadable(error)),
         }
     }
 
-    /// Expects a record that points at something.
-    fn expect_record<T: DeserializeOwned>(&mut self, key: &[u8], of: Of, is_right: impl FnOnce(&T) -> bool) {
+    /// Expects a record that points at something; what it should be, where other records tell that.
+    fn expect_record<T: DeserializeOwned>(
+        &mut self,
+        key: &[u8],
+        right: Option<Vec<u8>>,
+        of: Of,
+        is_right: impl FnOnce(&T) -> bool,
+    ) {
         let letter = key.first().copied().unwrap_or_default();
         self.expect(letter);
-        match self.store.record::<T>(name(letter), key) {
-            Ok(Some(record)) if is_right(&record) => {}
-            Ok(Some(_)) => self.wrong(name(letter), of, Broken::Differs),
-            Ok(None) => self.wrong(name(letter), of, Broken::Missing),
-            Err(error) => self.wrong(name(letter), of, Broken::Unreadable(error)),
+        let broken = match self.store.record::<T>(name(letter), key) {
+            Ok(Some(record)) if is_right(&record) => return,
+            Ok(Some(_)) => Broken::Differs,
+            Ok(None) => Broken::Missing,
+            Err(error @ StoreError::Damaged { .. }) => Broken::Unreadable(error),
+            Err(error) => return self.wrong(name(letter), of, Broken::Unreadable(error)),
+        };
+        match right {
+            Some(value) => self.mend(of, broken, Write::Put(key.to_vec(), value)),
+            None => self.wrong(name(letter), of, broken),
         }
     }
 }
@@ -359,6 +294,7 @@ const fn name(letter: u8) -> &'static str {
         b'd' => "due entry",
         b'i' => "idempotency key",
         b'p' => "provider id",
+        b'C' => "further claim of a provider id",
         b'a' => "audit entry",
         b'b' => "audit block",
         b'x' => "dossier's message",
@@ -369,7 +305,7 @@ const fn name(letter: u8) -> &'static str {
         b'n' => "inbound message",
         b'f' => "author's inbound message",
         b'u' => "inbound id",
-        b'U' => "inbound id of one that is gone",
+        b'U' => "mark of what is gone",
         b'w' => "window",
         b'c' => "consent",
         b'g' => "statement",

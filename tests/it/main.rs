@@ -18,6 +18,7 @@ mod chaos;
 mod classes;
 mod commands;
 mod consent;
+mod contradictions;
 mod corpus;
 mod crashes;
 mod damage;

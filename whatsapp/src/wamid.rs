@@ -14,6 +14,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// Digits of a phone number.
+const DIGITS_MIN: usize = 7;
+const DIGITS_MAX: usize = 15;
+
 /// Whether a receipt is of a message to a person of one of these names, by what it tells: canonical spellings of phone
 /// numbers, and Meta's ids of users. Under one that they gave up, it is theirs until then.
 pub fn concerns(reported: &Reported, names: &[String], former: &[Former]) -> bool {
@@ -21,6 +25,15 @@ pub fn concerns(reported: &Reported, names: &[String], former: &[Former]) -> boo
     let embeds = |name: &String| spelling::all(name).iter().any(|name| embeds(&reported.receipt.provider_id, name));
     let was_theirs = former.iter().filter(|former| reported.receipt.at <= former.until).map(|former| &former.name);
     names.iter().chain(was_theirs).any(|name| is_told(name) || embeds(name))
+}
+
+/// What an id may tell of the other party's number: it is written in digits.
+pub fn numbers(id: &ProviderId) -> Vec<String> {
+    let Some(bytes) = id.as_str().strip_prefix("wamid.").and_then(|coded| BASE64.decode(coded).ok()) else {
+        return Vec::new();
+    };
+    let runs = bytes.split(|byte| !byte.is_ascii_digit()).filter(|run| (DIGITS_MIN..=DIGITS_MAX).contains(&run.len()));
+    runs.map(|digits| format!("+{}", String::from_utf8_lossy(digits))).collect()
 }
 
 /// Whether an id is that of a message from or to a person of this name: a phone number, or Meta's id of a user.
@@ -43,6 +56,7 @@ mod tests {
         let id = ProviderId::new("wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA");
         assert!(embeds(&id, "+16467043595"));
         assert!(!embeds(&id, "+16467043596"));
+        assert!(numbers(&id).contains(&"+16467043595".to_owned()), "{:?}", numbers(&id));
         for other in ["", "wamid.", "wamid.!", "gBGGFlA5FpafAgkOuJbRq54qwbM"] {
             assert!(!embeds(&ProviderId::new(other), "+16467043595"), "{other}");
         }

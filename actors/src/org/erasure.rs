@@ -14,7 +14,7 @@ use domain::people::Former;
 use domain::state::Phase;
 use domain::{Message, MessageId, OrgNo, Seq, Timestamp};
 use ractor::ActorProcessingErr;
-use store::{Called, Parked, Store, StoreError, Unavailable};
+use store::{Called, Parked, Store, StoreError, Taken, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
@@ -96,6 +96,7 @@ impl State {
         let seq = self.ledger.fact(&mut draft, Subject::Erasure(id), Fact::ErasureBegun)?;
         let Called { names, former } = called;
         for name in &names {
+            draft.commit.taken(Taken::Name(name), id, now.after(KNOWN_FOR))?;
             self.untie(&mut draft, seq, name)?;
             self.forget_consent(&mut draft, seq, name, now)?;
         }
@@ -202,8 +203,8 @@ impl State {
         for name in erasure.all_names() {
             self.erase_messages(draft, erasure, &name, &mut step)?;
         }
-        // By then no receipt of theirs can come that finds its message, and none is joined. One that came later may be of a
-        // message that is not part of this.
+        // By then no receipt of theirs can come that finds its message, and none is joined. One that came later is of a message
+        // that is not part of this, or is not kept.
         let theirs = |parked: &Parked| {
             parked.at <= erasure.begun_at
                 && whatsapp::wamid::concerns(&parked.reported, &erasure.names, &erasure.former)
@@ -274,16 +275,19 @@ impl State {
         let room = STEP_MAX.saturating_sub(step.done);
         // One that is known by several names is found by each.
         let mut ids = BTreeSet::new();
-        for name in erasure.all_names() {
-            store.inbound_of(org, &name, None, &mut |id| {
-                if !erasure.covers(&name, id) || ids.len() >= room {
+        for name in &erasure.names {
+            store.inbound_of(org, name, None, &mut |id| {
+                if !erasure.covers(name, id) || ids.len() >= room {
                     return ControlFlow::Break(());
                 }
                 ids.insert(id);
                 ControlFlow::Continue(())
             })?;
         }
-        for id in ids {
+        for former in &erasure.former {
+            ids.extend(store.inbound_written_by(org, former, None, room)?.into_iter().filter(|id| *id < erasure.id));
+        }
+        for id in ids.into_iter().take(room) {
             let inbound = store.inbound(org, id)?.ok_or(StoreError::Damaged { what: "inbound message" })?;
             draft.commit.forget_inbound(&inbound, Some(draft.at.after(KNOWN_FOR)))?;
             erasure.erased.inbound += 1;

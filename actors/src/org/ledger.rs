@@ -8,9 +8,10 @@ use domain::invariants;
 use domain::lifecycle::Move;
 use domain::outcome::ProviderError;
 use domain::{AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
-use store::{Commit, Head, Restored, StoreError, Upkeep};
+use store::{Commit, Head, Restored, StoreError, Taken, Upkeep};
 
 use super::desk::Desk;
+use super::upkeep::KNOWN_FOR;
 use crate::context::Context;
 
 /// What an organisation's only writer must know to write on.
@@ -108,20 +109,35 @@ impl Ledger {
         for fact in facts {
             next.trail.push(self.message_fact(draft, message, fact)?);
         }
+        let was_named = |no| before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
+        let named = next.attempts.iter().filter(|attempt| !was_named(attempt.no));
+        let named: Vec<_> = named.filter_map(|attempt| Some((attempt.no, attempt.provider_id.clone()?))).collect();
+        for (attempt, provider_id) in named {
+            let own = AttemptRef { message: message.id, attempt };
+            if let Some(holder) = self.name(draft, provider_id, own)? {
+                tracing::warn!(%own, %holder, "Meta named an attempt by an id that another has: by it, that one is found");
+                next.trail.push(self.message_fact(draft, message, Fact::IdTaken { attempt, holder })?);
+            }
+        }
         draft.commit.moved(message, before, &next)?;
         if let Some((attempt, body)) = response {
             draft.commit.response(message.id, attempt, body);
         }
         self.head.moved(Some(before.phase.status()), next.phase.status());
-        for attempt in &next.attempts {
-            let no = attempt.no;
-            let was_named = before.attempt(no).is_some_and(|attempt| attempt.provider_id.is_some());
-            if let Some(provider_id) = attempt.provider_id.as_ref().filter(|_| !was_named) {
-                self.named.insert(provider_id.clone(), AttemptRef { message: message.id, attempt: no });
-                draft.named.push(provider_id.clone());
-            }
-        }
         Ok(self.note(draft, message, next))
+    }
+
+    /// An attempt has an id from the provider. By it, one attempt is found: whoever had it first, who is returned if that is
+    /// another.
+    fn name(&mut self, draft: &mut Draft, id: ProviderId, own: AttemptRef) -> Result<Option<AttemptRef>, StoreError> {
+        if let Some(holder) = self.named(&id)? {
+            draft.commit.named_after(&id, own);
+            return Ok(Some(holder));
+        }
+        draft.commit.named(&id, own)?;
+        self.named.insert(id.clone(), own);
+        draft.named.push(id);
+        Ok(None)
     }
 
     /// Takes the person out of a finished message, its answers and its audit entries. What was decided of it before must
@@ -129,7 +145,13 @@ impl Ledger {
     pub(super) fn erase(&mut self, draft: &mut Draft, message: &Message, state: &State) -> Result<(), StoreError> {
         self.erase_entries(draft, state)?;
         let answered = self.answered(message.id)?;
-        let (left, state) = draft.commit.erase_message(message, state, &answered, draft.at)?;
+        // What Meta tells of it later must not be kept as that of a message to come.
+        let until = draft.at.after(KNOWN_FOR);
+        for id in state.attempts.iter().filter_map(|attempt| attempt.provider_id.as_ref()) {
+            draft.commit.taken(Taken::Id(id), message.id, until)?;
+        }
+        let store = &self.ctx.store;
+        let (left, state) = draft.commit.erase_message(store, message, state, &answered, draft.at)?;
         self.note(draft, &Arc::new(left), state);
         Ok(())
     }
@@ -139,7 +161,7 @@ impl Ledger {
     pub(super) fn purge(&mut self, draft: &mut Draft, id: MessageId, state: &State) -> Result<(), StoreError> {
         let Some(message) = self.ctx.store.message(self.org, id)? else { return Ok(()) };
         self.erase_entries(draft, state)?;
-        draft.commit.purge_message(&message, state, &self.answered(id)?)?;
+        draft.commit.purge_message(&self.ctx.store, &message, state, &self.answered(id)?)?;
         self.head.gone(state.phase.status());
         let cut = self.upkeep.cut;
         let left = state.trail.iter().filter(|seq| **seq > cut).count();

@@ -13,7 +13,7 @@ use domain::people::Told;
 use domain::receipt::{Receipt, Reported};
 use domain::{AttemptRef, Inbound, ProviderId, SenderNo, Timestamp};
 use ractor::ActorProcessingErr;
-use store::{Parked, Store, StoreError, Unavailable};
+use store::{Parked, Store, StoreError, Taken, Unavailable};
 use tokio::sync::oneshot;
 
 use super::ledger::Draft;
@@ -230,7 +230,11 @@ impl State {
         Ok(())
     }
 
+    /// Keeps a receipt for a message that may come, unless that is gone with a person: it would bring them back.
     fn park(&mut self, draft: &mut Draft, reported: Reported) -> Result<(), StoreError> {
+        if self.is_of_the_erased(&reported)? {
+            return Ok(());
+        }
         let parked = Parked { reported, at: draft.at };
         let settings = self.ctx.settings();
         let (most, most_bytes) = (settings.limits.max_parked, settings.limits.max_parked_bytes);
@@ -245,6 +249,21 @@ impl State {
         self.lot.keep(parked);
         self.watch_lot();
         Ok(())
+    }
+
+    /// Whether a receipt is of a message that was erased, or of somebody who was, and to whom nothing was sent since.
+    fn is_of_the_erased(&self, reported: &Reported) -> Result<bool, StoreError> {
+        let (store, org) = (&self.ctx.store, self.record.no);
+        let provider_id = &reported.receipt.provider_id;
+        if store.taken(org, Taken::Id(provider_id))?.is_some() {
+            return Ok(true);
+        }
+        let (mut erased, mut sent) = (None, None);
+        for name in reported.names.iter().chain(&whatsapp::wamid::numbers(provider_id)) {
+            erased = erased.max(store.taken(org, Taken::Name(name))?);
+            sent = sent.max(store.latest_message_to(org, name)?);
+        }
+        Ok(erased.is_some_and(|erased| sent.is_none_or(|sent| sent < erased)))
     }
 
     /// Sees to it that parked receipts are looked through while there are any.

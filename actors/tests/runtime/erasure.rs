@@ -7,9 +7,10 @@ use domain::audit::{Block, By, Fact};
 use domain::consent::{Choice, Covers, Source};
 use domain::erasure::Erased;
 use domain::people::Told;
-use domain::receipt::ReceiptKind;
-use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status};
+use domain::receipt::{ReceiptKind, Reported};
+use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status, Timestamp};
 use serde_json::json;
+use store::Commit;
 use store::backend::{Backend, Order};
 use store::search::{AuditFilter, MessageFilter};
 
@@ -230,4 +231,109 @@ async fn a_repeat_of_what_was_erased_does_not_bring_the_person_back_and_is_known
     .await;
     world.they_wrote(&acme, "in-7", Some(ADA[1]), None).await;
     assert_eq!(listed(&world), 1, "it is a message like any other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_receipt_of_an_erased_person_leaves_nothing_of_them() {
+    const NUMBER: &str = "+4915112345678";
+    const WAMID: &str = "wamid.HBgNNDkxNTExMjM0NTY3OBUCABEYEjVGNDI1QTc0RjEzMDMzNDkyQQA=";
+    for is_known in [true, false] {
+        let mut world = World::new().await;
+        let acme = world.acme().await;
+        let no = world.org_no(&acme);
+        // Of an answer that was lost, the id is known only once a receipt tells it.
+        world.provider.next(&[if is_known { Say::AcceptById(WAMID) } else { Say::Unknown }]);
+        world.post(&acme, json!({"to": NUMBER, "onUnknown": "HOLD"})).await;
+        pass(20 * MINUTE).await;
+        world.erase(&acme, NUMBER).await;
+        let late = |names: &[&str]| Reported {
+            receipt: receipt(ReceiptKind::Delivered, ProviderId::new(WAMID), None),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        for n in 0..2 {
+            let receipts = vec![late(&[NUMBER]), late(&[]), late(&[NUMBER, "DE.1"])];
+            world.outbox.webhook(&acme, News { receipts, ..News::default() }).await.unwrap();
+            assert_eq!(world.store.parked(no).unwrap().len(), 0, "known: {is_known}");
+            assert!(!world.holds(&NUMBER[1..]) && !world.holds(WAMID), "known: {is_known}");
+            if n == 0 {
+                world.crash().await;
+            }
+        }
+        // Once they are written to again, what overtakes our record of it is kept as ever.
+        world.provider.next(&[Say::Unknown]);
+        world.post(&acme, json!({ "to": NUMBER })).await;
+        let other = Reported {
+            receipt: receipt(ReceiptKind::Delivered, ProviderId::new("wamid.new"), None),
+            names: vec![NUMBER.into()],
+        };
+        world.outbox.webhook(&acme, News { receipts: vec![other], ..News::default() }).await.unwrap();
+        assert_eq!(world.store.parked(no).unwrap().len(), 1);
+        // For a month it is known what went.
+        tokio::time::advance(31 * DAY).await;
+        world.restart().await;
+        eventually("nothing is left of what was noted", 2 * HOUR, || {
+            world.store.first_name_until(no).unwrap().is_none().then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_before_a_number_changed_hands_goes_with_who_wrote_it_however_late_it_came() {
+    const OLD: &str = "+4915112345678";
+    const NEW: &str = "+4915187654321";
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let no = world.org_no(&acme);
+    let second = world.outbox.clock().now();
+    let wrote = async |name: &str, from: &str, at: Timestamp, told: Option<Told>| {
+        let now = world.outbox.clock().now();
+        let inbound = Inbound {
+            id: world.outbox.clock().new_message_id(now),
+            provider_id: ProviderId::new(name),
+            sender: "1001".parse().unwrap(),
+            sender_no: SenderNo(1),
+            from: Some(from.parse().unwrap()),
+            user_id: None,
+            kind: "text".into(),
+            opens_window: told.is_none(),
+            payload: b"{}".as_slice().into(),
+            at,
+            received_at: now,
+        };
+        world
+            .outbox
+            .webhook(&acme, News { inbound: vec![Arrival { inbound, told }], ..News::default() })
+            .await
+            .unwrap();
+    };
+    // Two in one second, of which one comes after the change; and one of who has the number then.
+    wrote("in-1", OLD, second, None).await;
+    pass(5 * SECOND).await;
+    let then = world.outbox.clock().now();
+    wrote("changed", NEW, then, Told::new(&[NEW], &[OLD], then)).await;
+    pass(5 * SECOND).await;
+    wrote("in-2", OLD, second, None).await;
+    wrote("anothers", OLD, world.outbox.clock().now(), None).await;
+    assert_eq!(world.erase(&acme, NEW).await.inbound, 3);
+    let left = world.store.inbound_page(no, None, None, 10).unwrap().items;
+    assert_eq!(left.iter().map(|inbound| inbound.provider_id.as_str()).collect::<Vec<_>>(), ["anothers"]);
+    assert!(world.store.last_inbound(no, SenderNo(1), OLD).unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_messages_of_one_second_one_may_go_and_the_window_of_the_other_stays() {
+    let world = World::new().await;
+    let acme = world.acme().await;
+    let no = world.org_no(&acme);
+    // One under both names of a person, one under one of them.
+    world.they_wrote(&acme, "in-1", Some(ADA[0]), None).await;
+    world.they_wrote(&acme, "in-2", Some(ADA[1]), Some(USER)).await;
+    let mut commit = Commit::new(no, world.store.head(no).unwrap().epoch);
+    let first = world.store.inbound_page(no, None, None, 10).unwrap().items.pop().unwrap();
+    commit.forget_inbound(&first, None).unwrap();
+    let (done, answer) = tokio::sync::oneshot::channel();
+    world.committer.reserve().unwrap().submit(commit, move |result| done.send(result).unwrap());
+    answer.await.unwrap().unwrap();
+    assert!(world.store.last_inbound(no, SenderNo(1), ADA[0]).unwrap().is_some());
 }

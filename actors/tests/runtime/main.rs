@@ -16,6 +16,7 @@ mod crash_point;
 mod crashes;
 mod erasure;
 mod faults;
+mod histories;
 mod inbound;
 mod intake;
 mod leaving;

@@ -23,6 +23,8 @@ pub(crate) enum Say {
     Accept,
     /// Accepts, and tells this id of the recipient.
     AcceptAs(&'static str),
+    /// Accepts under this id.
+    AcceptById(&'static str),
     Refuse(i64),
     /// Refuses, and wants to be left alone for so many seconds.
     RefuseFor(i64, u64),
@@ -170,6 +172,7 @@ impl Provider for Script {
             tokio::time::sleep(after).await;
             let outcome = match say {
                 Say::Accept | Say::AcceptAs(_) => Outcome::Accepted(wamid(attempt)),
+                Say::AcceptById(id) => Outcome::Accepted(ProviderId::new(id)),
                 Say::Refuse(code) | Say::RefuseFor(code, _) => Outcome::Refused(error(code, Origin::Answer)),
                 Say::NotSent => Outcome::NotSent(Failure::new("CONNECT", "by script")),
                 Say::Foreign => Outcome::Refused(ProviderError {

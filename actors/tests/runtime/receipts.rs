@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::audit::Fact;
+use domain::audit::{By, Fact, Subject};
 use domain::receipt::ReceiptKind::{Delivered, Failed, Read, Sent};
-use domain::{AttemptStatus, Phase, ProviderId, Status};
+use domain::{AttemptRef, AttemptStatus, OrgId, Phase, ProviderId, Status};
 use serde_json::json;
+use store::search::AuditFilter;
 use whatsapp::classify::Origin;
 
 use crate::provider::{Say, error, wamid};
@@ -208,4 +209,68 @@ async fn receipts_of_other_apps_are_bounded_by_their_bytes_too_and_the_oldest_go
     assert!(left.iter().any(|parked| parked.reported.receipt.provider_id == large(19)), "the last one came last");
     world.receive(&acme, vec![receipt(Sent, ProviderId::new("y"), None)]).await;
     assert_eq!(world.store.parked(no).unwrap().len(), 4);
+}
+
+/// The attempts that took an id which others have, as the trail tells, with those.
+fn taken(world: &World, acme: &OrgId) -> Vec<(AttemptRef, AttemptRef)> {
+    let page = world.store.audit(world.org_no(acme), &AuditFilter::default(), None, 1000).unwrap();
+    let told = page.items.into_iter().rev().filter_map(|(_, entry)| match (entry.subject, entry.fact) {
+        (Subject::Message(message), Fact::IdTaken { attempt, holder }) => {
+            Some((AttemptRef { message, attempt }, holder))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_of_two_attempts_leads_to_the_one_that_had_it_first_and_both_go_on() {
+    let mut world = World::new().await;
+    let acme = world.acme().await;
+    let id = ProviderId::new("wamid.one-for-two");
+    let [first, second] = [world.post(&acme, json!({})).await, world.post(&acme, json!({})).await];
+    world.all_until(&acme, &[first, second], Status::Sent, SECOND).await;
+    // They have ids of their own; two more have lost their answers.
+    world.provider.next(&[Say::Unknown, Say::Unknown]);
+    let [third, fourth] = [world.post(&acme, json!({})).await, world.post(&acme, json!({})).await];
+    pass(SECOND).await;
+    let [one, two] = [attempt(third, 1), attempt(fourth, 1)];
+    let both = [one, two].map(|named| receipt(Delivered, id.clone(), Some(named)));
+    world.receive(&acme, both.to_vec()).await;
+    assert_eq!([world.status(&acme, third), world.status(&acme, fourth)], [Status::Delivered; 2]);
+    assert_eq!(taken(&world, &acme), [(two, one)]);
+    // What tells the id alone is of the first, also after a crash.
+    world.crash().await;
+    world.receive(&acme, vec![receipt(Read, id.clone(), None)]).await;
+    assert_eq!([world.status(&acme, third), world.status(&acme, fourth)], [Status::Read, Status::Delivered]);
+    // So does Meta's own answer to a call, and a receipt that waited for it.
+    world.provider.next(&[Say::AcceptById("wamid.one-for-two")]);
+    let fifth = world.post(&acme, json!({})).await;
+    world.until(&acme, fifth, Status::Sent, SECOND).await;
+    assert_eq!(taken(&world, &acme), [(two, one), (attempt(fifth, 1), one)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_attempts_with_one_id_either_may_go_and_the_other_is_found_as_before() {
+    for gone in 0..2 {
+        let world = World::new().await;
+        let acme = world.acme().await;
+        world.provider.next(&[Say::AcceptById("wamid.one-for-two"), Say::AcceptById("wamid.one-for-two")]);
+        let names = ["+4915112345678", "+4915187654321"];
+        let mut ids = Vec::new();
+        for name in names {
+            let id = world.post(&acme, json!({ "to": name })).await;
+            world.until(&acme, id, Status::Sent, SECOND).await;
+            ids.push(id);
+        }
+        let record = world.outbox.directory().org(&acme).unwrap();
+        world.outbox.erase(&record, names[gone].into(), By::Admin).await.unwrap();
+        world.receive(&acme, vec![receipt(Read, ProviderId::new("wamid.one-for-two"), None)]).await;
+        let expected = if gone == 0 { Status::Sent } else { Status::Read };
+        assert_eq!(world.status(&acme, ids[0]), expected, "the first has it, until it is gone");
+        assert_eq!(world.status(&acme, ids[1]), Status::Sent);
+        let named = receipt(Delivered, ProviderId::new("wamid.one-for-two"), Some(attempt(ids[1 - gone], 1)));
+        world.receive(&acme, vec![named]).await;
+        assert_ne!(world.status(&acme, ids[1 - gone]), Status::Sent);
+    }
 }

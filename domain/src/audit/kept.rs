@@ -123,7 +123,9 @@ impl Fact {
             | Self::TemplateBilled { .. }
             | Self::Throttled { .. }
             | Self::Unthrottled { .. }
-            | Self::Noticed(_) => {}
+            | Self::Noticed(_)
+            | Self::IdTaken { .. }
+            | Self::Repaired { .. } => {}
         }
     }
 }

@@ -41,7 +41,7 @@ impl Walk<'_> {
         }
         for standing in [consent.transactional, consent.marketing].into_iter().flatten() {
             let record: Seq = standing.record;
-            self.expect_record::<Statement>(&keys::statement_of_consent(key, record), of, |statement| {
+            self.expect_record::<Statement>(&keys::statement_of_consent(key, record), None, of, |statement| {
                 statement.choice == standing.choice
             });
         }

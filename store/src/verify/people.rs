@@ -5,7 +5,8 @@ use domain::message::Category;
 use domain::people::{FORMER_MAX, NAMES_MAX, Person, Ties};
 
 use super::{Broken, Of, Walk, name};
-use crate::codec::decode;
+use crate::backend::Write;
+use crate::codec::{decode, encode};
 use crate::keys;
 
 impl Walk<'_> {
@@ -16,15 +17,48 @@ impl Walk<'_> {
             Ok(person) => walk.wrong(name(b'P'), Of::Message(person.id), Broken::Differs),
             Err(error) => walk.wrong(name(b'P'), Of::Organisation, Broken::Unreadable(error)),
         });
-        let mut found = 0;
-        self.each(b'A', |walk, _, bytes| match decode::<Ties>(name(b'A'), bytes) {
-            Ok(ties) => found += u64::from(ties.now.is_some()) + u64::try_from(ties.before.len()).unwrap_or(u64::MAX),
+        self.each(b'A', |walk, key, bytes| match decode::<Ties>(name(b'A'), bytes) {
+            Ok(ties) => walk.name(key, &ties),
             Err(error) => walk.wrong(name(b'A'), Of::Organisation, Broken::Unreadable(error)),
         });
-        let said = self.expected.get(&b'A').copied().unwrap_or_default();
-        if said != found {
-            self.wrong(name(b'A'), Of::Organisation, Broken::Count { said, found });
+    }
+
+    /// A name leads only to those who have it, or had it.
+    fn name(&mut self, key: &[u8], ties: &Ties) {
+        let (org, store) = (self.org, self.store);
+        let mut right = ties.clone();
+        right.before.dedup();
+        for id in ties.now.iter().chain(&ties.before) {
+            // Who cannot be read was told before.
+            let Ok(person) = store.person(org, *id) else { return };
+            let has = |own: &String| keys::name(org, own) == key;
+            let is_now = person.as_ref().is_some_and(|person| person.names.iter().any(has));
+            let was = person.as_ref().is_some_and(|person| person.former.iter().any(|former| has(&former.name)));
+            right.now = right.now.filter(|now| now != id || is_now);
+            right.before.retain(|before| before != id || was);
         }
+        if right == *ties && !ties.is_empty() {
+            return;
+        }
+        let key = key.to_vec();
+        let mend = if right.is_empty() { None } else { encode(name(b'A'), &right).ok() };
+        let mend = match mend {
+            Some(value) => Write::Put(key, value),
+            None => Write::Delete(key),
+        };
+        self.mend(Of::Organisation, Broken::Stale, mend);
+    }
+
+    /// What a name should tell of, so that it leads to a person as well; `None` where it leads to another who has it now.
+    fn tied(&self, own: &str, tie: impl FnOnce(&mut Ties)) -> Option<Vec<u8>> {
+        let known = self.store.ties(self.org, own).unwrap_or_default();
+        let mut ties = known.clone();
+        tie(&mut ties);
+        let other = known.now.filter(|_| known.now != ties.now);
+        let has_it = |person: &Person| person.names.iter().any(|name| name == own);
+        let is_anothers =
+            other.is_some_and(|id| self.store.person(self.org, id).ok().flatten().as_ref().is_some_and(has_it));
+        (!is_anothers).then(|| encode(name(b'A'), &ties).ok()).flatten()
     }
 
     fn person(&mut self, person: &Person) {
@@ -34,10 +68,13 @@ impl Walk<'_> {
             self.wrong(name(b'P'), of, Broken::Differs);
         }
         for own in &person.names {
-            self.expect_record::<Ties>(&keys::name(org, own), of, |ties| ties.now == Some(person.id));
+            let right = self.tied(own, |ties| ties.now = Some(person.id));
+            self.expect_record::<Ties>(&keys::name(org, own), right, of, |ties| ties.now == Some(person.id));
         }
         for former in &person.former {
-            self.expect_record::<Ties>(&keys::name(org, &former.name), of, |ties| ties.before.contains(&person.id));
+            let key = keys::name(org, &former.name);
+            let right = self.tied(&former.name, |ties| ties.before.push(person.id));
+            self.expect_record::<Ties>(&key, right, of, |ties| ties.before.contains(&person.id));
         }
         let known = person.names.iter().map(|own| self.store.consent(org, own)).collect::<Result<Vec<_>, _>>();
         let said = |known: &Option<Consent>| {

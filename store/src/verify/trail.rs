@@ -9,8 +9,8 @@ use crate::keys;
 use crate::records::{Head, Upkeep};
 
 impl Walk<'_> {
-    /// Checks the whole trail, of which the messages name `told` entries; how many statements of recipients it tells of.
-    pub(super) fn trail(&mut self, head: &Head, upkeep: &Upkeep, told: u64) -> u64 {
+    /// Checks the whole trail, of which the messages name `told` entries, and puts the head right; how many statements of recipients it tells of.
+    pub(super) fn trail(&mut self, head: &mut Head, upkeep: &Upkeep, told: u64) -> u64 {
         let (mut next, mut found, mut stated) = (upkeep.cut + 1, 0, 0);
         let mut orphans = 0;
         let mut subject = None;
@@ -37,17 +37,21 @@ impl Walk<'_> {
             }
         });
         if next != head.last_seq + 1 {
-            self.wrong("head", Of::Organisation, Broken::Count { said: head.last_seq, found: next - 1 });
+            // Where the head tells of more, entries are lost.
+            let is_mendable = next > head.last_seq;
+            self.found("head", Of::Organisation, Broken::Count { said: head.last_seq, found: next - 1 }, is_mendable);
+            head.last_seq = head.last_seq.max(next - 1);
         }
         if told != found {
             self.wrong("audit entry", Of::Organisation, Broken::Count { said: told, found });
         }
         if orphans != upkeep.orphans {
-            self.wrong("retention", Of::Organisation, Broken::Count { said: upkeep.orphans, found: orphans });
+            self.found("retention", Of::Organisation, Broken::Count { said: upkeep.orphans, found: orphans }, true);
+            self.mend_record(name(b'l'), keys::of_kind(b'l', self.org), &Upkeep { orphans, ..upkeep.clone() });
         }
         self.each(b'y', |walk, key, _| match keys::seq_at_end(key) {
             Some(seq) if (1..=head.last_seq).contains(&seq) => {}
-            Some(seq) => walk.wrong(name(b'y'), Of::Entry(seq), Broken::Stale),
+            Some(seq) => walk.mend_stale(Of::Entry(seq), key),
             None => {}
         });
         self.blocks(head, upkeep);
@@ -69,7 +73,7 @@ impl Walk<'_> {
         }
         if let Some(dossier) = &message.dossier {
             let key = keys::dossier_activity(self.org, dossier.key(), seq);
-            self.expect_mark(&key, Of::Entry(seq));
+            self.expect_mark(&key, &[], Of::Entry(seq));
         }
         true
     }

@@ -13,8 +13,8 @@ use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::retry::RetryPolicy;
 use domain::{
-    AttemptNo, Dossier, Epoch, Message, MessageId, OnUnknown, OrgNo, Phase, Priority, ProviderId, SenderNo, State,
-    Timestamp, Wait,
+    AttemptNo, AttemptRef, Dossier, Epoch, Message, MessageId, OnUnknown, OrgNo, Phase, Priority, ProviderId, SenderNo,
+    State, Timestamp, Wait,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -151,6 +151,10 @@ impl History {
             self.entry(commit, &message, &mut next, fact);
         }
         commit.moved(&message, &before, &next).unwrap();
+        let name = |state: &State| state.attempt(FIRST).and_then(|attempt| attempt.provider_id.clone());
+        if let Some(provider_id) = name(&next).filter(|_| name(&before).is_none()) {
+            commit.named(&provider_id, AttemptRef { message: message.id, attempt: FIRST }).unwrap();
+        }
         self.head.moved(Some(before.phase.status()), next.phase.status());
         self.messages[n].1 = next;
     }
