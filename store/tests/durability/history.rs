@@ -126,6 +126,7 @@ impl History {
         let now = before.due().unwrap_or(before.updated_at);
         let provider_id = ProviderId::new(&format!("wamid.{n}"));
         let event = match before.phase {
+            Phase::Queued { .. } if before.attempts.is_empty() && n.is_multiple_of(9) => Event::Cancel,
             Phase::Queued { .. } if before.attempts.is_empty() => Event::Turn,
             Phase::Queued { .. } => {
                 let until = now.after(Duration::from_millis(self.rng.random_range(1_000..9_000_000)));

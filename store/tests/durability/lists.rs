@@ -85,5 +85,5 @@ fn every_filter_finds_what_passes_it_newest_first_with_and_without_the_index_by_
             }
         }
     }
-    assert!(statuses.contains(&Status::Failed) && statuses.contains(&Status::Queued), "{statuses:?}");
+    assert!(statuses.contains(&Status::Cancelled) && statuses.contains(&Status::Queued), "{statuses:?}");
 }
