@@ -162,7 +162,7 @@ async fn slow_senders_without_a_key_or_signature_stop_neither_posts_nor_webhooks
     let (mut hooks, mut posts) = tokio::join!(hooks, posts);
     let large = || notification(PHONE, &[status("wamid.of-nobody", "read")]).to_string() + &" ".repeat(LARGE / 2);
     for n in 0..20 {
-        app.acme().send_message(&with(&text(n), &json!({"subject": "s".repeat(200)}))).await.ok(201);
+        app.acme().send_message(&with(text(n), &json!({"subject": "s".repeat(200)}))).await.ok(201);
         app.webhook(notification(PHONE, &[status("wamid.of-nobody", "read")]).to_string().as_bytes()).await.ok(200);
     }
     // A large one takes its room from those that stand still.
