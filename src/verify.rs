@@ -39,7 +39,7 @@ impl Verify {
         let path = self.data.as_ref().unwrap_or(&config.store.path);
         let cache = config.store.cache.as_u64();
         // What is to be mended is mended in its place.
-        let looked = match self.accept_loss {
+        let looked = match self.accept_loss || self.repair {
             true => Looked { folder: DataFolder::open_existing(path)?, copy: None },
             false => look_into(path)?,
         };

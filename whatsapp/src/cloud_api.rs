@@ -226,7 +226,7 @@ fn without_response(error: &reqwest::Error) -> Answer {
              -Hn), or lower http.max_connections.",
             root_cause(error)
         );
-        Answer::none(Outcome::NotSent(Failure::new(OUT_OF_DESCRIPTORS, message)), None)
+        Answer::none(Outcome::NotSent(Failure::new(OUT_OF_DESCRIPTORS, message)), Some(Fault::Unreached))
     } else if error.is_connect() {
         let message = format!("The Cloud API could not be reached, so nothing was sent: {}.", root_cause(error));
         Answer::none(Outcome::NotSent(Failure::new("CONNECT_FAILED", message)), Some(Fault::Unreached))
@@ -235,7 +235,7 @@ fn without_response(error: &reqwest::Error) -> Answer {
         Answer::none(Outcome::NotSent(Failure::new("INVALID_REQUEST", message)), None)
     } else if was_not_begun(error) {
         let message = format!("The connection was closed before anything was sent: {}.", root_cause(error));
-        Answer::none(Outcome::NotSent(Failure::new("CONNECTION_CLOSED", message)), None)
+        Answer::none(Outcome::NotSent(Failure::new("CONNECTION_CLOSED", message)), Some(Fault::Unreached))
     } else {
         Answer::none(lost(error), Some(Fault::Silent))
     }

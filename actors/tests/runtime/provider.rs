@@ -193,6 +193,7 @@ impl Provider for Script {
                 Say::Unknown | Say::Taken => Some(Fault::Silent),
                 Say::Accept
                 | Say::AcceptAs(_)
+                | Say::AcceptById(_)
                 | Say::Refuse(_)
                 | Say::RefuseFor(..)
                 | Say::Never
