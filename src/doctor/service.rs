@@ -121,7 +121,7 @@ fn hears(org: &Value, sender: &Value, report: &mut Report) {
     let what = format!("webhooks of {} of {}", text(sender, "phoneNumberId"), text(org, "id"));
     let heard = sender.get("webhooks").unwrap_or(&Value::Null);
     match heard.get("fault").and_then(Value::as_str) {
-        Some(fault) => report.wrong(&what, fault, text(heard, "remedy")),
+        Some(fault) => report.wrong(&what, fault, &text(heard, "remedy")),
         None => match heard.pointer("/proven/lastAt").and_then(Value::as_str) {
             Some(last) => report.ok(&what, format!("come, the last at {last}")),
             // One that has not sent for long has nothing to hear.
