@@ -6,7 +6,6 @@
 
 mod bodies;
 
-use std::fs::File;
 use std::io::Seek;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
