@@ -113,7 +113,7 @@ impl History {
     }
 
     fn name(&mut self) -> &'static str {
-        if self.dice.random_bool(0.6) { *self.pick(&NUMBERS) } else { *self.pick(&IDS) }
+        if self.dice.random_bool(0.6) { self.pick(&NUMBERS) } else { self.pick(&IDS) }
     }
 
     async fn play(mut self) -> Counts {
