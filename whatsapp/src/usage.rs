@@ -46,7 +46,9 @@ fn access_regained_in(headers: &HeaderMap) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    type Pairs = [(&'static str, &'static str)];
+
+    fn headers(pairs: &Pairs) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
@@ -54,7 +56,7 @@ mod tests {
     fn the_longest_wait_that_is_asked_for_counts() {
         let usage = r#"{"1022":[{"type":"whatsapp","call_count":100,"estimated_time_to_regain_access":5}],"1023":[{"type":"whatsapp"}]}"#;
         let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").unwrap();
-        let table: &[(&[(&'static str, &'static str)], Option<u64>)] = &[
+        let table: &[(&Pairs, Option<u64>)] = &[
             (&[], None),
             (&[("retry-after", "7")], Some(7)),
             (&[("retry-after", " 7.0 ")], Some(7)),
