@@ -113,7 +113,8 @@ impl History {
     }
 
     fn name(&mut self) -> &'static str {
-        if self.dice.random_bool(0.6) { self.pick(&NUMBERS) } else { self.pick(&IDS) }
+        let names: &[&'static str] = if self.dice.random_bool(0.6) { &NUMBERS } else { &IDS };
+        self.pick(names)
     }
 
     async fn play(mut self) -> Counts {
