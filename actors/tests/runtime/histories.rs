@@ -114,7 +114,7 @@ impl History {
 
     fn name(&mut self) -> &'static str {
         let names: &[&'static str] = if self.dice.random_bool(0.6) { &NUMBERS } else { &IDS };
-        self.pick(names)
+        self.pick::<&'static str>(names)
     }
 
     async fn play(mut self) -> Counts {
