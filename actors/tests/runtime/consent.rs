@@ -154,7 +154,7 @@ async fn consent_that_is_revoked_while_a_message_waits_ends_it_before_the_call()
 async fn a_revocation_between_attempts_ends_the_message_before_the_next() {
     let world = World::new().await;
     let acme = world.acme().await;
-    world.provider.next(&[Say::NotSent]);
+    world.provider.next(&[Say::Refuse(131000)]);
     let id = world.post(&acme, json!({})).await;
     pass(SECOND).await;
     world.told(&acme, ADA, Revoked, Covers::Transactional).await;
