@@ -11,6 +11,7 @@ use domain::{Message, State, Timestamp};
 use serde::Serialize;
 use store::{Store, StoreError};
 
+use crate::hearing::Deaf;
 use crate::provider::Held;
 use crate::settings::Settings;
 use crate::ways::Holds;
@@ -92,6 +93,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) address: &'a str,
     pub(crate) outage: Option<Outage>,
     pub(crate) holds: Holds,
+    /// Why nothing is heard of its sender, if so.
+    pub(crate) deaf: Option<Deaf>,
     pub(crate) now: Timestamp,
 }
 
@@ -101,8 +104,8 @@ impl Explanation {
         let Phase::Queued { due } = state.phase else {
             return Ok(Self {
                 status: state.phase.status().as_str(),
-                summary: ended(state),
-                remedy: None,
+                summary: facts.told(),
+                remedy: facts.unheard().map(|deaf| deaf.remedy(&facts.org.id, &facts.message.from)),
                 gates: Vec::new(),
                 ahead: None,
                 ahead_is_at_least: false,
@@ -181,7 +184,21 @@ impl Gate {
     }
 }
 
-/// What there is to say of a message that waits for nothing of ours.
+impl Facts<'_> {
+    /// Why receipts of a message that waits for one do not come.
+    fn unheard(&self) -> Option<Deaf> {
+        self.deaf.filter(|_| matches!(self.state.phase, Phase::Sending { .. } | Phase::Sent))
+    }
+
+    /// What there is to say of a message that waits for nothing of ours.
+    fn told(&self) -> String {
+        match self.unheard() {
+            Some(deaf) => format!("{} No receipt comes: {}.", ended(self.state), deaf.fault()),
+            None => ended(self.state),
+        }
+    }
+}
+
 fn ended(state: &State) -> String {
     let at = |time: Option<Timestamp>| time.map(|at| format!(" at {at}")).unwrap_or_default();
     match state.phase {

@@ -138,6 +138,7 @@ impl Outbox {
             address: ways.address(),
             outage: ways.outage(&message.from, now),
             holds: ways.holds(&message.from),
+            deaf: self.ctx.hearing.of(&message.from).deaf(now),
             now,
         };
         Explanation::of(&facts, &store).map(Some)

@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use actors::OrgChange;
-use domain::PhoneNumberId;
 use domain::org::{Org, Secret, Sender};
 use domain::outcome::Class;
+use domain::{OrgId, PhoneNumberId};
 use whatsapp::CloudApi;
 use whatsapp::cloud_api::{self, BuildError, Trouble, Way};
+use whatsapp::remedy::remedy;
 
 use super::Report;
 use crate::config::Config;
@@ -15,12 +16,9 @@ use crate::config::Config;
 /// A clock further off than this cannot tell when anything was, and in the end TLS fails for it.
 const SKEW_MAX: Duration = Duration::from_secs(60);
 
-/// Meta's codes for a token that is none, or no more.
-pub(super) const TOKEN_CODES: [i64; 4] = [0, 102, 104, 190];
-
 /// A sender whose secrets are at hand.
 pub(super) struct Known {
-    pub(super) org: String,
+    pub(super) org: OrgId,
     pub(super) number: PhoneNumberId,
     waba_id: Option<String>,
     token: Secret,
@@ -34,7 +32,7 @@ pub(super) fn declared(config: &Config) -> Vec<Known> {
         let Ok((id, OrgChange::Declare(put, _))) = org.resolve() else { continue };
         senders.extend(put.senders.into_iter().filter_map(|sender| {
             let token = sender.access_token?;
-            Some(Known { org: id.to_string(), number: sender.phone_number_id, waba_id: sender.waba_id, token })
+            Some(Known { org: id, number: sender.phone_number_id, waba_id: sender.waba_id, token })
         }));
     }
     senders
@@ -54,7 +52,7 @@ pub(super) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
 impl Known {
     fn of(org: &Org, sender: &Sender) -> Self {
         Self {
-            org: org.id.to_string(),
+            org: org.id.clone(),
             number: sender.phone_number_id.clone(),
             waba_id: sender.waba_id.clone(),
             token: sender.access_token.clone(),
@@ -161,14 +159,8 @@ async fn number(api: &CloudApi, sender: &Known, report: &mut Report) {
         },
         Err(trouble) => {
             let fix = match &trouble {
-                Trouble::Refused(error) if TOKEN_CODES.contains(&error.code) => format!(
-                    "make a new token of a system user and give it by `twotick org put {org} --sender {number} \
-                     --access-token env:NAME`, or in the configuration"
-                ),
                 Trouble::Refused(error) if matches!(error.verdict.class, Class::Permanent | Class::Blocked) => {
-                    "check the phone number id, and that the token's system user has this account with \
-                     whatsapp_business_messaging and whatsapp_business_management"
-                        .to_owned()
+                    remedy(error.code, org, number)
                 }
                 Trouble::Refused(_) | Trouble::Unreachable(_) | Trouble::Unreadable(_) => {
                     "look again in a moment; if it stays, see Meta's status page".to_owned()

@@ -43,18 +43,8 @@ pub(super) fn noticed(hearing: &Hearing, org: &OrgId, sender: &PhoneNumberId, no
     }
 }
 
-/// Adds to the view of an organisation what is heard of each of its senders.
-pub(super) fn show(hearing: &Hearing, now: Timestamp, org: &mut Value) {
-    let Some(id) = org.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else { return };
-    for sender in org.get_mut("senders").and_then(Value::as_array_mut).into_iter().flatten() {
-        let number = sender.get("phoneNumberId").and_then(Value::as_str).and_then(|number| number.parse().ok());
-        if let (Some(number), Some(sender)) = (number, sender.as_object_mut()) {
-            sender.insert("webhooks".to_owned(), view(hearing, &id, &number, now));
-        }
-    }
-}
-
-fn view(hearing: &Hearing, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
+/// What is heard of one sender, as the admin sees it.
+pub(super) fn view(hearing: &Hearing, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
     let heard = hearing.of(sender);
     let deaf = heard.deaf(now);
     let count = |of: &Count| json!({"count": of.count, "lastAt": of.last_at.map(|at| at.to_string())});

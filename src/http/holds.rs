@@ -16,9 +16,10 @@ pub(super) fn org(app: &App, org: &Org) -> Value {
         let (outage, holds) = app.outbox.holds(&sender.phone_number_id);
         if let Some(shown) = shown.as_object_mut() {
             shown.extend(self::holds(org, sender, outage.as_ref(), &holds));
+            let heard = heard::view(app.outbox.hearing(), &org.id, &sender.phone_number_id, app.outbox.clock().now());
+            shown.insert("webhooks".to_owned(), heard);
         }
     }
-    heard::show(app.outbox.hearing(), app.outbox.clock().now(), &mut view);
     view
 }
 
