@@ -160,7 +160,7 @@ async fn a_wrong_app_secret_is_said_wherever_one_looks_for_it_and_a_right_one_en
     assert!(heard["fault"].as_str().unwrap().contains("app secret"), "{heard}");
     assert!(heard["remedy"].as_str().unwrap().contains("twotick org put"), "{heard}");
     assert_eq!(heard["proven"]["count"], 0);
-    let explained = app.acme().get(&format!("messages/{id}/explain")).await.ok(200);
+    let explained = app.acme().get(&format!("outbound/messages/{id}/explain")).await.ok(200);
     assert!(explained["summary"].as_str().unwrap().contains("its app secret does not fit"), "{explained}");
     assert_eq!(explained["remedy"], heard["remedy"]);
     let log = app.log();
