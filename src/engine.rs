@@ -206,7 +206,7 @@ impl Engine {
                 continue;
             }
             if let Err(error) = room {
-                tracing::warn!(%error, "the disk does not take writes yet");
+                tracing::warn!(%error, "the disk of the data folder does not take writes yet; it is tried again by itself");
                 continue;
             }
             self.waits_for.store(Arc::new(OPENING));

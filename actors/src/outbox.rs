@@ -308,9 +308,7 @@ impl Outbox {
     pub async fn failed(&self) -> String {
         let mut health = self.health();
         tokio::select! {
-            unwell = health.wait_for(Option::is_some) => {
-                unwell.ok().and_then(|error| error.as_ref().map(StoreError::to_string)).unwrap_or_default()
-            }
+            _ = async { health.wait_for(Option::is_some).await.is_ok() } => self.ctx.trouble().unwrap_or_default(),
             _ = self.root.actor().wait(None) => "its supervisor ended".into(),
         }
     }

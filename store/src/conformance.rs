@@ -130,6 +130,9 @@ fn commit(store: &Store, commit: Commit) -> Result<(), CommitError> {
 fn accept(store: &Store, org: OrgNo, message: &Message, state: &State) {
     let mut step = Commit::new(org, EPOCH);
     step.accepted(message, state, &[3; 32]).unwrap();
+    let mut head = Head { epoch: EPOCH, ..store.head(org).unwrap() };
+    head.moved(None, state.phase.status());
+    step.head(&head).unwrap();
     commit(store, step).unwrap();
 }
 

@@ -13,6 +13,8 @@ enum Then {
     Retried,
     /// Tried again uncharged, at a slower pace or later. The other goes.
     Slowed,
+    /// QUEUED uncharged, for hours unless a person says to try again; the other waits with it.
+    Limited,
     /// FAILED at once. The other goes.
     Failed,
     /// QUEUED uncharged; the sender is paused, and the other waits with it.
@@ -23,11 +25,12 @@ enum Then {
     Deferred,
 }
 
-use Then::{Deferred, Failed, Retried, SenderPaused, Slowed, TemplateShut};
+use Then::{Deferred, Failed, Limited, Retried, SenderPaused, Slowed, TemplateShut};
 
 const CODES: &[(Then, &[i64])] = &[
     (Retried, &[1, 2, 131000, 131016, 133004, 134101]),
-    (Slowed, &[4, 17, 341, 613, 80007, 130429, 131048, 131056, 131057, 131064]),
+    (Slowed, &[4, 17, 341, 613, 80007, 130429, 131056, 131057]),
+    (Limited, &[131048, 131064]),
     (
         Failed,
         &[
@@ -80,7 +83,7 @@ async fn check(app: &TestApp, then: Then, code: i64) {
             let message = org.until_error(&first, "FAILED", &text).await;
             assert_eq!(message["attemptCount"], 1, "{code}: {message}");
         }
-        SenderPaused | TemplateShut | Deferred => {
+        SenderPaused | Limited | TemplateShut | Deferred => {
             let message = org.until_error(&first, "QUEUED", &text).await;
             assert_eq!(message["attemptCount"], 0, "{code}: {message}");
         }
@@ -93,9 +96,15 @@ async fn check(app: &TestApp, then: Then, code: i64) {
         .await;
     }
     let other = other_message(&org).await;
-    if let SenderPaused = then {
+    if let SenderPaused | Limited = then {
         assert_eq!(org.message(&other).await["status"], "QUEUED", "{code}");
-    } else {
+    }
+    if let Limited = then {
+        app.admin().post(&format!("admin/orgs/{id}/resume?sender={}", number(code)), &json!({})).await.ok(200);
+        let message = org.until(&first, "READ").await;
+        assert_eq!(message["attemptCount"], 1, "{code}: {message}");
+    }
+    if !matches!(then, SenderPaused) {
         org.until(&other, "READ").await;
     }
 }

@@ -239,7 +239,7 @@ async fn a_stop_word_is_heard_as_a_text_or_a_tapped_button_and_a_start_word_take
     for what in [
         json!({"type": "text", "text": {"body": "stop writing to me"}}),
         json!({"type": "text", "text": {"body": "stop"}, "group_id": "g-1"}),
-        json!({"type": "image", "image": {"caption": "stop"}}),
+        json!({"type": "image", "image": {"caption": "stop here for a look"}}),
     ] {
         app.webhook(&written(9, &format!("wamid.{what}"), &what)).await.ok(200);
         api.get(&path(9)).await.problem(404, "NOT_FOUND");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::{Setup, TestApp, eventually, path};
+use crate::support::{APP_SECRET, Setup, TestApp, eventually, path};
 
 /// What the tours start themselves; the test has these running already.
 const STARTED: [&str; 3] = ["cargo ", "twotick simulate", "twotick serve"];
@@ -134,7 +134,8 @@ async fn settled(app: &TestApp) {
 
 /// Runs one command in the shell, with the variables that those before it have set.
 async fn run_step(app: &TestApp, command: &str) -> String {
-    let command = command.replace(SERVICE, &app.base()).replace(SIMULATOR, &app.sim.base_url());
+    let command =
+        command.replace(SERVICE, &app.base()).replace(SIMULATOR, &app.sim.base_url()).replace("s3cret", APP_SECRET);
     let script = format!(
         "set -euo pipefail\n[ ! -f vars ] || . ./vars\n{command}\ndeclare -p > all\n\
         grep -E '^declare -[-x]+ (API|ADMIN|KEY|ID|MESSAGES|TWOTICK_[A-Z]+)=' all > vars || true\n"

@@ -234,8 +234,13 @@ async fn everything(app: &TestApp) -> Vec<String> {
         seen.push(app.acme().get(path).await.text);
     }
     let mut orgs = app.admin().get("admin/orgs").await.ok(200);
-    for key in orgs["items"].as_array_mut().unwrap().iter_mut().flat_map(|org| org["keys"].as_array_mut().unwrap()) {
-        key["lastUsedAt"] = Value::Null;
+    for org in orgs["items"].as_array_mut().unwrap() {
+        for key in org["keys"].as_array_mut().unwrap() {
+            key["lastUsedAt"] = Value::Null;
+        }
+        for sender in org["senders"].as_array_mut().unwrap() {
+            sender["webhooks"] = Value::Null;
+        }
     }
     seen.push(orgs.to_string());
     seen

@@ -49,6 +49,7 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("DELETE", "/api/v1/recipients/RECIPIENT", Key("manage"), 200),
     ("GET", "/api/v1/admin/actors", Admin, 200),
     ("GET", "/api/v1/admin/tries", Admin, 200),
+    ("POST", "/api/v1/admin/check", Admin, 200),
     ("POST", "/api/v1/admin/key/rotate", Admin, 409),
     ("GET", "/api/v1/admin/orgs", Admin, 200),
     ("GET", "/api/v1/admin/orgs/ORG", Admin, 200),

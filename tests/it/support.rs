@@ -24,7 +24,7 @@ pub(crate) use process::{Exit, Process, run, run_with};
 pub(crate) use samples::*;
 
 /// How long a state may take to come, even on a slow and noisy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(15);
 
 /// Looks until there is something to see; `look` says meanwhile what it saw instead.

@@ -414,7 +414,7 @@ mod words {
         assert_eq!((own.choice("schluss"), own.choice("stop"), own.choice("start")), (revoked, None, None));
         let kept = own.apply(&PutWords::default()).unwrap();
         assert_eq!(kept, own);
-        let back = own.apply(&put(&json!({"stopWords": "default"})).0).unwrap();
+        let back = own.apply(&put(&json!({"stopWords": "default", "startWords": "default"})).0).unwrap();
         assert_eq!((back.choice("schluss"), back.choice("stop")), (None, revoked));
         let shown = own.apply(&put(&json!({"stopWords": back.stop(), "startWords": back.start()})).0).unwrap();
         assert_eq!(shown, Words::default(), "the defaults come back as they are shown");
