@@ -48,6 +48,14 @@ pub(super) async fn delete(app: &App, id: &str) -> Answer {
     Ok(no_content())
 }
 
+/// The senders that a change concerns, for the log.
+fn named(senders: &[PhoneNumberId]) -> String {
+    if senders.is_empty() {
+        return "all".to_owned();
+    }
+    senders.iter().map(PhoneNumberId::as_str).collect::<Vec<_>>().join(" ")
+}
+
 /// The senders that `?sender=` names; one that the organisation does not have is named with those that it has.
 fn senders(request: &Request, org: &Org) -> Result<Vec<PhoneNumberId>, Problem> {
     let named = request.query.senders()?;
@@ -74,16 +82,21 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
         reason
     };
     let pause = Pause { reason, by: PausedBy::Operator, since: app.outbox.clock().now() };
-    let change = OrgChange::Pause(senders(request, &org)?, pause);
-    let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
+    let senders = senders(request, &org)?;
+    let which = named(&senders);
+    let org = app.outbox.change_org(&org.id, OrgChange::Pause(senders, pause), By::Admin).await?;
+    // The reason is on the trail: what a person writes may hold a number.
+    tracing::info!(org = %org.id, senders = which, "sending is paused by a person, until it is resumed: `twotick org resume {}`", org.id);
     views::json(StatusCode::OK, &holds::org(app, &org))
 }
 
 /// Sends again.
 pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let change = OrgChange::Resume(senders(request, &org)?, PausedBy::Operator);
-    let org = app.outbox.change_org(&org.id, change, By::Admin).await?;
+    let senders = senders(request, &org)?;
+    let which = named(&senders);
+    let org = app.outbox.change_org(&org.id, OrgChange::Resume(senders, PausedBy::Operator), By::Admin).await?;
+    tracing::info!(org = %org.id, senders = which, "sending is resumed by a person");
     views::json(StatusCode::OK, &holds::org(app, &org))
 }
 
