@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
+use domain::Timestamp;
 use tokio::runtime::Runtime;
 
 use crate::command::{Failure, load, say};
@@ -58,7 +60,8 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     // clap itself ends with 2 on wrong arguments and 0 on --help and --version.
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let result = clock_can_be_written().and_then(|()| match command {
         Command::Serve(serve) => run(serve.run()),
         Command::Demo(demo) => run(demo.run()),
         Command::Simulate(simulate) => run(simulate.run()),
@@ -73,7 +76,7 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => run(bench.run()),
         Command::Rekey(rekey) => rekey.run(),
         Command::CheckConfig { config } => check_config(config),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -83,6 +86,18 @@ pub fn main() -> ExitCode {
                 Failure::Usage(_) => ExitCode::from(2),
                 Failure::Runtime(_) => ExitCode::FAILURE,
             }
+        }
+    }
+}
+
+/// Times before 1970 and after the year 9999 cannot be written, and libraries panic over them.
+fn clock_can_be_written() -> Result<(), Failure> {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) if since.as_secs() * 1000 < Timestamp::MAX.as_millis() => Ok(()),
+        Ok(_) | Err(_) => {
+            let reason = "this machine's clock is before 1970 or after the year 9999: set it (`timedatectl set-ntp true`, or `date`), \
+                          and start again; nothing was changed";
+            Err(anyhow::anyhow!(reason).into())
         }
     }
 }

@@ -281,6 +281,9 @@ async fn route(app: &App, request: &Request) -> Answer {
     if request.arrival.is_crowded && !is_health(request) {
         return Err(Problem::overloaded("all connections are in use"));
     }
+    if takes_no_parameters(request, &segments) {
+        request.query.nothing()?;
+    }
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["healthz"]) => healthz(),
         ("GET", ["readyz"]) => readyz(app),
@@ -384,6 +387,19 @@ async fn route(app: &App, request: &Request) -> Answer {
             Some(methods) => Problem::method_not_allowed(methods),
             None => Problem::no_such_path(),
         }),
+    }
+}
+
+/// Whether a call would do what it does whatever stands behind the `?`: `dryRun=true` there must not be taken for heeded. Health
+/// checks and webhooks are asked by others, in their own way.
+fn takes_no_parameters(request: &Request, segments: &[&str]) -> bool {
+    let ["api", "v1", rest @ ..] = segments else { return false };
+    match (request.is_read(), rest) {
+        (_, ["webhooks", ..]) | (false, ["admin", "orgs", _, "pause" | "resume" | "check"]) => false,
+        (false, _) => allowed(segments).is_some_and(|methods| methods.contains(request.method.as_str())),
+        (true, ["outbound", "messages", "paginated"]) => false,
+        (true, ["outbound", "messages", _, ..] | ["outbound", "stats"] | ["admin", "orgs" | "backups", ..]) => true,
+        (true, _) => false,
     }
 }
 

@@ -216,7 +216,7 @@ impl State {
 
     fn withdraw(&self) {
         if let Some(provider) = &self.args.provider {
-            provider.send(ProviderMsg::Withdraw { id: self.args.message.id });
+            provider.send(ProviderMsg::Withdraw { message: Arc::clone(&self.args.message) });
         }
     }
 
@@ -373,9 +373,7 @@ impl State {
             Stage::Proposed { .. } => {}
             Stage::Calling => self.args.state = latest,
             Stage::Resting | Stage::Asking => {
-                if matches!(self.stage, Stage::Asking) {
-                    self.withdraw();
-                }
+                self.withdraw();
                 self.disarm();
                 self.args.state = latest;
                 self.plan();

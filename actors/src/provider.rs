@@ -44,7 +44,7 @@ pub(crate) enum ProviderMsg {
     /// A message would like to be sent; it is told when it is its turn, or why it is not for now.
     Ask { message: Arc<Message>, reply: Address<MessageMsg> },
     /// It no longer would.
-    Withdraw { id: MessageId },
+    Withdraw { message: Arc<Message> },
     /// Make this call, with the turn that was given for it.
     Call { call: Call, message: Arc<Message>, body: Bytes },
     /// What an answer, or a receipt, says of more than its message.
@@ -62,7 +62,7 @@ pub(crate) enum ProviderMsg {
     /// Meta says that a template is paused.
     ShutTemplate(TemplateKey),
     /// A turn is over.
-    Back { spent: bool, is_probe: bool },
+    Back { message: Arc<Message>, spent: bool, is_probe: bool },
     /// There may be a token now.
     Refilled,
     /// Time to try whether the sender works again.
@@ -95,7 +95,7 @@ pub(crate) struct State {
     sender: Sender,
     me: Address<ProviderMsg>,
     /// Who waits, in order. Bounded by the organisation's `max_resident`: only resident messages ask.
-    queue: BTreeMap<Place, (MessageId, Address<MessageMsg>)>,
+    queue: BTreeMap<Place, (Arc<Message>, Address<MessageMsg>)>,
     /// Where in the queue a message waits.
     places: HashMap<MessageId, Place>,
     asked: u64,
@@ -210,8 +210,8 @@ impl State {
     /// The table of its mail.
     fn react(&mut self, mail: ProviderMsg) {
         match mail {
-            ProviderMsg::Ask { message, reply } => self.ask(&message, reply),
-            ProviderMsg::Withdraw { id } => self.withdraw(id),
+            ProviderMsg::Ask { message, reply } => self.ask(message, reply),
+            ProviderMsg::Withdraw { message } => self.withdraw(&message),
             ProviderMsg::Call { call, message, body } => self.call(call, message, body),
             ProviderMsg::Observed(observation) => self.observed(*observation),
             ProviderMsg::NotTaken(message) => {
@@ -227,7 +227,7 @@ impl State {
             ProviderMsg::ShutTemplate(template) => {
                 self.templates.refused(template, self.ctx.clock.now(), Duration::ZERO);
             }
-            ProviderMsg::Back { spent, is_probe } => self.back(spent, is_probe),
+            ProviderMsg::Back { message, spent, is_probe } => self.back(&message, spent, is_probe),
             ProviderMsg::Refilled => self.refill = None,
             ProviderMsg::Probe(no) => self.begin_probe(no),
             ProviderMsg::Configure(sender) => self.configure(*sender),
@@ -239,12 +239,12 @@ impl State {
         self.show();
     }
 
-    fn ask(&mut self, message: &Message, reply: Address<MessageMsg>) {
+    fn ask(&mut self, message: Arc<Message>, reply: Address<MessageMsg>) {
         let id = message.id;
         let now = self.ctx.clock.now();
         // Who asks again keeps its place: the actor that asked before may have been replaced.
         if let Some(place) = self.places.get(&id) {
-            self.queue.insert(*place, (id, reply));
+            self.queue.insert(*place, (message, reply));
             return;
         }
         let is_probe = self.sender.paused.is_some() && self.ctx.may_send() && std::mem::take(&mut self.may_probe);
@@ -252,14 +252,14 @@ impl State {
             reply.send(MessageMsg::Leave);
             return;
         }
-        if let Some((until, wait)) = self.held(message, now) {
+        if let Some((until, wait)) = self.held(&message, now) {
             reply.send(MessageMsg::Hold(Event::Hold { until, wait }));
             return;
         }
         self.asked += 1;
         let place = (if is_probe { Priority::High } else { message.priority }, self.asked);
         self.places.insert(id, place);
-        self.queue.insert(place, (id, reply));
+        self.queue.insert(place, (message, reply));
         if is_probe {
             self.grant_first(true);
         }
@@ -291,9 +291,15 @@ impl State {
         }
     }
 
-    fn withdraw(&mut self, id: MessageId) {
-        if let Some(place) = self.places.remove(&id) {
-            self.queue.remove(&place);
+    /// It was called back, or its time is over: what its recipient may get is another's.
+    fn withdraw(&mut self, message: &Message) {
+        let (recipient, now) = (self.recipient(message), self.ctx.clock.now());
+        match self.places.remove(&message.id) {
+            Some(place) => {
+                self.queue.remove(&place);
+                self.pairs.given_up(&recipient, now);
+            }
+            None => self.pairs.withdrawn(&recipient, &message.id, now),
         }
     }
 
@@ -346,8 +352,12 @@ impl State {
         self.sender = sender;
         self.stopped_until = Duration::ZERO;
         if self.sender.paused.is_some() {
-            for (_, (_, reply)) in std::mem::take(&mut self.queue) {
+            let now = self.ctx.clock.now();
+            for (_, (message, reply)) in std::mem::take(&mut self.queue) {
                 reply.send(MessageMsg::Leave);
+                // It asks for another when it comes back.
+                let recipient = self.recipient(&message);
+                self.pairs.given_up(&recipient, now);
             }
             self.places.clear();
         }

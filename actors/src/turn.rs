@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::outcome::Outcome;
-use domain::{AttemptNo, Failure};
+use domain::{AttemptNo, Failure, Message};
 use tokio::sync::Notify;
 use whatsapp::Answer;
 
@@ -16,14 +16,16 @@ use crate::provider::ProviderMsg;
 /// One of a sender's slots. Its drop tells the ProviderActor whether its token was spent.
 pub(crate) struct Turn {
     provider: Address<ProviderMsg>,
+    /// Whose it is.
+    message: Arc<Message>,
     spent: bool,
     /// Whether what does not work is tried with it.
     is_probe: bool,
 }
 
 impl Turn {
-    pub(crate) const fn new(provider: Address<ProviderMsg>, is_probe: bool) -> Self {
-        Self { provider, spent: false, is_probe }
+    pub(crate) const fn new(provider: Address<ProviderMsg>, message: Arc<Message>, is_probe: bool) -> Self {
+        Self { provider, message, spent: false, is_probe }
     }
 
     /// The call is being made: the token is gone.
@@ -34,7 +36,8 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.provider.send(ProviderMsg::Back { spent: self.spent, is_probe: self.is_probe });
+        let message = Arc::clone(&self.message);
+        self.provider.send(ProviderMsg::Back { message, spent: self.spent, is_probe: self.is_probe });
     }
 }
 

@@ -19,7 +19,8 @@ pub enum BilledAs {
 impl BilledAs {
     /// Reads Meta's word; `None` for one that says nothing of a template, such as `service`.
     pub fn parse(word: &str) -> Option<Self> {
-        match word.to_ascii_lowercase().as_str() {
+        let word = word.to_ascii_lowercase().replace('-', "_");
+        match word.strip_prefix("group_").unwrap_or(&word) {
             "marketing" | "marketing_lite" => Some(Self::Marketing),
             "utility" | "authentication" | "authentication_international" => Some(Self::Transactional),
             _ => None,
@@ -81,6 +82,9 @@ mod tests {
             ("marketing", Some(Marketing)),
             ("MARKETING", Some(Marketing)),
             ("marketing_lite", Some(Marketing)),
+            ("group_marketing", Some(Marketing)),
+            ("authentication-international", Some(Transactional)),
+            ("group_service", None),
             ("utility", Some(Transactional)),
             ("authentication", Some(Transactional)),
             ("service", None),

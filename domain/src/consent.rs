@@ -3,6 +3,7 @@
 mod defaults;
 mod fold;
 mod heard;
+mod labels;
 mod words;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::org::ConsentPolicy;
 use crate::time::Timestamp;
 
 use heard::{Heard, Said};
+pub use labels::{END_OF_PROMOTIONS, ends_promotions};
 pub use words::{PutWords, WordList, Words};
 
 /// What a recipient said.

@@ -222,6 +222,9 @@ fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
     }
 }
 
+/// What the idempotency keys of messages begin with that nobody posted: replies to stop and start words.
+pub const OWN_KEYS: &str = "consent-reply:";
+
 fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option<String> {
     let key = fields.short_text("idempotencyKey", IDEMPOTENCY_KEY_MAX);
     match (key, header) {
@@ -234,7 +237,12 @@ fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option
         }
         (Some(_) | None, Some(_) | None) => {}
     }
-    key.or(header).map(str::to_owned)
+    let key = key.or(header);
+    if key.is_some_and(|key| key.starts_with(OWN_KEYS)) {
+        let message = format!("must not begin with {OWN_KEYS:?}: keys of replies that are sent by themselves do");
+        fields.refuse("idempotencyKey", message);
+    }
+    key.map(str::to_owned)
 }
 
 /// `serde_json` keeps objects sorted, so two texts of the same JSON have the same fingerprint. The idempotency key may
@@ -332,6 +340,9 @@ mod tests {
         assert!(parse(&text(json!({"idempotencyKey": "k"})), Some("k")).is_ok());
         assert_eq!(parse(&text(json!({"idempotencyKey": "k"})), Some("other")).unwrap_err(), ["idempotencyKey"]);
         assert_eq!(parse(&text(json!({})), Some("")).unwrap_err(), ["idempotencyKey"]);
+        let ours = "consent-reply:REVOKED:x:20000";
+        assert_eq!(parse(&text(json!({"idempotencyKey": ours})), None).unwrap_err(), ["idempotencyKey"]);
+        assert_eq!(parse(&text(json!({})), Some(ours)).unwrap_err(), ["idempotencyKey"]);
         assert_eq!(parse(&text(json!({})), Some(&"k".repeat(256))).unwrap_err(), ["idempotencyKey"]);
     }
 

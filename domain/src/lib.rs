@@ -32,7 +32,7 @@ pub mod spelling;
 pub mod state;
 pub mod throttle;
 pub mod time;
-mod verbatim;
+pub mod verbatim;
 
 pub use fields::FieldError;
 pub use ids::{AttemptNo, AttemptRef, Epoch, MessageId, OrgId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq};

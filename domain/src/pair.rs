@@ -99,10 +99,18 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         let interval = self.limit.interval;
         if let Some(pair) = self.join(to, now) {
             pair.circuit.unused(now);
-            // Where others wait already, their times stand.
-            if pair.promised.is_empty() {
-                pair.full_at = pair.full_at.before(interval);
-            }
+            // Those who wait already keep their times; whoever comes next has one place more.
+            pair.full_at = pair.full_at.before(interval);
+        }
+    }
+
+    /// A message that waited for its time, or kept a place that it could not use, will not come for it.
+    pub fn withdrawn(&mut self, to: &[K], message: &M, now: Timestamp) {
+        let interval = self.limit.interval;
+        if let Some(pair) = self.join(to, now)
+            && pair.promised.remove(message).is_some()
+        {
+            pair.full_at = pair.full_at.before(interval);
         }
     }
 
@@ -277,6 +285,19 @@ mod tests {
         assert!(pairs.take(&["ada"], 0, at(85)).is_ok());
         pairs.accepted(&["ada"], at(85));
         assert!((1..20).all(|n| pairs.take(&["ada"], n, at(85)).is_ok()));
+    }
+
+    #[test]
+    fn who_waits_and_does_not_come_leaves_a_place_to_whoever_comes_next() {
+        let mut pairs = pairs(1);
+        assert_eq!(pairs.take(&["ada"], 0, NOW), Ok(()));
+        assert_eq!((pairs.take(&["ada"], 1, NOW), pairs.take(&["ada"], 2, NOW)), (Err(at(6)), Err(at(12))));
+        pairs.withdrawn(&["ada"], &1, NOW);
+        pairs.withdrawn(&["ada"], &7, NOW);
+        assert_eq!(pairs.take(&["ada"], 3, NOW), Err(at(12)), "one place came free, and only one");
+        pairs.given_up(&["ada"], NOW);
+        assert_eq!(pairs.take(&["ada"], 4, NOW), Err(at(12)), "though others wait");
+        assert!(pairs.take(&["ada"], 2, at(12)).is_ok(), "whose times stand");
     }
 
     #[test]

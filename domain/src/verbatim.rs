@@ -6,13 +6,13 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 /// The text of one member of an object; of several with one name the last, as every parser here takes it.
-pub(crate) fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
     members.get(name).map(|value| value.get())
 }
 
 /// The same without the blanks between its tokens, so that it stays on one line.
-pub(crate) fn compact(json: &str) -> String {
+pub fn compact(json: &str) -> String {
     let mut compact = String::with_capacity(json.len());
     for piece in pieces(json) {
         match piece {

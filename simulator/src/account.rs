@@ -11,6 +11,9 @@ use crate::errors::{Refusal, code};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Account {
+    /// The WhatsApp business account that webhooks are of; where there is none, that of the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waba_id: Option<String>,
     /// Access tokens that have expired or were revoked: every call with one is refused with 190.
     pub refused_tokens: Vec<String>,
     /// Phone number ids whose status is not CONNECTED.

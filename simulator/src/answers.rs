@@ -30,10 +30,11 @@ pub(crate) async fn read(body: Incoming) -> Result<Bytes, &'static str> {
     read.map(Collected::to_bytes).map_err(|_| "The body is larger than 1 MiB, or was cut off.")
 }
 
-/// JSON.
+/// JSON, with the end of a line, for those who read it in a terminal.
 pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Answered {
     // Nothing here has keys that JSON cannot write.
-    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut body = serde_json::to_vec(body).unwrap_or_default();
+    body.push(b'\n');
     answer_with(status, Some("application/json; charset=UTF-8"), body.into())
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::content::{GROUP_TYPES, TYPES};
 use crate::errors::{Refusal, code};
-use crate::schema::Shape;
+use crate::schema::{Shape, given};
 
 /// The longest `biz_opaque_callback_data`. Meta's texts disagree on characters or bytes; bytes satisfies both.
 const OPAQUE_MAX: usize = 512;
@@ -60,10 +60,10 @@ pub(crate) fn check(phone_number_id: &str, headers: &HeaderMap, body: &[u8]) -> 
         None => return Err(Refusal::malformed("The parameter messaging_product is required.")),
         Some(_) => return Err(Refusal::malformed("Param messaging_product must be one of {WHATSAPP}.")),
     }
-    if request.contains_key("status") {
+    if given(&request, "status").is_some() {
         return mark(&request).map(|()| Posted::Read);
     }
-    let group = match request.get("recipient_type").map(Value::as_str) {
+    let group = match given(&request, "recipient_type").map(Value::as_str) {
         None | Some(Some("individual")) => false,
         Some(Some("group")) => true,
         Some(_) => return Err(Refusal::invalid("Param recipient_type must be one of {individual, group}.")),
@@ -138,7 +138,7 @@ fn mark(request: &Map<String, Value>) -> Result<(), Refusal> {
 fn recipient(request: &Map<String, Value>, group: bool) -> Result<(String, String), Refusal> {
     let to = match request.get("to") {
         // Meta takes `to` where both are given.
-        None | Some(Value::Null) if !group && request.contains_key("recipient") => {
+        None | Some(Value::Null) if !group && given(request, "recipient").is_some() => {
             let id = request
                 .get("recipient")
                 .and_then(Value::as_str)
@@ -189,7 +189,7 @@ fn content(request: &Map<String, Value>, group: bool) -> Result<&'static str, Re
     let found = match request.get("type") {
         // Meta takes it as text, and its own examples have a list without a type.
         None | Some(Value::Null) => {
-            TYPES.iter().find(|(kind, _)| request.contains_key(*kind)).or_else(|| named("text"))
+            TYPES.iter().find(|(kind, _)| given(request, kind).is_some()).or_else(|| named("text"))
         }
         Some(Value::String(kind)) => named(kind),
         Some(_) => return Err(Refusal::invalid("Param type must be a string.")),
@@ -202,7 +202,7 @@ fn content(request: &Map<String, Value>, group: bool) -> Result<&'static str, Re
     if group && !GROUP_TYPES.contains(kind) {
         return Err(Refusal::new(code::UNSUPPORTED_TYPE).because(format!("A group cannot be sent {kind}.")));
     }
-    if let Some(context) = request.get("context") {
+    if let Some(context) = given(request, "context") {
         let quoted = context.get("message_id").and_then(Value::as_str);
         if quoted.is_none_or(str::is_empty) {
             return Err(Refusal::invalid("Param context['message_id'] must be the id of a message."));

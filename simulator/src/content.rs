@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::errors::Refusal;
 use crate::schema::Need::{May, Must};
 use crate::schema::Shape::{Any, Degrees, Flag, List, Loose, Text, Word};
-use crate::schema::{Need, Object, Shape, member};
+use crate::schema::{Need, Object, Shape, given, member};
 
 type Members = &'static [(&'static str, Need, Shape)];
 
@@ -49,6 +49,11 @@ const fn media(members: Members) -> Object {
     Object { rule: Some(id_or_link), ..closed(members) }
 }
 
+/// A medium as templates name it, which may have members of tomorrow.
+const fn open_media(members: Members) -> Object {
+    Object { rule: Some(id_or_link), ..open(members) }
+}
+
 fn id_or_link(media: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     one_of(media, path, "id", "link")
 }
@@ -58,11 +63,10 @@ fn id_or_name(flow: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
 }
 
 fn one_of(object: &Map<String, Value>, path: &str, one: &str, other: &str) -> Result<(), Refusal> {
-    let given = |name| object.get(name).is_some_and(|value| !value.is_null());
-    match (given(one), given(other)) {
-        (true, false) | (false, true) => Ok(()),
-        (false, false) => Err(Refusal::missing(&format!("{} or {}", member(path, one), member(path, other)))),
-        (true, true) => Err(Refusal::invalid(format!("Param {path} must have either \"{one}\" or \"{other}\"."))),
+    match (given(object, one), given(object, other)) {
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        (None, None) => Err(Refusal::missing(&format!("{} or {}", member(path, one), member(path, other)))),
+        (Some(_), Some(_)) => Err(Refusal::invalid(format!("Param {path} must have either \"{one}\" or \"{other}\"."))),
     }
 }
 
@@ -149,7 +153,7 @@ fn interactive(interactive: &Map<String, Value>, path: &str) -> Result<(), Refus
     let header = interactive.get("header").and_then(Value::as_object);
     if let Some((header, kind)) = header.and_then(|header| Some((header, header.get("type")?.as_str()?))) {
         let content = ["text", "image", "video", "document"].into_iter().find(|content| *content == kind);
-        if let Some(missing) = content.filter(|content| !header.contains_key(*content)) {
+        if let Some(missing) = content.filter(|content| given(header, content).is_none()) {
             return Err(Refusal::missing(&member(&member(path, "header"), missing)));
         }
     }
@@ -255,20 +259,35 @@ fn template(template: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
 }
 
 /// Meta adds kinds of components, sub-types and members of them faster than it publishes them.
-const COMPONENT: Object = open(&[
-    ("type", Must, Text(ANY)),
-    ("sub_type", May, Text(ANY)),
-    ("parameters", May, List(&Shape::Object(&PARAMETER), 0, ANY)),
-]);
+const COMPONENT: Object = Object {
+    rule: Some(component),
+    ..open(&[
+        ("type", Must, Text(ANY)),
+        ("sub_type", May, Text(ANY)),
+        ("index", May, Text(ANY)),
+        ("parameters", May, List(&Shape::Object(&PARAMETER), 0, ANY)),
+    ])
+};
+
+/// A button has to say what kind it is of, and which of the template's it is.
+fn component(component: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
+    let kind = component.get("type").and_then(Value::as_str).unwrap_or_default();
+    let missing = ["sub_type", "index"].into_iter().find(|name| given(component, name).is_none());
+    match missing.filter(|_| kind.eq_ignore_ascii_case("button")) {
+        Some(missing) => Err(Refusal::missing(&member(path, missing))),
+        None => Ok(()),
+    }
+}
 
 const PARAMETER: Object = Object {
     rule: Some(parameter),
     ..open(&[
         ("type", Must, Text(ANY)),
         ("parameter_name", May, Text(ANY)),
-        ("image", May, Shape::Object(&open(&[ID, LINK]))),
-        ("video", May, Shape::Object(&open(&[ID, LINK]))),
-        ("document", May, Shape::Object(&open(&[ID, LINK, FILENAME]))),
+        ("text", May, Loose(ANY)),
+        ("image", May, Shape::Object(&open_media(&[ID, LINK]))),
+        ("video", May, Shape::Object(&open_media(&[ID, LINK]))),
+        ("document", May, Shape::Object(&open_media(&[ID, LINK, FILENAME]))),
         ("currency", May, Shape::Object(&open(&[("fallback_value", Must, Text(ANY)), ("code", Must, Text(3))]))),
         ("date_time", May, Shape::Object(&open(&[("fallback_value", Must, Text(ANY))]))),
         ("payload", May, Loose(ANY)),
@@ -281,7 +300,10 @@ const PARAMETER: Object = Object {
 fn parameter(parameter: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     let kind = parameter.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     let named = ["text", "image", "video", "document", "currency", "date_time", "payload", "coupon_code", "action"];
-    match named.into_iter().find(|name| *name == kind).filter(|name| !parameter.contains_key(*name)) {
+    // Meta takes an empty text for none.
+    let is_there =
+        |name: &str| given(parameter, name).is_some_and(|value| name != "text" || value.as_str() != Some(""));
+    match named.into_iter().find(|name| *name == kind).filter(|name| !is_there(name)) {
         Some(missing) => Err(Refusal::missing(&member(path, missing))),
         None => Ok(()),
     }

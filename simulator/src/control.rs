@@ -24,7 +24,8 @@ pub(crate) async fn call(method: &Method, name: &str, query: &str, body: Incomin
         (&Method::PUT, "faults") => set(body, Faults::from_json, |faults| shared.set_faults(faults)).await,
         (&Method::GET, "account") => answer(StatusCode::OK, &shared.account()),
         (&Method::PUT, "account") => {
-            set(body, |text| serde_json::from_slice::<Account>(text), |account| shared.set_account(account)).await
+            let given = |text: &[u8]| serde_json::from_slice(text).map(|account: Account| shared.of_our_waba(account));
+            set(body, given, |account| shared.set_account(account)).await
         }
         (&Method::GET, "templates") => answer(StatusCode::OK, &shared.templates.get()),
         (&Method::PUT, "templates") => set(body, templates::List::from_json, |list| shared.templates.set(list)).await,

@@ -2,6 +2,7 @@
 //! inbound messages one by one. A call is repeated until it is answered with 200, as by Meta.
 
 use std::cmp::Ordering;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use whatsapp::signature;
-use whatsapp::webhook::{StatusError, StatusUpdate, compose};
+use whatsapp::webhook::{StatusError, StatusUpdate};
 
 use crate::codes::describe;
 use crate::ledger::{Accepted, Stats, count};
@@ -126,6 +127,7 @@ pub(crate) fn client() -> reqwest::Result<Client> {
 /// Runs until it is aborted; the calls in flight end with it.
 pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     let mut calls = JoinSet::new();
+    let mut lanes = Lanes::default();
     let mut control = shared.control.subscribe();
     loop {
         let free = calls.len() < CALLS_MAX && control.borrow_and_update().receipts;
@@ -133,17 +135,58 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
         tokio::select! {
             () = until(next) => {
                 let (batch, era) = shared.take_due(Instant::now(), shared.batch);
-                if !batch.is_empty() {
-                    let updates: Vec<StatusUpdate<'_>> = batch.iter().map(Due::update).collect();
-                    let call = Call::new(&shared, compose(&updates).into(), Told::Receipts(count(batch.len())), era);
-                    calls.spawn(call.deliver(Arc::clone(&shared), client.clone()));
+                let lane = batch.first().filter(|_| shared.batch == 1).map(|due| due.message.wamid.clone());
+                let call = (!batch.is_empty()).then(|| Call::of_receipts(&shared, &batch, era));
+                if let Some(call) = call.and_then(|call| lanes.enter(lane, call)) {
+                    calls.spawn(in_lane(call, Arc::clone(&shared), client.clone()));
                 }
             }
             () = shared.wake.notified() => {}
-            Some(_) = calls.join_next() => {}
+            Some(ended) = calls.join_next() => {
+                if let Some(call) = ended.ok().and_then(|lane| lanes.leave(lane)) {
+                    calls.spawn(in_lane(call, Arc::clone(&shared), client.clone()));
+                }
+            }
             changed = control.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// The message whose lane a call is in, if it is in one.
+type Lane = Option<String>;
+
+/// With a single status in each call, those of a message wait for each other: clients that read one status at a time take the
+/// last that came for what is so, and of eight calls at once any may be the last. By message, the calls that wait.
+#[derive(Default)]
+struct Lanes(HashMap<String, VecDeque<Call>>);
+
+impl Lanes {
+    /// The call to be made now, if it need not wait.
+    fn enter(&mut self, lane: Lane, call: Call) -> Option<(Lane, Call)> {
+        let Some(message) = &lane else { return Some((None, call)) };
+        if let Some(waiting) = self.0.get_mut(message) {
+            waiting.push_back(call);
+            return None;
+        }
+        self.0.insert(message.clone(), VecDeque::new());
+        Some((lane, call))
+    }
+
+    /// The next call of a lane whose call has ended.
+    fn leave(&mut self, lane: Lane) -> Option<(Lane, Call)> {
+        let message = lane?;
+        let next = self.0.get_mut(&message).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            self.0.remove(&message);
+        }
+        next.map(|call| (Some(message), call))
+    }
+}
+
+/// Makes a call, and tells whose lane is free then.
+async fn in_lane((lane, call): (Lane, Call), shared: Arc<Shared>, client: Client) -> Lane {
+    call.deliver(shared, client).await;
+    lane
 }
 
 /// Tells inbound messages one after the other, so that they come in order. Runs until it is aborted.
@@ -200,6 +243,12 @@ impl Call {
     fn new(shared: &Shared, body: Bytes, told: Told, era: u64) -> Self {
         let signature = signature::sign(&shared.app_secret, &body);
         Self { body, signature, told, era }
+    }
+
+    fn of_receipts(shared: &Shared, batch: &[Due], era: u64) -> Self {
+        let updates: Vec<StatusUpdate<'_>> = batch.iter().map(Due::update).collect();
+        let body = StatusUpdate::compose_for(&shared.waba_id(), &updates);
+        Self::new(shared, body.into(), Told::Receipts(count(batch.len())), era)
     }
 
     async fn deliver(self, shared: Arc<Shared>, client: Client) {

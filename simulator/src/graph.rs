@@ -58,7 +58,8 @@ fn known(id: &str, headers: &HeaderMap, shared: &Shared) -> Result<(), Refusal> 
     }
 }
 
-/// A file, or a phone number: every id is one that is asked for a number's fields, or that a message was sent from.
+/// A file, a template, or a phone number: every other id is one that is asked for a number's fields, or that a message was sent
+/// from.
 fn look(id: &str, head: &Parts, query: &str, shared: &Shared) -> Result<Value, Refusal> {
     known(id, &head.headers, shared)?;
     let value = |name: &str| {
@@ -74,7 +75,10 @@ fn look(id: &str, head: &Parts, query: &str, shared: &Shared) -> Result<Value, R
         };
     }
     let fields = value("fields");
-    if fields.is_some() || shared.is_sender(id) {
+    if let Some(template) = shared.templates.find(id, fields.as_deref()) {
+        return Ok(template);
+    }
+    if shared.is_sender(id) || (fields.is_some() && !shared.media.was(id)) {
         return Ok(shared.account().number(id, fields.as_deref()));
     }
     Err(Refusal::no_such_object("get", id))

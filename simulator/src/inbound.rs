@@ -32,6 +32,8 @@ const TYPES: [&str; 16] = [
     "revoke",
     "unsupported",
 ];
+/// The business's phone number, the same of every sender.
+const OUR_NUMBER: &str = "15550001111";
 const MEDIA: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 
 /// Why an inbound message is not told.
@@ -81,10 +83,14 @@ pub(crate) struct Webhook {
 
 /// What the webhook adds: facts of the simulator.
 pub(crate) struct Facts<'a> {
+    /// The WhatsApp business account, if no other is named.
+    pub(crate) waba_id: &'a str,
     /// The sender that is written to.
     pub(crate) phone_number_id: &'a str,
     /// An id for the message, if it has none.
     pub(crate) wamid: &'a str,
+    /// The message that it answers, where it has to name one and does not.
+    pub(crate) quoted: Option<&'a str>,
     /// Now, in seconds.
     pub(crate) now: u64,
     /// The files that a message may name.
@@ -124,8 +130,8 @@ impl Inbound {
 
     /// The webhook that tells it.
     pub(crate) fn webhook(self, facts: &Facts<'_>) -> Result<Webhook, String> {
-        let metadata = json!({ "display_phone_number": "15550001111", "phone_number_id": facts.phone_number_id });
-        let waba_id = self.waba_id.clone().unwrap_or_else(|| "0".to_owned());
+        let metadata = json!({ "display_phone_number": OUR_NUMBER, "phone_number_id": facts.phone_number_id });
+        let waba_id = self.waba_id.clone().unwrap_or_else(|| facts.waba_id.to_owned());
         let field = self.field.clone().unwrap_or_else(|| "messages".to_owned());
         let (id, mut value) = match self.value {
             Some(value) => (None, value),
@@ -146,6 +152,9 @@ impl Inbound {
     fn message(mut self, facts: &Facts<'_>) -> Result<(String, Item), String> {
         let (number, user_id) = self.names()?;
         let kind = self.kind()?;
+        // News of a user tell who they are by themselves: a made id could contradict them.
+        let made = number.as_ref().filter(|_| kind != "system").map(|number| format!("US.{number}"));
+        let user_id = user_id.or(made);
         self.complete(&kind, facts.media);
         let mut item = self.item;
         add(&mut item, "id", facts.wamid);
@@ -154,6 +163,9 @@ impl Inbound {
         add_some(&mut item, "from", number.as_ref());
         add_some(&mut item, "from_user_id", user_id.as_ref());
         add_some(&mut item, "from_parent_user_id", self.parent_user_id.as_ref());
+        if let Some(quoted) = facts.quoted {
+            add(&mut item, "context", &json!({ "from": OUR_NUMBER, "id": quoted }));
+        }
         let id = item.get("id").and_then(|id| serde_json::from_str(id.get()).ok());
         let id: String = id.filter(|id: &String| !id.is_empty()).ok_or("id must be a string, or left out")?;
         let mut value = Item::new();
@@ -171,6 +183,12 @@ impl Inbound {
         }
         add(&mut value, "messages", &[item]);
         Ok((id, value))
+    }
+
+    /// Whether it answers a message of ours by a button or a list, and does not say which one.
+    pub(crate) fn quotes(&self) -> bool {
+        let is_answer = self.kind().is_ok_and(|kind| matches!(kind.as_str(), "button" | "interactive"));
+        self.field.is_none() && is_answer && !self.item.contains_key("context")
     }
 
     /// What stands for the one who writes in the id of the message.

@@ -92,6 +92,16 @@ impl Ledger {
         self.messages.iter().skip(skip).take(limit).cloned().collect()
     }
 
+    /// The last message that went from `sender` to `author`: digits without `+`, or the id of a user.
+    pub(crate) fn last_to(&self, sender: &str, author: &str) -> Option<String> {
+        let is_to = |to: &str| {
+            // A number may have been written with blanks and dashes.
+            to == author || to.bytes().filter(u8::is_ascii_digit).eq(author.bytes())
+        };
+        let mut latest = self.messages.iter().rev();
+        latest.find(|message| message.phone_number_id == sender && is_to(&message.to)).map(|last| last.wamid.clone())
+    }
+
     /// Counts an answer with an error code.
     pub(crate) fn refused(&mut self, code: i64) {
         *self.stats.refused.entry(code).or_default() += 1;

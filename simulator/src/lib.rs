@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `POST /{version}/{phone_number_id}/messages` (the version may be left out) | accepts a message, or that one was read |
 //! | `POST /{version}/{phone_number_id}/media`, `GET`, `DELETE /{version}/{media_id}` | keeps, tells and forgets a file |
-//! | `GET /{version}/{waba_id}/message_templates` | a page of the templates |
+//! | `GET /{version}/{waba_id}/message_templates`, `GET /{version}/{template_id}` | a page of the templates; one of them |
 //! | `GET /{version}/{phone_number_id}?fields=`, `GET /{version}/{waba_id}/subscribed_apps` | what [`Account`] says |
 //! | `GET /_sim/messages` (`?after=SEQ&limit=N`) | an array of the accepted messages, in order |
 //! | `GET /_sim/stats` | [`Stats`] |

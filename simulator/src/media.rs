@@ -129,6 +129,12 @@ impl Media {
         self.files().by_id.get(&id.parse().ok()?).cloned()
     }
 
+    /// Whether a file had this id once, whatever became of it.
+    pub(crate) fn was(&self, id: &str) -> bool {
+        let no = id.parse::<u64>().ok().and_then(|id| id.checked_sub(FIRST_ID));
+        no.is_some_and(|no| (1..=self.files().count).contains(&no))
+    }
+
     /// Whether there was such a file; there is none afterwards.
     pub(crate) fn remove(&self, id: &str) -> bool {
         let Ok(id) = id.parse::<u64>() else { return false };

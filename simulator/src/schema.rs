@@ -94,9 +94,9 @@ impl Object {
     /// Checks the members of an object; `path` is where it stands.
     pub(crate) fn check(&self, given: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
         for (name, need, shape) in self.members {
-            match given.get(*name) {
-                Some(Value::Null) | None if *need == Need::Must => return Err(Refusal::missing(&member(path, name))),
-                Some(Value::Null) | None => {}
+            match self::given(given, name) {
+                None if *need == Need::Must => return Err(Refusal::missing(&member(path, name))),
+                None => {}
                 Some(value) => shape.check(value, &member(path, name))?,
             }
         }
@@ -106,6 +106,11 @@ impl Object {
         }
         self.rule.map_or(Ok(()), |rule| rule(given, path))
     }
+}
+
+/// A member that is there: null counts as absent.
+pub(crate) fn given<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).filter(|value| !value.is_null())
 }
 
 /// The path of a member, as Meta writes it.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub app_secret: Secret,
     /// Where receipts go; `None`: nowhere, as for an app without a subscription.
     pub webhook: Option<String>,
+    /// The WhatsApp business account that webhooks are of, unless [`crate::Account`] names another.
+    pub waba_id: String,
     /// The most statuses in one webhook call. Meta may send a thousand; there are clients that read the first alone.
     pub batch: usize,
     /// What goes wrong.
@@ -34,6 +36,7 @@ impl Default for Settings {
             seed: 0,
             app_secret: Secret::default(),
             webhook: None,
+            waba_id: "102290129340398".to_owned(),
             batch: 1000,
             faults: Faults::default(),
         }

@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     /// Called when there is an inbound message to tell.
     pub(crate) inbound: Notify,
     receipt_delay: Duration,
+    waba_id: String,
     seed: u64,
     /// Sets the ids of this simulator apart from those of another with the same seed, whose messages a service that
     /// outlives it may still know.
@@ -108,6 +109,7 @@ impl Shared {
             wake: Notify::new(),
             inbound: Notify::new(),
             receipt_delay: settings.receipt_delay,
+            waba_id: settings.waba_id,
             seed: settings.seed,
             run: Uuid::new_v4(),
             account: Mutex::default(),
@@ -131,7 +133,20 @@ impl Shared {
 
     /// The account as set.
     pub(crate) fn account(&self) -> Account {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.of_our_waba(account)
+    }
+
+    /// With the id that this simulator was started with, where the account has none of its own.
+    pub(crate) fn of_our_waba(&self, mut account: Account) -> Account {
+        account.waba_id.get_or_insert_with(|| self.waba_id.clone());
+        account
+    }
+
+    /// The WhatsApp business account that webhooks are of.
+    pub(crate) fn waba_id(&self) -> String {
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        account.waba_id.as_ref().unwrap_or(&self.waba_id).clone()
     }
 
     /// See [`crate::Simulator::set_account`].
@@ -233,6 +248,7 @@ impl Shared {
         if self.control.borrow().webhook.is_none() {
             return Err(NotTold::NoWebhook);
         }
+        let waba_id = self.waba_id();
         let mut state = self.state();
         let sender = inbound.phone_number_id.clone().or_else(|| state.last_sender.clone());
         let unknown = "phoneNumberId is required as long as no message was sent: who is written to";
@@ -241,8 +257,18 @@ impl Shared {
             return Err(NotTold::TooMany(INBOUND_MAX));
         }
         let id = self.wamid(&mut state.ids, inbound.author());
-        let facts =
-            Facts { phone_number_id: &sender, wamid: &id, now: timestamp().as_millis() / 1000, media: &self.media };
+        let quoted = inbound.quotes().then(|| {
+            let last = state.ledger.last_to(&sender, inbound.author());
+            last.unwrap_or_else(|| self.wamid(&mut state.ids, inbound.author()))
+        });
+        let facts = Facts {
+            waba_id: &waba_id,
+            phone_number_id: &sender,
+            wamid: &id,
+            quoted: quoted.as_deref(),
+            now: timestamp().as_millis() / 1000,
+            media: &self.media,
+        };
         let Webhook { id, body } = inbound.webhook(&facts).map_err(NotTold::Wrong)?;
         state.ledger.stats.inbound_waiting += 1;
         state.inbound.push_back(body.into());

@@ -35,6 +35,8 @@ struct Template {
     status: String,
     #[serde(default)]
     components: Vec<Value>,
+    #[serde(default = "positional")]
+    parameter_format: String,
     /// The only WhatsApp business account that has it; all have it where there is none.
     #[serde(rename = "wabaId", default, skip_serializing_if = "Option::is_none")]
     waba_id: Option<String>,
@@ -55,6 +57,10 @@ fn approved() -> String {
     "APPROVED".to_owned()
 }
 
+fn positional() -> String {
+    "POSITIONAL".to_owned()
+}
+
 /// The templates now.
 pub(crate) struct Templates(Mutex<List>);
 
@@ -70,6 +76,7 @@ impl Default for Templates {
             category: Category::Utility,
             status: approved(),
             components: vec![body],
+            parameter_format: positional(),
             waba_id: None,
             more: Map::new(),
         };
@@ -122,6 +129,11 @@ impl Templates {
     /// Replaces all.
     pub(crate) fn set(&self, list: List) {
         *self.list() = list;
+    }
+
+    /// The template with this id, with the fields asked for.
+    pub(crate) fn find(&self, id: &str, fields: Option<&str>) -> Option<Value> {
+        self.list().templates.iter().find(|template| template.id == id).map(|template| template.listed(fields))
     }
 
     /// What Meta charges a message by this template as; utility if it is not known.

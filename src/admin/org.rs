@@ -228,6 +228,9 @@ async fn all_beside(api: &Api, path: &Path) -> Result<Vec<file::Wanted>, Failure
     for (n, org) in file::organisations(read(path)?).iter().enumerate() {
         let id = file::id(org).map_err(wrong)?;
         let id = id.ok_or_else(|| wrong(format!("the organisation at place {n} has no \"id\"; each needs one")))?;
+        if wanted.iter().any(|known: &file::Wanted| known.org == id) {
+            return Err(wrong(format!("organisation {id} is in it twice; put it into one")));
+        }
         wanted.push(beside(api, id, org).await?);
     }
     Ok(wanted)
@@ -252,11 +255,21 @@ async fn diff(connection: &Connection, path: &Path) -> Result<(), Failure> {
 }
 
 async fn apply(api: &Api, path: &Path) -> Result<Value, Failure> {
-    let mut done = Vec::new();
-    for wanted in all_beside(api, path).await? {
+    let mut all = all_beside(api, path).await?;
+    // A sender must have left one organisation before another can have it.
+    all.sort_by_key(|wanted| !wanted.gives_up_senders());
+    let (count, mut done) = (all.len(), Vec::new());
+    for wanted in all {
         let is_to_be_put = !wanted.changes.is_empty() || wanted.secrets > 0;
         if is_to_be_put {
-            api.call(Method::PUT, &format!("admin/orgs/{}", wanted.org), Some(wanted.body)).await?;
+            let put = api.call(Method::PUT, &format!("admin/orgs/{}", wanted.org), Some(wanted.body)).await;
+            put.map_err(|error| {
+                error.context(format!(
+                    "organisation {} is not as the file says; {} of {count} are. Mend the file and apply it again",
+                    wanted.org,
+                    done.len()
+                ))
+            })?;
         }
         done.push(json!({"org": wanted.org.as_str(), "changes": wanted.changes, "secretsPut": wanted.secrets}));
     }

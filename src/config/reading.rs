@@ -86,8 +86,11 @@ fn meant(name: &str) -> Option<String> {
     let rest = rest.to_lowercase().replace("__", "_");
     let defaults: toml::Table = DEFAULTS.parse().ok()?;
     defaults.iter().find_map(|(section, keys)| {
-        let key = keys.as_table()?.keys().find(|key| format!("{section}_{key}") == rest)?;
-        Some(format!("{ENV_PREFIX}{}__{}", section.to_uppercase(), key.to_uppercase()))
+        let named = rest.strip_prefix(&format!("{section}_"))?;
+        let bare = |key: &str| key.replace('_', "");
+        // Another key of the section is as little read, and told as what it names.
+        let known = keys.as_table()?.keys().find(|key| bare(key) == bare(named)).map_or(named, String::as_str);
+        Some(format!("{ENV_PREFIX}{}__{}", section.to_uppercase(), known.to_uppercase()))
     })
 }
 
@@ -131,6 +134,10 @@ fn kind_of_value(expected: &str) -> &str {
         "a sequence" => "a list in brackets",
         "a map" => "a table",
         "f64" => "a number",
+        "integer overflow" => "a whole number from 0 on, within bounds",
+        "path string" => "a path in quotes",
+        "parsable string" => "a value as in the example",
+        _ if expected.starts_with("enum ") => "one of the words of the example",
         _ if expected.starts_with("struct ") => "a table",
         _ if ["usize", "u64", "u32", "u16", "i64"].iter().any(|number| expected.ends_with(number)) => "a whole number",
         _ => expected,

@@ -47,6 +47,15 @@ impl SecretRef {
 /// Whether a text was meant to say where a secret is, and does not quite: taken for the secret, it would be sent to Meta, and
 /// nobody would see why that is refused.
 fn is_typo(text: &str) -> bool {
+    // A path, or what other programs read a file by.
+    let is_path = |text: &str| ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+    if is_path(text) || text.strip_prefix(['@', '<']).is_some_and(|rest| is_path(rest.trim_start())) {
+        return true;
+    }
+    if let Some(inner) = text.strip_prefix(['"', '\'', '`', '<', '@']).filter(|inner| !inner.is_empty()) {
+        let inner = inner.trim_end_matches(['"', '\'', '`']);
+        return inner.starts_with("env:") || inner.starts_with("file:") || is_typo(inner);
+    }
     let word_end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (word, rest) = text.split_at(word_end);
     let (word, mut rest) = (word.to_lowercase(), rest.chars());
@@ -58,7 +67,8 @@ fn is_typo(text: &str) -> bool {
         return what.trim() != what || what.is_empty();
     }
     match sign {
-        ':' | ';' | '=' => is_known || ["environment", "environ"].contains(&&*word) || is_near(&word),
+        ':' | ';' | '=' => is_known || word.starts_with("env") || is_near(&word),
+        '_' | '-' => is_known && what.starts_with(|c: char| c.is_ascii_uppercase() || c == '/'),
         '.' | ',' | ' ' | '/' | '\\' | '|' | '>' | '"' | '\'' => is_known,
         // What a shell should have put in, and did not.
         '$' | '%' => word.is_empty() && what.starts_with(|c: char| c.is_ascii_uppercase() || c == '{' || c == '('),

@@ -32,7 +32,7 @@ pub(super) fn declared(config: &Config) -> Vec<Known> {
         let Ok((id, OrgChange::Declare(put, _))) = org.resolve() else { continue };
         senders.extend(put.senders.into_iter().filter_map(|sender| {
             let token = sender.access_token?;
-            Some(Known { org: id, number: sender.phone_number_id, waba_id: sender.waba_id, token })
+            Some(Known { org: id.clone(), number: sender.phone_number_id, waba_id: sender.waba_id, token })
         }));
     }
     senders

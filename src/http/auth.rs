@@ -78,8 +78,8 @@ pub(super) fn holder(app: &App, request: &Request) -> Result<Holder, Keyless> {
         Stranger::Revoked(identity) => deny(app, *identity, Denial::Revoked),
         Stranger::Unknown => {}
     }
-    let address = app.proxies.client(request.arrival.peer, &request.headers);
-    Err(app.tries.refused(address).map_or_else(Keyless::TooMany, |()| Keyless::Unknown))
+    let suspects = app.proxies.suspects(request.arrival.peer, &request.headers);
+    Err(app.tries.refused_for(&suspects).map_or_else(Keyless::TooMany, |()| Keyless::Unknown))
 }
 
 /// The organisation that the request acts for, if its key opens `scope`.

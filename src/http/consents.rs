@@ -2,13 +2,15 @@
 
 use domain::consent::{Choice, Covers, Source};
 use domain::fields::Fields;
+use domain::verbatim;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::problem::Problem;
 use super::request::Request;
-use super::{Answer, App, views};
+use super::views::{self, ConsentHistory};
+use super::{Answer, App};
 use crate::query::{self, AUTHOR, Paging, author};
 
 const SOURCE_MAX: usize = 100;
@@ -27,8 +29,9 @@ pub(super) async fn put(app: &App, request: &Request, caller: Caller, name: &str
     let covers = fields.one_of("category", &Covers::WORDS).unwrap_or(Covers::Both);
     let source = fields.short_text("source", SOURCE_MAX).map(str::to_owned);
     let evidence = match fields.value("evidence") {
-        Some(evidence @ (Value::String(_) | Value::Object(_))) => {
-            Some(evidence.to_string().into_bytes()).filter(|json| json.len() <= EVIDENCE_MAX).or_else(|| {
+        Some(Value::String(_) | Value::Object(_)) => {
+            let written = verbatim::member(&String::from_utf8_lossy(&request.body), "evidence").map(verbatim::compact);
+            written.map(String::into_bytes).filter(|json| json.len() <= EVIDENCE_MAX).or_else(|| {
                 fields.refuse("evidence", format!("must have at most {EVIDENCE_MAX} bytes as JSON"));
                 None
             })
@@ -59,11 +62,10 @@ pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str
     let mut view =
         views::consent(&known.ok_or_else(|| Problem::not_found("consent: nothing is known of this recipient"))?);
     if let Some(view) = view.as_object_mut() {
-        let history: Vec<_> = page.items.iter().map(|(record, said)| views::statement(*record, said)).collect();
-        view.insert("history".into(), history.into());
         view.insert("nextCursor".into(), json!(page.next.map(|record| record.to_string())));
     }
-    views::json(StatusCode::OK, &view)
+    let history = page.items.iter().map(|(record, said)| views::statement(*record, said)).collect();
+    views::json(StatusCode::OK, &ConsentHistory { known: view, history })
 }
 
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {

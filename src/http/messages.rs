@@ -14,7 +14,7 @@ use store::{Store, StoreError};
 use super::auth::Caller;
 use super::problem::Problem;
 use super::request::Request;
-use super::views::{Listing, Numbered};
+use super::views::{Carrying, Listing, Numbered};
 use super::{Answer, App, views};
 use crate::query::Paging;
 
@@ -65,7 +65,7 @@ pub(super) fn attempts(app: &App, caller: Caller, text: &str) -> Answer {
 }
 
 /// A message's attempts with the provider's answers.
-pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State) -> Result<Vec<Value>, StoreError> {
+pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State) -> Result<Vec<Carrying>, StoreError> {
     let responses = store.responses(no, id)?;
     let response = |no| responses.iter().find(|(known, _)| *known == no).map(|(_, body)| body.as_slice());
     Ok(state.attempts.iter().map(|attempt| views::attempt(attempt, response(attempt.no))).collect())

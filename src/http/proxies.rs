@@ -26,6 +26,19 @@ impl Proxies {
         one_customer(self.told(peer, headers))
     }
 
+    /// The addresses that a failed try counts for. A proxy on this machine that nobody named may tell the truth, and a program on
+    /// this machine may not: it counts for both.
+    pub(crate) fn suspects(&self, peer: IpAddr, headers: &HeaderMap) -> Vec<IpAddr> {
+        let client = self.client(peer, headers);
+        let mut suspects = vec![client];
+        if peer.is_loopback() && !self.trusts(&peer) {
+            let local = Self::new(vec![IpNet::from(peer)]);
+            local.was_told.store(true, Ordering::Relaxed);
+            suspects.extend(Some(local.client(peer, headers)).filter(|claimed| *claimed != client));
+        }
+        suspects
+    }
+
     fn told(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let hops = |name: &str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let old: Vec<_> = hops(X_FORWARDED_FOR).flat_map(|value| value.split(',')).map(address).collect();
@@ -114,6 +127,8 @@ fn one_customer(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
@@ -142,6 +157,22 @@ mod tests {
             ("127.0.0.1", "198.51.100.7:x, 10.0.0.2:80", "10.0.0.2", "as far as it can be read"),
         ] {
             assert_eq!(client(peer, &[("x-forwarded-for", told)]), wanted, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_on_this_machine_says_counts_beside_its_own_address() {
+        let nobody = Proxies::new(Vec::new());
+        let headers =
+            |told: &str| HeaderMap::from_iter([(HeaderName::from_static(X_FORWARDED_FOR), told.parse().unwrap())]);
+        for (peer, told, wanted) in [
+            ("127.0.0.1", "203.0.113.7:41234", &["127.0.0.1", "203.0.113.7"][..]),
+            ("127.0.0.1", "1.2.3.4, 203.0.113.7", &["127.0.0.1", "203.0.113.7"]),
+            ("127.0.0.1", "unknown", &["127.0.0.1"]),
+            ("192.0.2.9", "203.0.113.7", &["192.0.2.9"]),
+        ] {
+            let suspects = nobody.suspects(peer.parse().unwrap(), &headers(told));
+            assert_eq!(suspects.iter().map(IpAddr::to_string).collect::<Vec<_>>(), wanted, "{peer} {told}");
         }
     }
 

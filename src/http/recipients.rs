@@ -16,7 +16,7 @@ use super::consents::recipient;
 use super::messages::attempts_of;
 use super::request::Request;
 use super::trail::timeline_of;
-use super::views::{Export, Whole};
+use super::views::{ConsentHistory, Export, Whole};
 use super::{Answer, App, views};
 use crate::query::Paging;
 
@@ -143,7 +143,7 @@ fn ids(
 }
 
 /// What is known of their consent, with all that they said; under a name that they gave up, what they said until then.
-fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, StoreError> {
+fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<ConsentHistory>, StoreError> {
     let mut found = Vec::new();
     let now = called.names.iter().map(|name| (name, None));
     for (name, until) in now.chain(called.former.iter().map(|former| (&former.name, Some(former.until)))) {
@@ -151,14 +151,9 @@ fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, Sto
         let mut history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
         history.retain(|(_, said)| until.is_none_or(|until| said.at <= until));
         // What holds there now may be another's word.
-        let mut view = if until.is_none() { views::consent(&known) } else { json!({ "recipient": name }) };
-        if let Some(view) = view.as_object_mut() {
-            view.insert(
-                "history".into(),
-                history.iter().map(|(record, said)| views::statement(*record, said)).collect(),
-            );
-        }
-        found.push(view);
+        let known = if until.is_none() { views::consent(&known) } else { json!({ "recipient": name }) };
+        let history = history.iter().map(|(record, said)| views::statement(*record, said)).collect();
+        found.push(ConsentHistory { known, history });
     }
     Ok(found)
 }

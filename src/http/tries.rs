@@ -59,8 +59,12 @@ impl Tries {
         Self { what, seen: Mutex::default() }
     }
 
-    /// Something that was tried is wrong: it counts, unless this address is waiting already; then, how long.
-    pub(crate) fn refused(&self, address: IpAddr) -> Result<(), Duration> {
+    /// Something that was tried is wrong: it counts for these addresses, unless one is waiting already; then, how long.
+    pub(crate) fn refused_for(&self, addresses: &[IpAddr]) -> Result<(), Duration> {
+        addresses.iter().map(|address| self.refused(*address)).fold(Ok(()), Result::and)
+    }
+
+    fn refused(&self, address: IpAddr) -> Result<(), Duration> {
         let now = Instant::now();
         let mut seen = self.seen();
         let wait = seen.addresses.get(&address).map_or(Duration::ZERO, |tally| tally.wait(now));

@@ -1,6 +1,9 @@
 //! How things look from outside: camelCase, RFC 3339 times, absent values as null.
 
+mod carrying;
 mod pages;
+
+use std::borrow::Cow;
 
 use domain::audit::{By, Entry, Fact, ReceiptEffect, Subject};
 use domain::consent::{Choice, Consent, Refusal, Source, Standing, Statement};
@@ -25,7 +28,8 @@ use store::{Restored, Upkeep};
 use super::Answer;
 use super::key_log::KeyLog;
 use super::problem::Problem;
-pub(crate) use pages::{Export, Listing, Numbered, Whole};
+pub(crate) use carrying::Carrying;
+pub(crate) use pages::{ConsentHistory, Export, Listing, Numbered, Whole};
 
 /// A JSON response.
 pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
@@ -139,38 +143,32 @@ fn dossier(dossier: &Dossier) -> Value {
 }
 
 /// An attempt; `response` is the provider's answer, as JSON where it is JSON.
-pub(crate) fn attempt(attempt: &Attempt, response: Option<&[u8]>) -> Value {
-    let response = response.map(|body| {
-        serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
-    });
-    json!({
+pub(crate) fn attempt(attempt: &Attempt, response: Option<&[u8]>) -> Carrying {
+    let view = json!({
         "attemptNo": attempt.no.0,
         "charged": attempt.charged,
         "status": attempt.status.as_str(),
         "errorCode": code(attempt.failure.as_ref()),
         "errorMessage": text(attempt.failure.as_ref()),
-        "providerResponse": response,
         "nextRetryAt": time(attempt.next_retry_at),
         "startedAt": attempt.started_at.to_string(),
         "finishedAt": time(attempt.finished_at),
-    })
+    });
+    Carrying::new(view, "providerResponse", response)
 }
 
 /// A message that a recipient wrote. One who shows no phone number is named by Meta's id.
-pub(crate) fn inbound(org: &OrgId, inbound: &Inbound) -> Value {
-    // Meta may cut a text within a character: JSON that is not quite right is given as text.
-    let payload = serde_json::from_slice(&inbound.payload)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&inbound.payload).into_owned()));
-    json!({
+pub(crate) fn inbound(org: &OrgId, inbound: &Inbound) -> Carrying {
+    let view = json!({
         "id": inbound.id.to_string(),
         "orgId": org.as_str(),
         "from": inbound.names().next(),
         "phoneNumberId": inbound.sender.as_str(),
         "type": inbound.kind,
-        "payloadJson": payload,
         "receivedAt": inbound.received_at.to_string(),
         "providerMessageId": inbound.provider_id.as_str(),
-    })
+    });
+    Carrying::new(view, "payloadJson", Some(&inbound.payload))
 }
 
 /// What is known of a recipient's consent.
@@ -192,29 +190,27 @@ fn standing(standing: &Standing) -> Value {
 }
 
 /// Something that a recipient said. `record` is its id, and the seq of its audit event.
-pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
+pub(crate) fn statement(record: Seq, statement: &Statement) -> Carrying {
+    let ours = |evidence: Value| (None, Some(Cow::Owned(evidence.to_string().into_bytes())));
     let (source, evidence) = match &statement.source {
-        Source::Api { name, evidence } => {
-            let evidence = evidence.as_ref().and_then(|json| serde_json::from_slice(json).ok());
-            (name.as_deref(), evidence.unwrap_or(Value::Null))
-        }
+        Source::Api { name, evidence } => (name.as_deref(), evidence.as_deref().map(Cow::Borrowed)),
         Source::Word { inbound: MessageId::ERASED }
         | Source::OptOut { attempt: AttemptRef { message: MessageId::ERASED, .. } }
-        | Source::Linked { consent: MessageId::ERASED, .. } => (None, Value::Null),
-        Source::Word { inbound } => (None, json!({"inboundMessageId": inbound.to_string()})),
+        | Source::Linked { consent: MessageId::ERASED, .. } => (None, None),
+        Source::Word { inbound } => ours(json!({"inboundMessageId": inbound.to_string()})),
         Source::Preference { told_at, detail } => {
             // Ahead of our clock: `at` is when it came.
             let told_at = (*told_at > statement.at).then(|| told_at.to_string());
-            (None, json!({"detail": detail, "toldAt": told_at}))
+            ours(json!({"detail": detail, "toldAt": told_at}))
         }
         Source::OptOut { attempt } => {
-            (None, json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
+            ours(json!({"messageId": attempt.message.to_string(), "attempt": attempt.attempt.0}))
         }
         Source::Linked { consent, record } => {
-            (None, json!({"consentId": consent.to_string(), "record": record.to_string()}))
+            ours(json!({"consentId": consent.to_string(), "record": record.to_string()}))
         }
     };
-    json!({
+    let view = json!({
         "record": record.to_string(),
         "status": statement.choice.as_str(),
         "category": statement.covers.as_str(),
@@ -222,8 +218,8 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> Value {
         "recordedAt": statement.recorded_at.to_string(),
         "actor": actor(&statement.by),
         "source": source.unwrap_or_else(|| statement.source.kind()),
-        "evidence": evidence,
-    })
+    });
+    Carrying::new(view, "evidence", evidence.as_deref())
 }
 
 /// An audit event.

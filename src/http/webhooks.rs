@@ -68,8 +68,8 @@ pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer
 /// What fails is counted by address, and answered `problem` until it was too often. What proves itself never waits, wherever it
 /// comes from: Meta may come through a proxy, by the same address as whoever guesses.
 fn refused(app: &App, request: &Request, problem: Problem) -> Problem {
-    let address = app.proxies.client(request.arrival.peer, &request.headers);
-    app.webhook_tries.refused(address).map_or_else(Problem::too_many_tries, |()| problem)
+    let suspects = app.proxies.suspects(request.arrival.peer, &request.headers);
+    app.webhook_tries.refused_for(&suspects).map_or_else(Problem::too_many_tries, |()| problem)
 }
 
 /// What a request shows as its signature, if it can be one.

@@ -1,6 +1,7 @@
 //! Purging what was kept long enough: what a commit writes for it, and how what is old is found.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use domain::audit::{Block, Entry, Hash, Kept, Subject};
 use domain::{AttemptNo, Inbound, Message, MessageId, OrgNo, Seq, State, Timestamp};
@@ -11,6 +12,9 @@ use crate::commit::Commit;
 use crate::keys;
 use crate::records::Upkeep;
 use crate::store::Store;
+
+/// The id of what took something is drawn at that time, or so little later.
+const DRAWN_WITHIN: Duration = Duration::from_secs(3600);
 
 impl Commit {
     /// Removes a finished message and all that leads to it; its entries stay in the trail.
@@ -41,18 +45,30 @@ impl Commit {
         Ok(left)
     }
 
-    /// Forgets the names of inbound messages that are gone, up to `limit` of those that were to be known until `then`; how
-    /// many.
-    pub fn forget_names(&mut self, store: &Store, then: Timestamp, limit: usize) -> Result<usize, StoreError> {
+    /// Forgets the names of what is gone, up to `limit` of those that were to be known until `then`; how many. One that was taken
+    /// again since is known for as long, `known_for`, from then.
+    pub fn forget_names(
+        &mut self,
+        store: &Store,
+        then: Timestamp,
+        known_for: Duration,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
         let mut found = Vec::new();
         store.scan(keys::of_kind(b'U', self.org), Order::Ascending, &mut |key, _| {
             let over = keys::gone_in(key).filter(|(until, _)| *until <= then && found.len() < limit);
-            let Some((_, name)) = over else { return ControlFlow::Break(()) };
-            found.push([key.to_vec(), name]);
+            let Some((until, name)) = over else { return ControlFlow::Break(()) };
+            found.push((key.to_vec(), until, name));
             ControlFlow::Continue(())
         })?;
         let count = found.len();
-        self.purge(found.into_iter().flatten());
+        for (mark, until, name) in found {
+            self.delete(mark);
+            let by: Option<MessageId> = store.record("what is gone", &name)?;
+            if by.is_none_or(|by| by.drawn_at().after(known_for) <= until.after(DRAWN_WITHIN)) {
+                self.delete(name);
+            }
+        }
         Ok(count)
     }
 

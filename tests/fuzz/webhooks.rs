@@ -141,7 +141,7 @@ fn statuses(value: &Value, found: &mut BTreeSet<(String, String)>) {
     let is_of_a_message =
         value["payment"].is_null() && value["type"].as_str().is_none_or(|of| of.eq_ignore_ascii_case("message"));
     if let (Some(id), Some(status), true) = (value["id"].as_str(), value["status"].as_str(), is_of_a_message) {
-        found.insert((id.to_owned(), status.to_owned()));
+        found.insert((id.to_owned(), status.to_ascii_lowercase()));
     }
     match value {
         Value::Array(items) => items.iter().for_each(|item| statuses(item, found)),

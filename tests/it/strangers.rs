@@ -10,8 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::{
-    APP_SECRET, PATIENCE, PHONE, Setup, TestApp, WEBHOOK, eventually, notification, org, send, sender, status, text,
-    with,
+    PATIENCE, PHONE, Setup, TestApp, WEBHOOK, eventually, notification, org, send, sender, status, text, with,
 };
 
 /// A body as large as Meta's largest.

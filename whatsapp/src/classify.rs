@@ -43,9 +43,9 @@ pub fn classify(signal: &Signal<'_>) -> Verdict {
         1 | 2 | 131000 | 131016 | 133004 | 134101 => is(Transient, Scope::Message),
 
         // Too many calls of the app.
-        4 | 17 | 341 | 613 => is(Throttled, Scope::App),
+        4 | 17 | 32 | 341 | 613 => is(Throttled, Scope::App),
         // Too many calls of the account; or fewer allowed for mis-categorised templates (131064).
-        80007 | 80008 | 131064 => is(Throttled, Scope::Account),
+        80000..=80014 | 131064 => is(Throttled, Scope::Account),
         // Too many messages of the phone number (130429), or limited for its quality (131048).
         130429 | 131048 => is(Throttled, Scope::Number),
         // The phone number is in maintenance, for a minute or a few: no message of it can go meanwhile.
@@ -55,8 +55,9 @@ pub fn classify(signal: &Signal<'_>) -> Verdict {
         // The flow in the template may be sent ten times an hour.
         132069 => is(Throttled, Scope::Template),
 
-        // The app lacks a capability, or is unknown.
-        3 | 101 => is(Blocked, Scope::App),
+        // The app lacks a capability, is unknown, or does not allow this machine's address (5) or calls without a proof.
+        3 | 5 | 101 => is(Blocked, Scope::App),
+        100 if signal.details.to_ascii_lowercase().contains("appsecret_proof") => is(Blocked, Scope::App),
         // The token is missing, expired, revoked or lacks a permission. Each sender has its own token.
         0 | 10 | 102 | 104 | 190 | 200..=299 | 131005 => is(Blocked, Scope::Number),
         // The phone number is deleted, unknown, unregistered, badly certified, or its display name is not approved.

@@ -18,7 +18,6 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
 use serde_json::Value;
 
-use crate::classify::Origin;
 use crate::mend::mend;
 use crate::patience::within;
 use crate::usage;
@@ -82,16 +81,16 @@ impl Settings {
         if !bare || !matches!(base.scheme(), "http" | "https") {
             return Err(BuildError::BaseUrl);
         }
-        let last = base.path_segments().and_then(|parts| parts.rev().find(|part| !part.is_empty()));
-        if let Some(version) = last.filter(|part| is_version(part)) {
-            return Err(BuildError::Version(version.to_owned()));
+        if let Some(part) =
+            base.path_segments().into_iter().flatten().find(|part| is_version(part) || *part == "messages")
+        {
+            return Err(BuildError::Version(part.to_owned()));
         }
         let is_nobodys = || base.host_str().is_some_and(|host| NOBODYS.iter().any(|end| host.ends_with(end)));
         if base.scheme() == "http" && !self.allow_plaintext && !way::is_loopback(&base) && !is_nobodys() {
             return Err(BuildError::Plaintext);
         }
-        let version_chars = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'_' || b == b'-';
-        if !self.api_version.starts_with('v') || !self.api_version.bytes().all(version_chars) {
+        if !self.api_version.starts_with('v') || !is_version(&self.api_version) {
             return Err(BuildError::ApiVersion);
         }
         if self.request_timeout.is_zero() {
@@ -103,7 +102,7 @@ impl Settings {
 
 /// Whether a part of a path is a version of Meta's API, such as `v25.0`.
 fn is_version(part: &str) -> bool {
-    let digits = part.strip_prefix(['v', 'V']).unwrap_or_default();
+    let digits = part.strip_prefix(['v', 'V']).unwrap_or(part);
     digits.starts_with(|first: char| first.is_ascii_digit()) && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
@@ -115,9 +114,10 @@ pub enum BuildError {
         "base_url must be an http or https address without user, query or fragment, such as https://graph.facebook.com"
     )]
     BaseUrl,
-    /// The base URL ends with a version, which would then come twice.
+    /// The base URL holds a version, or more of a call's path, which would then come twice.
     #[error(
-        "it ends with the version {0}, which belongs into api_version: write it without, such as https://graph.facebook.com"
+        "its path holds the version {0} or the like, which belongs into api_version or comes by itself: write it without, such as \
+         https://graph.facebook.com"
     )]
     Version(String),
     /// The base URL is plain HTTP, beyond this machine.
@@ -314,7 +314,8 @@ fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
             return (Outcome::Accepted(ProviderId::new(id)), None);
         }
     }
-    let error = body.and_then(|body| envelope::read(body.get("error")?, Some(status.as_u16()), Origin::Answer));
+    let meta = body.filter(|body| body.get("error").is_some_and(|error| !is_a_gateways(error, status)));
+    let error = meta.and_then(|answer| envelope::read_answer(answer, status.as_u16()));
     match error {
         Some(error) => (Outcome::Refused(error), None),
         None if status.is_success() => {
@@ -336,6 +337,12 @@ fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
             (Outcome::Refused(error), fault)
         }
     }
+}
+
+/// Gateways write error objects, too, with the HTTP status as their code. Meta's have a trace id or a type.
+fn is_a_gateways(error: &Value, status: StatusCode) -> bool {
+    let is_status = error.get("code").and_then(Value::as_u64) == Some(status.as_u16().into());
+    is_status && error.get("fbtrace_id").is_none() && error.get("type").is_none()
 }
 
 /// A redirect or client error without Meta's error object: something before Meta turned the request away, such as a

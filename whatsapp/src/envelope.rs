@@ -8,9 +8,23 @@ use crate::classify::{Origin, Signal, classify};
 /// Longer texts than this say nothing more.
 const MESSAGE_MAX: usize = 500;
 
+/// Meta's word that an error passes by itself.
+const HINT: &str = "is_transient";
+
 /// The error object `error`: that of an answer's `error`, or an item of a webhook's `errors`. `None` if it has no code;
 /// then it is not Meta's.
 pub(crate) fn read(error: &Value, http_status: Option<u16>, origin: Origin) -> Option<ProviderError> {
+    read_hinted(error, error.get(HINT), http_status, origin)
+}
+
+/// That of an answer. Some write the hint beside it.
+pub(crate) fn read_answer(answer: &Value, http_status: u16) -> Option<ProviderError> {
+    let error = answer.get("error")?;
+    let hint = error.get(HINT).filter(|hint| !hint.is_null()).or_else(|| answer.get(HINT));
+    read_hinted(error, hint, Some(http_status), Origin::Answer)
+}
+
+fn read_hinted(error: &Value, hint: Option<&Value>, http_status: Option<u16>, origin: Origin) -> Option<ProviderError> {
     let code = integer(error.get("code")?)?;
     let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     // The data can be an object with details, or the details themselves.
@@ -22,16 +36,21 @@ pub(crate) fn read(error: &Value, http_status: Option<u16>, origin: Origin) -> O
         subcode: error.get("error_subcode").and_then(integer),
         details: &[message, details].map(Option::unwrap_or_default).join("\n"),
         http_status,
-        is_transient: error.get("is_transient").is_some_and(is_true),
+        is_transient: hint.is_some_and(is_true),
         origin,
     });
     let message = details.or(message).unwrap_or("Meta gave no text with this code.");
     Some(ProviderError { code, message: message.chars().take(MESSAGE_MAX).collect(), verdict })
 }
 
-/// Meta writes `true`; what stands between us and it may write it as a string.
+/// Meta writes `true`; what stands between us and it may write it as a string or a number.
 fn is_true(value: &Value) -> bool {
-    value.as_bool().unwrap_or_else(|| value.as_str() == Some("true"))
+    match value {
+        Value::Bool(is_true) => *is_true,
+        Value::String(text) => text.trim().eq_ignore_ascii_case("true"),
+        Value::Number(number) => number.as_i64() == Some(1),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 /// A whole number, also where it is written as a string.
@@ -87,10 +106,27 @@ mod tests {
         };
         assert_eq!(class(987_654, json!(true), Origin::Answer), Class::Transient);
         assert_eq!(class(987_654, json!("true"), Origin::Answer), Class::Transient);
+        assert_eq!(class(987_654, json!("True"), Origin::Answer), Class::Transient);
+        assert_eq!(class(987_654, json!(1), Origin::Answer), Class::Transient);
+        assert_eq!(class(987_654, json!(0), Origin::Answer), Class::Permanent);
         assert_eq!(class(987_654, json!(false), Origin::Answer), Class::Permanent);
         assert_eq!(class(987_654, json!(null), Origin::Answer), Class::Permanent);
         assert_eq!(class(987_654, json!(true), Origin::Receipt), Class::Permanent, "it was taken once already");
         assert_eq!(class(131_026, json!(true), Origin::Answer), Class::Permanent, "a known code means what it means");
+    }
+
+    #[test]
+    fn the_hint_may_stand_beside_the_error_and_counts_less_there() {
+        for (answer, class) in [
+            (json!({"error": {"code": 987_654}, "is_transient": true}), Class::Transient),
+            (json!({"error": {"code": 987_654, "is_transient": null}, "is_transient": "true"}), Class::Transient),
+            (json!({"error": {"code": 987_654, "is_transient": true}}), Class::Transient),
+            (json!({"error": {"code": 987_654, "is_transient": false}, "is_transient": true}), Class::Permanent),
+            (json!({"error": {"code": 987_654}}), Class::Permanent),
+        ] {
+            assert_eq!(read_answer(&answer, 400).unwrap().verdict.class, class, "{answer}");
+        }
+        assert!(read_answer(&json!({"is_transient": true}), 400).is_none());
     }
 
     #[test]

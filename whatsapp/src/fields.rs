@@ -44,6 +44,15 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Some(Vec::new()), whole)
     }
 
+    /// The items of a field that is a list, or the object that stands there alone; none of what is neither.
+    pub(crate) fn some(&self, name: &str) -> Vec<&'a RawValue> {
+        match self.get(name) {
+            Some(one) if one.get().starts_with('{') => vec![one],
+            Some(list) => whole(list).unwrap_or_default(),
+            None => Vec::new(),
+        }
+    }
+
     /// All fields that are not null.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.0.as_ref(), *value)).filter(|(_, value)| value.get() != "null")

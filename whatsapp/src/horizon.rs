@@ -33,7 +33,7 @@ pub const fn horizon(code: i64) -> Horizon {
         // Limited for complaints about its messages, or for templates in a wrong category: hours.
         131048 | 131064 => (MINUTE, HOUR, HOUR.saturating_mul(24)),
         // The calls of the app or the account, which Meta counts over an hour.
-        4 | 17 | 341 | 613 | 80007 | 80008 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(10), HOUR),
+        4 | 17 | 32 | 341 | 613 | 80000..=80014 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(10), HOUR),
         // The number is in maintenance, for a minute or a few.
         131057 | 2494100 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(2), HOUR),
         // The number's messages per second: a moment.

@@ -1,44 +1,94 @@
-//! JSON whose texts were cut within a character. Meta cuts texts at a length: half of an emoji then stands alone, as `\ud83d`, which strict
-//! readers refuse, and with it all that stands around it.
+//! JSON that strict readers refuse for one byte, and with it all that stands around it. Meta cuts texts at a length: half of an emoji then
+//! stands alone, as `\ud83d`. What stands between may put a mark before it, or write texts by hand: line breaks as they are, `\x41`.
 
 use std::borrow::Cow;
 
 /// What stands for a half that stands alone: as long as that is.
-const REPLACEMENT: &[u8; 6] = br"\ufffd";
+const REPLACEMENT: &str = r"\ufffd";
 
-/// The same JSON with U+FFFD in place of each half of a character that stands alone, and of bytes that are not UTF-8.
-pub fn mend(json: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(json);
-    let lone = lone_halves(text.as_bytes());
-    if lone.is_empty() {
-        return text;
-    }
-    let mut bytes = text.into_owned().into_bytes();
-    for at in lone {
-        if let Some(half) = bytes.get_mut(at..at + REPLACEMENT.len()) {
-            half.copy_from_slice(REPLACEMENT);
-        }
-    }
-    Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
+/// The mark that some put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Something within a text that JSON does not have.
+enum Fault {
+    /// The escape of half a character without the other.
+    Half,
+    /// A backslash that escapes nothing.
+    Backslash,
+    /// A control character that is not escaped.
+    Control(u8),
 }
 
-/// Where the escapes of halves begin that have no other half beside them.
-fn lone_halves(json: &[u8]) -> Vec<usize> {
-    let (mut lone, mut from) = (Vec::new(), 0);
-    while let Some(step) = json.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
-        let at = from + step;
-        let unit = escaped_unit(json, at);
-        from = at + if unit.is_some() { REPLACEMENT.len() } else { 2 };
-        match unit {
-            Some(0xd800..=0xdbff) => match escaped_unit(json, from) {
-                Some(0xdc00..=0xdfff) => from += REPLACEMENT.len(),
-                Some(_) | None => lone.push(at),
-            },
-            Some(0xdc00..=0xdfff) => lone.push(at),
-            Some(_) | None => {}
+impl Fault {
+    /// How long it is.
+    const fn extent(&self) -> usize {
+        match self {
+            Self::Half => REPLACEMENT.len(),
+            Self::Backslash | Self::Control(_) => 1,
         }
     }
-    lone
+
+    /// What is written in its place.
+    fn mended(&self) -> Cow<'static, str> {
+        match self {
+            Self::Half => REPLACEMENT.into(),
+            Self::Backslash => r"\\".into(),
+            Self::Control(byte) => format!(r"\u{byte:04x}").into(),
+        }
+    }
+}
+
+/// The same JSON without a mark before it, with U+FFFD in place of each half of a character that stands alone and of bytes that are
+/// not UTF-8, and with all escaped that must be.
+pub fn mend(json: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
+    let faults = faults(text.as_bytes());
+    if faults.is_empty() {
+        return text;
+    }
+    let (mut mended, mut from) = (String::with_capacity(text.len() + faults.len()), 0);
+    for (at, fault) in faults {
+        mended.push_str(text.get(from..at).unwrap_or_default());
+        mended.push_str(&fault.mended());
+        from = at + fault.extent();
+    }
+    mended.push_str(text.get(from..).unwrap_or_default());
+    Cow::Owned(mended)
+}
+
+/// What is wrong within texts, and where.
+fn faults(json: &[u8]) -> Vec<(usize, Fault)> {
+    let (mut faults, mut at, mut is_in_text) = (Vec::new(), 0, false);
+    while let Some(byte) = json.get(at) {
+        let (length, fault) = match byte {
+            b'\\' if is_in_text => escape(json, at),
+            0..=0x1f if is_in_text => (1, Some(Fault::Control(*byte))),
+            _ => (1, None),
+        };
+        is_in_text ^= *byte == b'"';
+        faults.extend(fault.map(|fault| (at, fault)));
+        at += length;
+    }
+    faults
+}
+
+/// How long the escape is that begins with a backslash, and what is wrong with it.
+fn escape(json: &[u8], at: usize) -> (usize, Option<Fault>) {
+    let length = REPLACEMENT.len();
+    let unit = match json.get(at + 1) {
+        Some(b'u') => escaped_unit(json, at),
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => return (2, None),
+        Some(_) | None => None,
+    };
+    match unit {
+        Some(0xd800..=0xdbff) => match escaped_unit(json, at + length) {
+            Some(0xdc00..=0xdfff) => (2 * length, None),
+            Some(_) | None => (length, Some(Fault::Half)),
+        },
+        Some(0xdc00..=0xdfff) => (length, Some(Fault::Half)),
+        Some(_) => (length, None),
+        None => (1, Some(Fault::Backslash)),
+    }
 }
 
 /// The UTF-16 unit of an escape such as `\ud83d`.
@@ -73,6 +123,24 @@ mod tests {
             assert_eq!(mend(given.as_bytes()), mended, "{given}");
         }
         assert_eq!(mend(b"\"a\xf0\x9f\""), "\"a\u{fffd}\"");
+    }
+
+    #[test]
+    fn what_must_be_escaped_within_a_text_is_and_what_stands_around_texts_stays() {
+        for (given, mended) in [
+            ("\u{feff}{\"a\":1}", "{\"a\":1}"),
+            ("\u{feff}\u{feff}1", "\u{feff}1"),
+            ("{\n\t\"a\": \"b\nc\t\0\"\r\n}", "{\n\t\"a\": \"b\\u000ac\\u0009\\u0000\"\r\n}"),
+            (r#""\x41\'""#, r#""\\x41\\'""#),
+            (r#""\"\x\"""#, r#""\"\\x\"""#),
+            ("\"a\\\nb\"", r#""a\\\u000ab""#),
+            ("\"\\ü\"", r#""\\ü""#),
+            (r#""\ud83d\x""#, r#""\ufffd\\x""#),
+            (r#"\x "a""#, r#"\x "a""#),
+        ] {
+            assert_eq!(mend(given.as_bytes()), mended, "{given}");
+            assert_eq!(mend(mended.as_bytes()), mended.trim_start_matches('\u{feff}'), "{given}");
+        }
     }
 
     #[test]

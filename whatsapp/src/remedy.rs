@@ -8,17 +8,21 @@ pub const fn meaning(code: i64) -> &'static str {
     match code {
         0 | 102 | 104 | 190 => "the access token is missing, expired or revoked",
         3 | 101 => "the Meta app is unknown, or lacks a capability",
+        5 => "the Meta app does not allow calls from this machine's address",
         10 | 200..=299 | 131005 => "the access token lacks a permission",
         12 | 2500 | 2635 => "the address or the version of the API is wrong",
-        33 | 100 | 803 => "the phone number id does not exist, or the access token may not use it",
+        100 => {
+            "the phone number id does not exist, the access token may not use it, or the app wants an appsecret_proof"
+        }
+        33 | 803 => "the phone number id does not exist, or the access token may not use it",
         131037 => "the number's display name is not approved",
         131045 | 133010 => "the number is not registered with the Cloud API",
         368 | 131031 => "the account is restricted or locked",
         131042 | 141006 => "the account has a payment problem",
         134011 | 134102 => "the account has terms to accept, or is not onboarded",
         141000..=141999 => "Meta's health check blocks the account",
-        4 | 17 | 341 | 613 => "the Meta app has made as many calls as it may",
-        80007 | 80008 => "the account has made as many calls as it may",
+        4 | 17 | 32 | 341 | 613 => "the Meta app has made as many calls as it may",
+        80000..=80014 => "the account has made as many calls as it may",
         131048 => "the number is limited, since recipients blocked it or complained",
         131064 => "the account is limited, since templates are in a wrong category",
         130429 | 429 => "the number sends faster than Meta allows",
@@ -34,6 +38,9 @@ pub fn remedy(code: i64, org: &OrgId, sender: &PhoneNumberId) -> String {
     match code {
         0 | 102 | 104 | 190 => format!("Put a new token, which resumes it: {token}."),
         3 | 101 => format!("See in Meta's app dashboard that the app is live and has WhatsApp, then {resume}."),
+        5 => format!(
+            "Add this machine's public address to the app's server IP allowlist (App settings, Advanced), then {resume}."
+        ),
         10 | 200..=299 | 131005 => format!(
             "Give the token's system user the account and the permission whatsapp_business_messaging, or put another token: \
              {token}; then {resume}."
@@ -44,13 +51,13 @@ pub fn remedy(code: i64, org: &OrgId, sender: &PhoneNumberId) -> String {
         ),
         33 | 100 | 803 => format!(
             "See in WhatsApp Manager that {sender} is the id of the phone number (not the number itself) and that the token's \
-             system user has its account; then {resume}."
+             system user has its account, and in the app's advanced settings that it requires no app secret proof; then {resume}."
         ),
         131037 => format!("Have the display name approved in WhatsApp Manager, then {resume}."),
         131045 | 133010 => format!("Register the number with the Cloud API (POST /{sender}/register), then {resume}."),
         131042 | 141006 => format!("Mend the account's payment method in Meta Business Manager, then {resume}."),
         134011 | 134102 => format!("Accept the terms in WhatsApp Manager, then {resume}."),
-        4 | 17 | 341 | 613 | 80007 | 80008 => format!(
+        4 | 17 | 32 | 341 | 613 | 80000..=80014 => format!(
             "It goes on by itself within an hour; another program with the same app or account may be using it up. To try now: \
              {resume}."
         ),

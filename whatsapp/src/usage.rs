@@ -3,13 +3,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
 use crate::horizon::horizon;
 
 /// Percentages of what an account may use, and how long until it may use more.
 const BUSINESS_USAGE: &str = "x-business-use-case-usage";
+
+/// No limit lasts a week: what is longer is something else, such as the seconds since 1970.
+const LONGEST: Duration = Duration::from_secs(86_400 * 7);
 
 /// The longest wait that the headers of an answer ask for, as far as it is believed of this error code; `None` if they ask
 /// for none.
@@ -21,13 +24,23 @@ pub(crate) fn wait(headers: &HeaderMap, code: i64, now: SystemTime) -> Option<Du
 /// `Retry-After`: seconds, or a date, which is measured by the clock of who wrote it.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<f64>() {
-        // One that is no time (negative, too large) is not believed or cut anyway.
-        return Duration::try_from_secs_f64(seconds).ok().or((seconds > 0.0).then_some(Duration::MAX));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let date = |name: HeaderName| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?.trim()).ok();
-    at.duration_since(date(DATE).unwrap_or(now)).ok()
+    let wait = match text.strip_suffix('s').unwrap_or(text).trim_end().parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => read_date(text)?.duration_since(date(headers).unwrap_or(now)).ok(),
+    };
+    wait.filter(|wait| *wait <= LONGEST)
+}
+
+/// When the answer was written, by the clock of who wrote it.
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    read_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+/// A date of HTTP, also as mails have it.
+fn read_date(text: &str) -> Option<SystemTime> {
+    let text = text.trim();
+    let zoned = text.strip_suffix("+0000").map(|date| format!("{date}GMT"));
+    httpdate::parse_http_date(zoned.as_deref().unwrap_or(text)).ok()
 }
 
 /// The longest `estimated_time_to_regain_access`, which is in minutes.
@@ -60,7 +73,15 @@ mod tests {
             (&[], None),
             (&[("retry-after", "7")], Some(7)),
             (&[("retry-after", " 7.0 ")], Some(7)),
+            (&[("retry-after", "4s")], Some(4)),
             (&[("retry-after", "0")], None),
+            (&[("retry-after", "s")], None),
+            // A moment in place of a wait.
+            (&[("retry-after", "1792567689")], None),
+            (&[("retry-after", "1792567689"), (BUSINESS_USAGE, usage)], Some(300)),
+            (&[("retry-after", "99999999999999999999999")], None),
+            (&[("retry-after", "Wed, 21 Oct 2099 07:28:00 GMT")], None),
+            (&[("retry-after", "Wed, 21 Oct 2026 07:28:09 +0000")], Some(9)),
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")], Some(9)),
@@ -85,7 +106,7 @@ mod tests {
     fn what_is_believed_depends_on_what_was_refused() {
         for (code, secs) in [(130_429, 900), (429, 900), (4, 3600), (80_007, 3600), (131_048, 86_400), (131_000, 3600)]
         {
-            for huge in ["99999999", "99999999999999999999999", "Wed, 21 Oct 2099 07:28:00 GMT"] {
+            for huge in ["604800", "604799.5", "Thu, 08 Jan 1970 00:00:00 GMT"] {
                 let wait = wait(&headers(&[("retry-after", huge)]), code, SystemTime::UNIX_EPOCH);
                 assert_eq!(wait, Some(Duration::from_secs(secs)), "{code} {huge}");
             }

@@ -13,7 +13,7 @@ use std::fmt;
 
 use domain::consent::Preference;
 use domain::notice::Notice;
-use domain::outcome::ProviderError;
+use domain::outcome::{Class, ProviderError};
 use domain::receipt::{Receipt, ReceiptKind, Reported};
 use domain::{PhoneNumberId, ProviderId, Timestamp};
 use serde_json::Value;
@@ -26,6 +26,7 @@ use crate::mend::mend;
 use contacts::Contacts;
 
 pub use compose::{StatusError, StatusUpdate, compose};
+pub(crate) use contacts::number;
 pub use inbound::InboundItem;
 pub use said::{Said, said};
 pub use template::TemplateUpdate;
@@ -206,27 +207,35 @@ fn receipt(status: &Fields<'_>, now: Timestamp) -> Option<Receipt> {
     if status.text("type").is_some_and(|of| !of.eq_ignore_ascii_case("message")) || status.get("payment").is_some() {
         return None;
     }
-    let kind = match status.text("status")?.as_str() {
+    let kind = match status.text("status")?.to_ascii_lowercase().as_str() {
         "sent" => ReceiptKind::Sent,
         "delivered" => ReceiptKind::Delivered,
         "read" | "played" => ReceiptKind::Read,
         "failed" => ReceiptKind::Failed,
         _ => return None,
     };
-    let errors = if kind == ReceiptKind::Failed { status.list("errors") } else { None };
+    let errors = if kind == ReceiptKind::Failed { status.some("errors") } else { Vec::new() };
     Some(Receipt {
         provider_id: ProviderId::new(&status.text("id").filter(|id| (1..=ID_MAX).contains(&id.len()))?),
         // Other apps of the account put other texts there, or none.
         attempt: status.get("biz_opaque_callback_data").and_then(|text| plain(text).parse().ok()),
         kind,
         at: moment(status.get("timestamp"), now),
-        error: errors.into_iter().flatten().find_map(error),
+        error: weightiest(errors),
         pricing: status
             .get("pricing")
             .map(RawValue::get)
             .filter(|pricing| pricing.len() <= PRICING_MAX)
             .map(|pricing| pricing.as_bytes().into()),
     })
+}
+
+/// The error that counts of those told of one failure: that its recipient wants no more marketing, else the first.
+fn weightiest(told: Vec<&RawValue>) -> Option<ProviderError> {
+    let mut errors = told.into_iter().filter_map(error);
+    let first = errors.next()?;
+    let is_opt_out = |error: &ProviderError| error.verdict.class == Class::OptedOut;
+    if is_opt_out(&first) { Some(first) } else { Some(errors.find(is_opt_out).unwrap_or(first)) }
 }
 
 /// An error, whatever of it cannot be read.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::audit::{By, Fact, Subject};
 use domain::consent::{self, Choice, Consent, Covers, Preference, Refusal, Source, Statement};
-use domain::intake::NewMessage;
+use domain::intake::{NewMessage, OWN_KEYS};
 use domain::lifecycle::{Decision, Event, Move, OptOut, decide};
 use domain::message::{Category, Recipient};
 use domain::org::ConsentPolicy;
@@ -193,12 +193,12 @@ impl State {
         // One who has given up the name that they wrote under is not there any more.
         let to = if spelling::canonical(shown) == known.recipient { shown } else { &known.recipient };
         let body = json!({"to": to, "payloadJson": {"type": "text", "text": {"body": text}}});
-        let key = format!("consent-reply:{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
+        let key = format!("{OWN_KEYS}{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
         let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
         if is_used || !self.has_room() || !known.confirm(choice, draft.at) {
             return Ok(());
         }
-        let parsed = body.as_object().map(|body| NewMessage::parse(body, Some(&key), draft.at));
+        let parsed = body.as_object().map(|body| NewMessage::parse(body, None, draft.at));
         let Some(Ok(request)) = parsed else { return Ok(()) };
         draft.commit.consent(&known)?;
         self.fresh.note(self.ledger.head.last_seq, known.recipient.clone(), known);
@@ -207,6 +207,7 @@ impl State {
         let message = Message {
             category: Category::Confirmation,
             dossier: dossier.cloned(),
+            idempotency_key: Some(key),
             ..request.into_message(id, inbound.sender.clone(), inbound.sender_no, draft.at)
         };
         let state = self.first_state(&message, draft.at);

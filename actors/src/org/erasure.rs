@@ -98,10 +98,10 @@ impl State {
         for name in &names {
             draft.commit.taken(Taken::Name(name), id, now.after(KNOWN_FOR))?;
             self.untie(&mut draft, seq, name)?;
-            self.forget_consent(&mut draft, seq, name, now)?;
+            self.forget_consent(&mut draft, seq, name, None)?;
         }
         for Former { name, until } in &former {
-            self.forget_consent(&mut draft, seq, name, *until)?;
+            self.forget_consent(&mut draft, seq, name, Some(*until))?;
         }
         let erased = Erased::default();
         let erasure = Erasure { id, names, former, by, begun_at: now, before: seq, told_to: 0, erased };
@@ -128,10 +128,18 @@ impl State {
         Ok(Some(erasure.id).filter(|_| !is_newer))
     }
 
-    /// Takes grants and the name out of what is known of consent, if it was last changed before `until`.
-    fn forget_consent(&mut self, draft: &mut Draft, seq: Seq, name: &str, until: Timestamp) -> Result<(), StoreError> {
+    /// Takes grants and the name out of what is known of consent; under a name that was given up, if it was last changed `until`
+    /// then. Under their own it goes whatever its time is: the clock may have been ahead when it was told.
+    fn forget_consent(
+        &mut self,
+        draft: &mut Draft,
+        seq: Seq,
+        name: &str,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         let Some(known) = self.known(name)? else { return Ok(()) };
-        if [known.transactional, known.marketing].into_iter().flatten().all(|said| said.at <= until) {
+        let is_theirs = |at: Timestamp| until.is_none_or(|until| at <= until);
+        if [known.transactional, known.marketing].into_iter().flatten().all(|said| is_theirs(said.at)) {
             let left = known.erased();
             draft.commit.erase_consent(name, &left)?;
             self.fresh.note(seq, name.to_owned(), left);

@@ -160,7 +160,7 @@ impl State {
                 self.next_stage(is_done, Stage::Names);
             }
             Stage::Names => {
-                let forgotten = draft.commit.forget_names(&self.ctx.store, draft.at, STEP_MAX)?;
+                let forgotten = draft.commit.forget_names(&self.ctx.store, draft.at, KNOWN_FOR, STEP_MAX)?;
                 self.next_stage(forgotten < STEP_MAX, Stage::Trail);
             }
             Stage::Trail => {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use domain::Priority;
 use domain::circuit::Leave;
+use domain::{Message, Priority};
 
 use super::{ProviderMsg, State};
 use crate::message::MessageMsg;
@@ -87,10 +87,10 @@ impl State {
             Some(_) | None => self.queue.iter().next(),
         };
         let Some(place) = first.map(|(place, _)| *place) else { return };
-        if let Some((id, reply)) = self.queue.remove(&place) {
-            self.places.remove(&id);
+        if let Some((message, reply)) = self.queue.remove(&place) {
+            self.places.remove(&message.id);
             self.out += 1;
-            reply.send(MessageMsg::Turn(Turn::new(self.me.clone(), is_probe), self.ctx.flights.take_off()));
+            reply.send(MessageMsg::Turn(Turn::new(self.me.clone(), message, is_probe), self.ctx.flights.take_off()));
         }
         if self.granted.is_multiple_of(FORGET_EVERY) {
             self.pairs.forget_rested(self.ctx.clock.now());
@@ -98,14 +98,15 @@ impl State {
     }
 
     /// A turn is over. One that was not used can be used by another.
-    pub(super) fn back(&mut self, spent: bool, is_probe: bool) {
+    pub(super) fn back(&mut self, message: &Message, spent: bool, is_probe: bool) {
         self.out = self.out.saturating_sub(1);
         if spent {
             return;
         }
         self.bucket.give_back();
+        let (recipient, now) = (self.recipient(message), self.ctx.clock.now());
+        self.pairs.given_up(&recipient, now);
         if is_probe {
-            let now = self.ctx.clock.now();
             self.ctx.ways.unused(&self.sender.phone_number_id, now);
             if let Some(limit) = &mut self.limit {
                 limit.circuit.unused(now);

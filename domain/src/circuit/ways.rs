@@ -21,7 +21,7 @@ const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// How a call ended that brought no word of Meta's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// No connection was made: DNS, TCP or TLS failed.
+    /// No connection was made: DNS, TCP or TLS failed, or this machine had no descriptor left.
     Unreached,
     /// Something answered, but not as Meta's API does: a proxy, a captive portal, a server error without Meta's error object.
     Foreign,

@@ -19,7 +19,7 @@ pub(super) const STOP: &[&str] = &[
     "se désabonner", "se desabonner", "me désabonner", "me desabonner", "désinscription", "desinscription",
     // Spanish, Catalan
     "parar", "pare", "paren", "detener", "baja", "dar de baja", "darme de baja", "darse de baja", "desuscribir",
-    "desuscribirme", "cancelar suscripción", "cancelar suscripcion", "atura", "baixa", "dona'm de baixa",
+    "desuscribirme", "cancelar suscripción", "cancelar suscripcion", "atura", "dona'm de baixa",
     // Portuguese
     "parem", "sair", "descadastrar", "descadastre", "me descadastre", "cancelar inscrição", "cancelar inscricao",
     "não quero receber", "nao quero receber",
@@ -28,16 +28,16 @@ pub(super) const STOP: &[&str] = &[
     "dezabonare",
     // Polish, Czech, Slovak, Slovenian, Croatian, Serbian, Macedonian, Bulgarian
     "wypisz", "wypisz mnie", "zatrzymaj", "odhlásit", "odhlasit", "zastavit", "odhlásiť", "zastaviť", "ustavi",
-    "odjava", "odjavi me", "zaustavi", "prestani", "одјава", "одјави ме", "заустави", "запри", "спри", "отпиши ме",
+    "odjava", "odjavi me", "zaustavi", "prestani", "престани", "одјава", "одјави ме", "заустави", "запри", "спри", "отпиши ме",
     // Russian, Ukrainian, Kazakh, Kyrgyz
     "стоп", "отписаться", "отпишите меня", "остановить", "відписатися", "відпишіть мене", "зупинити", "тоқта", "тоқтату",
     "токто", "токтотуу",
     // Albanian, Greek, Georgian, Hungarian, Finnish, Estonian, Latvian, Lithuanian, Irish
     "ndal", "çabonohu", "cabonohu", "στοπ", "διακοπή", "διακοπη", "σταμάτα", "σταματα", "შეჩერება", "შეწყვეტა",
-    "leiratkozás", "leiratkozas", "leiratkozom", "állj", "lopeta", "lõpeta", "apturēt", "atrakstīties", "stabdyti",
+    "leiratkozás", "leiratkozas", "leiratkozom", "állj", "lopeta", "lõpeta", "apturēt", "apturet", "atrakstīties", "stabdyti",
     "sustabdyti", "stad",
     // Turkish, Azerbaijani, Uzbek
-    "abonelikten çık", "dur", "durdur", "dayandır", "to'xtat", "to'xtatish",
+    "abonelikten çık", "abonelikten cik", "dur", "durdur", "dayandır", "dayandir", "to'xtat", "to'xtatish",
     // Arabic, Persian, Urdu, Hebrew
     "توقف", "إيقاف", "ايقاف", "أوقف", "اوقف", "إلغاء الاشتراك", "الغاء الاشتراك", "لغو اشتراک", "بند کریں", "روکیں",
     "הסר", "הסרה", "הפסק", "הפסיקו", "עצור",
@@ -50,7 +50,7 @@ pub(super) const STOP: &[&str] = &[
     // Chinese, Japanese, Korean
     "停止", "退订", "退訂", "取消订阅", "取消訂閱", "配信停止", "登録解除", "ストップ", "중지", "정지", "수신거부", "수신 거부",
     // Swahili, Hausa, Kinyarwanda, Zulu
-    "simama", "simamisha", "acha", "tsaya", "dakata", "hagarika", "misa", "yima",
+    "simama", "simamisha", "tsaya", "dakata", "hagarika", "misa", "yima",
 ];
 
 #[rustfmt::skip]
@@ -139,6 +139,16 @@ pub(super) fn is_stop(folded: &str) -> bool {
 /// Whether it is a start word.
 pub(super) fn is_start(folded: &str) -> bool {
     KNOWN.start.contains(folded)
+}
+
+/// Whether it is a word for promotions.
+pub(super) fn is_promotion(folded: &str) -> bool {
+    KNOWN.promotions.contains(folded)
+}
+
+/// Whether it stops what stands beside it.
+pub(super) fn is_ender(folded: &str) -> bool {
+    KNOWN.enders.contains(folded)
 }
 
 /// Whether it asks for the end of marketing, and of nothing else.

@@ -248,7 +248,7 @@ proptest! {
 mod words {
     use serde_json::{Value, json};
 
-    use super::{Choice, Covers, Granted, PutWords, Revoked, Words};
+    use super::{Choice, Covers, END_OF_PROMOTIONS, Granted, PutWords, Revoked, Words, ends_promotions};
     use crate::fields::Fields;
 
     fn put(given: &Value) -> (PutWords, Vec<String>) {
@@ -302,6 +302,9 @@ mod words {
             ("please stop", None),
             ("don't stop", None),
             ("cancel", None),
+            // "OK" in Hindi and Urdu, and "low" in Portuguese.
+            ("acha", None),
+            ("Baixa", None),
             ("", None),
             (&"stop ".repeat(100), None),
         ];
@@ -335,6 +338,18 @@ mod words {
             "বন্ধ করুন",
             "berhenti berlangganan",
             "simama",
+            "ABONELİKTEN ÇIK",
+            "abonelikten cik",
+            "DAYANDIR",
+            "DAYANDİR",
+            "Di\u{307}SI\u{307}SCRIVIMI",
+            "apturet",
+            "престани",
+            "TO\u{2019}XTAT",
+            "to\u{2bb}xtat",
+            "to\u{2bc}xtatish",
+            "to`xtat",
+            "dona\u{2018}m de baixa",
             "unsubscribe_me",
             "OPT_OUT",
         ] {
@@ -384,6 +399,42 @@ mod words {
         ] {
             assert_eq!(Words::default().choice(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_label_in_more_words_ends_marketing_where_it_was_tapped_and_not_where_it_was_written() {
+        for label in [
+            "प्रचार बंद करें",
+            "Ne plus recevoir de promotions",
+            "Dejar de recibir promociones",
+            "Interromper promoções",
+            "Blocca promozioni",
+            "停止接收促销信息",
+            "プロモーションの停止",
+            "Спиране на промоциите",
+            "Зупинити промоакції",
+            "Zastavit propagaci",
+            "Promosyonları iptal et",
+        ] {
+            assert!(ends_promotions(label), "{label}");
+        }
+        for other in [
+            "promotions",
+            "Show promotions",
+            "Stop",
+            "Non-stop promotions",
+            "Don\u{2019}t stop promotions",
+            "Cancel order",
+            "Dejar de recibir",
+            "",
+            &"Stop promotions ".repeat(9),
+        ] {
+            assert!(!ends_promotions(other), "{other}");
+        }
+        for written in ["Ne plus recevoir de promotions", "please stop promotions today"] {
+            assert_eq!(Words::default().choice(written), None, "{written}");
+        }
+        assert_eq!(Words::default().choice(END_OF_PROMOTIONS), Some((Revoked, Covers::Marketing)));
     }
 
     #[test]

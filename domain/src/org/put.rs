@@ -92,6 +92,15 @@ impl PutOrg {
     }
 }
 
+const SECRETS: [&str; 4] = ["accessToken", "appSecret", "verifyToken", "previousAppSecret"];
+
+/// Whether a text says where a secret is, where only the secret itself is of use.
+fn is_reference(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let rest = text.strip_prefix("env").or_else(|| text.strip_prefix("file"));
+    rest.is_some_and(|rest| rest.starts_with([':', ';', '=']))
+}
+
 impl PutSender {
     fn parse(item: &Value, path: &str) -> Result<Self, Vec<FieldError>> {
         let Value::Object(object) = item else {
@@ -104,6 +113,14 @@ impl PutSender {
         let access_token = fields.parsed("accessToken");
         let app_secret = fields.parsed("appSecret");
         let verify_token = fields.parsed("verifyToken");
+        for name in
+            SECRETS.into_iter().filter(|name| object.get(*name).and_then(Value::as_str).is_some_and(is_reference))
+        {
+            fields.refuse(
+                name,
+                "must be the secret itself: env:NAME and file:PATH are read by `twotick` and its configuration only",
+            );
+        }
         let messages_per_second = fields.value("messagesPerSecond").and_then(|value| {
             let rate = value.as_u64().and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate > 0);
             if rate.is_none() {

@@ -113,3 +113,13 @@ async fn the_account_is_well_until_it_is_told_otherwise() {
     assert_eq!(look(number, "good").await.json()["status"], "DISCONNECTED");
     assert_eq!(look(apps, "good").await.json(), json!({"data": []}));
 }
+
+#[tokio::test]
+async fn every_answer_in_json_ends_its_line() {
+    let rig = Rig::new(Settings::default()).await;
+    let sent = rig.send(&text(ADA, "1")).await;
+    let refused = rig.send(&json!({})).await;
+    for answered in [sent, refused, rig.get("/_sim/stats").await, rig.get("/_sim/reset").await] {
+        assert!(answered.text.ends_with("}\n"), "{answered:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use simulator::Settings;
 
-use crate::support::{ADA, Answer, PHONE, Rig, Webhook, answer, nowhere, secret};
+use crate::support::{ADA, Answer, BOB, PHONE, Rig, Webhook, answer, nowhere, secret};
 
 async fn inject(rig: &Rig, body: &str) -> Answer {
     answer(rig.client.post(rig.url("/_sim/inbound")).body(body.to_owned())).await.unwrap()
@@ -29,8 +29,10 @@ async fn a_text_is_told_to_the_webhook_signed_and_as_meta_shapes_it() {
     let signature = headers[whatsapp::signature::HEADER].to_str().unwrap();
     assert!(whatsapp::signature::verify(&secret(), &raw, signature));
     let value = &webhook.values()[0];
-    assert_eq!(value["contacts"], json!([{"profile": {"name": "Ada"}, "wa_id": "4915112345678"}]));
+    let contact = json!({"profile": {"name": "Ada"}, "wa_id": "4915112345678", "user_id": "US.4915112345678"});
+    assert_eq!(value["contacts"], json!([contact]));
     let item = message(value);
+    assert_eq!((&item["from_user_id"], item.get("context")), (&contact["user_id"], None));
     assert_eq!(
         (&item["from"], &item["type"], &item["text"]["body"]),
         (&json!("4915112345678"), &json!("text"), &json!("STOP"))
@@ -210,4 +212,56 @@ async fn a_message_with_an_uploaded_file_tells_its_type_and_hash() {
         (&json!(id), &json!("look"), &json!("image/png"))
     );
     assert_eq!(image["sha256"].as_str().unwrap().len(), 44, "base64, as in Meta's webhooks");
+}
+
+#[tokio::test]
+async fn an_answer_by_a_button_names_the_last_message_to_its_author() {
+    let webhook = Webhook::new().await;
+    let rig = Rig::with_webhook(&webhook, json!([{"fault": {"kind": "receipts", "lose": true}}])).await;
+    let press = async |who: &str, more: Value| {
+        let mut body = json!({"phoneNumberId": PHONE, "from": who, "button": {"payload": "1", "text": "Yes"}});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(inject(&rig, &body.to_string()).await.status, 202, "{body}");
+    };
+    press(ADA, json!({})).await;
+    rig.sent(ADA, "1").await;
+    let last = rig.sent("+49 (151) 1234-5678", "2").await;
+    rig.sent(BOB, "3").await;
+    press(ADA, json!({})).await;
+    press(ADA, json!({"context": {"id": "wamid.own"}})).await;
+    let user = json!({"messaging_product": "whatsapp", "recipient": "DE.1", "text": {"body": "Hello"}});
+    let to_user = rig.send(&user).await.wamid();
+    press("DE.1", json!({})).await;
+    rig.until("all", |stats| stats.inbound_sent == 4).await;
+    let contexts: Vec<_> = webhook.values().iter().map(|value| message(value)["context"].clone()).collect();
+    assert!(contexts[0]["id"].as_str().unwrap().starts_with("wamid."), "a made one");
+    assert_eq!(contexts[1], json!({"from": "15550001111", "id": last}));
+    assert_eq!((&contexts[2], &contexts[3]["id"]), (&json!({"id": "wamid.own"}), &json!(to_user)));
+}
+
+#[tokio::test]
+async fn webhooks_are_of_the_account_that_is_set() {
+    let webhook = Webhook::new().await;
+    let settings = Settings { webhook: Some(webhook.url.clone()), waba_id: "55".to_owned(), ..Settings::default() };
+    let rig = Rig::new(settings).await;
+    let put = async |body: Value| answer(rig.client.put(rig.url("/_sim/account")).json(&body)).await.unwrap().json();
+    let body = json!({"phoneNumberId": PHONE, "from": ADA, "text": "yes"}).to_string();
+    let accounts = [(json!({}), "55"), (json!({"wabaId": "77"}), "77"), (json!({"refusedTokens": []}), "55")];
+    for (told, (account, waba)) in (1..).zip(accounts) {
+        assert_eq!(put(account).await["wabaId"], waba);
+        assert_eq!(rig.get("/_sim/account").await.json()["wabaId"], waba);
+        rig.sent(ADA, "1").await;
+        inject(&rig, &body).await;
+        rig.until("all", |stats| stats.inbound_sent == told && stats.receipts_sent == 3 * told).await;
+        let last: Value = serde_json::from_slice(&webhook.calls().pop().unwrap().1).unwrap();
+        assert_eq!(last["entry"][0]["id"], waba);
+    }
+    let raw = webhook.calls().into_iter().map(|(_, body)| serde_json::from_slice::<Value>(&body).unwrap());
+    let ids = |kind: &str| {
+        let of = raw.clone().filter(|call| call["entry"][0]["changes"][0]["value"].get(kind).is_some());
+        of.map(|call| call["entry"][0]["id"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((ids("messages").len(), ids("statuses").len()), (2, 2), "what recipients write, and receipts");
+    let default = Rig::new(Settings::default()).await;
+    assert_eq!(default.get("/_sim/account").await.json()["wabaId"], "102290129340398");
 }

@@ -48,6 +48,8 @@ async fn a_file_is_kept_told_downloaded_and_deleted() {
     assert_eq!((gone.status, gone.json()["error"]["error_subcode"].as_i64()), (400, Some(33)));
     assert_eq!(get(url).await.status, 404);
     assert_eq!(get(&rig.url(&format!("/v25.0/{id}"))).await.code(), 100);
+    let gone = get(&rig.url(&format!("/v25.0/{id}?fields=url,id"))).await;
+    assert_eq!((gone.status, gone.json()["error"]["error_subcode"].as_i64()), (400, Some(33)));
 }
 
 #[tokio::test]

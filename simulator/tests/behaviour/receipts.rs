@@ -199,6 +199,27 @@ async fn a_batch_of_one_has_one_status_in_each_call() {
 }
 
 #[tokio::test]
+async fn with_a_batch_of_one_the_statuses_of_a_message_come_in_order() {
+    let webhook = Webhook::new().await;
+    // A status is refused, and those of its message that come after it wait for it.
+    webhook.will_answer([503]);
+    let settings =
+        Settings { webhook: Some(webhook.url.clone()), receipt_delay: Duration::ZERO, batch: 1, ..Settings::default() };
+    let rig = Rig::new(settings).await;
+    let mut sent = Vec::new();
+    for i in 0..20 {
+        sent.push(rig.sent(ADA, &format!("{i}")).await);
+    }
+    rig.until("receipts", |stats| stats.receipts_sent == 60 && stats.receipts_waiting == 0).await;
+    for wamid in &sent {
+        let mut words = webhook.words_in_order(wamid);
+        words.dedup();
+        assert_eq!(words, ["sent", "delivered", "read"]);
+    }
+    assert_eq!(webhook.calls().len(), 61, "60 statuses, one of them twice");
+}
+
+#[tokio::test]
 async fn without_a_webhook_receipts_are_given_up() {
     let rig = Rig::new(Settings::default()).await;
     rig.send(&text(ADA, "1")).await;

@@ -37,6 +37,10 @@ async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
         let components = json!([{"type": "body", "parameters": parameters}]);
         of("template", json!({"name": "hello", "language": {"code": "en"}, "components": components}))
     };
+    let pressed = |mut button: Value| {
+        button["type"] = json!("button");
+        of("template", json!({"name": "hello", "language": {"code": "en"}, "components": [button]}))
+    };
     let cases = [
         (json!([]), 100, "JSON object"),
         (with("messaging_product", Value::Null), 100, "messaging_product is required"),
@@ -76,6 +80,15 @@ async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
             131_008,
             "template['components'][0]['parameters'][0]['text'] is required",
         ),
+        (parameters(json!([{"type": "text", "text": 5}])), 131_009, "['parameters'][0]['text'] must be a string"),
+        (parameters(json!([{"type": "text", "text": ""}])), 131_008, "['parameters'][0]['text'] is required"),
+        (parameters(json!([{"type": "text", "text": null}])), 131_008, "['parameters'][0]['text'] is required"),
+        (parameters(json!([{"type": "image", "image": {}}])), 131_008, "['image']['id'] or "),
+        (parameters(json!([{"type": "video", "video": {}}])), 131_008, "['video']['id'] or "),
+        (parameters(json!([{"type": "document", "document": {"filename": "a"}}])), 131_008, "['document']['id'] or "),
+        (pressed(json!({"index": "0"})), 131_008, "template['components'][0]['sub_type'] is required"),
+        (pressed(json!({"sub_type": "url"})), 131_008, "template['components'][0]['index'] is required"),
+        (pressed(json!({"sub_type": "url", "index": 0})), 131_009, "['components'][0]['index'] must be a string"),
         (of("image", json!({"id": "1", "link": "https://example.com"})), 131_009, "image must have either"),
         (of("image", json!({})), 131_008, "image['id'] or image['link'] is required"),
         (of("audio", json!({"id": "1", "caption": "x"})), 100, "Unexpected key \"caption\" on param \"audio\"."),
@@ -178,6 +191,16 @@ async fn a_request_without_a_type_is_a_text_or_what_it_has() {
     let refused = rig.send(&json!({"messaging_product": "whatsapp", "to": ADA})).await;
     assert_eq!(refused.code(), 131_008);
     assert!(refused.text.contains("The parameter text is required."));
+}
+
+#[tokio::test]
+async fn what_is_null_counts_as_absent() {
+    let rig = Rig::new(Settings::default()).await;
+    let mut body = text(ADA, "1");
+    for name in ["context", "recipient_type", "status", "recipient", "type", "image", "biz_opaque_callback_data"] {
+        body[name] = Value::Null;
+    }
+    assert_eq!(rig.send(&body).await.status, 200, "{body}");
 }
 
 #[tokio::test]
@@ -293,7 +316,7 @@ async fn every_type_is_accepted_and_groups_take_some() {
             {"type": "BODY", "parameters": [{"type": "text", "text": "Ada", "parameter_name": "name"}]},
             {"type": "tap_target_configuration", "parameters": [{"type": "tap_target_configuration",
                 "tap_target_configuration": [{"url": "https://x.y", "title": "Go"}]}]},
-            {"type": "button", "sub_type": "CATALOG", "index": 0, "parameters": [{"type": "action", "action": {}}]}]}),
+            {"type": "button", "sub_type": "CATALOG", "index": "0", "parameters": [{"type": "action", "action": {}}]}]}),
         ),
     ] {
         assert_eq!(rig.send(&body).await.status, 200, "{body}");

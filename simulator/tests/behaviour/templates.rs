@@ -75,3 +75,21 @@ async fn a_list_is_of_one_account_and_of_what_was_asked_for() {
     }
     assert_eq!(names(&list("/v25.0/77/message_templates").await), ["a", "b"], "what is wrong changes nothing");
 }
+
+#[tokio::test]
+async fn a_template_has_its_format_and_is_looked_up_by_its_id() {
+    let rig = Rig::new(Settings::default()).await;
+    let templates = json!([
+        {"name": "a", "language": "en", "category": "MARKETING"},
+        {"name": "b", "language": "en", "category": "UTILITY", "parameter_format": "NAMED"},
+    ]);
+    assert_eq!(put(&rig, &templates).await.status, 200);
+    let page = get(&rig, &rig.url("/v25.0/77/message_templates?fields=parameter_format")).await.json();
+    let formats: Vec<_> = page["data"].as_array().unwrap().iter().map(|one| one["parameter_format"].clone()).collect();
+    assert_eq!(formats, ["POSITIONAL", "NAMED"]);
+    let id = page["data"][1]["id"].as_str().unwrap();
+    let all = get(&rig, &rig.url(&format!("/v25.0/{id}"))).await.json();
+    assert_eq!((&all["name"], &all["status"]), (&json!("b"), &json!("APPROVED")));
+    let asked = get(&rig, &rig.url(&format!("/v25.0/{id}?fields=name"))).await.json();
+    assert_eq!(asked, json!({"id": id, "name": "b"}));
+}

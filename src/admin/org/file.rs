@@ -4,6 +4,7 @@
 //! `file:PATH`, or written out.
 
 use domain::OrgId;
+use domain::consent::Words;
 use serde_json::{Map, Value, json};
 
 use crate::admin::{list, text};
@@ -17,7 +18,10 @@ const OF_SENDER: [&str; 3] = ["phoneNumberId", "wabaId", "messagesPerSecond"];
 const SECRETS: [&str; 4] = ["accessToken", "appSecret", "previousAppSecret", "verifyToken"];
 /// What a service shows of an organisation, also of one that it does not have.
 const SHOWN: [&str; 7] = ["id", "paused", "keys", "createdAt", "updatedAt", "upkeep", "restored"];
-const SHOWN_OF_SENDER: [&str; 3] = ["state", "pausedReason", "pausedSince"];
+const SHOWN_OF_SENDER: [&str; 9] =
+    ["state", "pausedBy", "pausedReason", "pausedSince", "nextProbeAt", "outage", "throttle", "remedy", "webhooks"];
+/// What ends where it is null; of all else null says as little as leaving it out.
+const ENDS_BY_NULL: [&str; 3] = ["stopReply", "startReply", "messagesPerSecond"];
 
 /// An organisation that a file describes, beside how it is.
 #[derive(Debug, PartialEq)]
@@ -29,6 +33,13 @@ pub(super) struct Wanted {
     pub(super) changes: Vec<String>,
     /// Secrets that the file gives: they cannot be compared.
     pub(super) secrets: usize,
+}
+
+impl Wanted {
+    /// Whether it has senders now that it is to have no more.
+    pub(super) fn gives_up_senders(&self) -> bool {
+        self.changes.iter().any(|change| change.starts_with('-'))
+    }
 }
 
 /// The organisations of a file: one, several, or what `org list --json` or `GET /admin/orgs` gives.
@@ -65,7 +76,8 @@ pub(super) fn wanted(org: OrgId, wanted: &Value, current: &Value) -> Result<Want
         let is_only_shown =
             SHOWN.contains(&name.as_str()) || (!SETTINGS.contains(&name.as_str()) && current.get(name).is_some());
         let now = current.get(name).unwrap_or(&Value::Null);
-        if is_only_shown || (!is_new && canonical(value) == canonical(now)) {
+        let says_nothing = value.is_null() && !ENDS_BY_NULL.contains(&name.as_str());
+        if is_only_shown || says_nothing || (!is_new && canonical(&meant(name, value)) == canonical(now)) {
             continue;
         }
         if !is_new {
@@ -77,18 +89,20 @@ pub(super) fn wanted(org: OrgId, wanted: &Value, current: &Value) -> Result<Want
     }
     let mut secrets = 0;
     let mut senders = Vec::new();
-    for sender in wanted.get("senders").and_then(Value::as_array).into_iter().flatten() {
+    let named = wanted.get("senders").filter(|senders| !senders.is_null());
+    if named.is_some_and(|senders| !senders.is_array()) {
+        return Err(format!("{org}: senders must be a list, such as [{{\"phoneNumberId\": \"106540352242922\"}}]"));
+    }
+    for sender in named.and_then(Value::as_array).into_iter().flatten() {
         senders.push(self::sender(&org, sender, list(current, "senders"), &mut changes, &mut secrets)?);
     }
-    if wanted.get("senders").is_some_and(Value::is_array) {
+    if named.is_some() {
         let is_wanted =
             |old: &&Value| senders.iter().any(|new: &Value| text(new, "phoneNumberId") == text(old, "phoneNumberId"));
         for gone in list(current, "senders").iter().filter(|old| !is_wanted(old)) {
             changes.push(format!("- {org}: sender {} goes", text(gone, "phoneNumberId")));
         }
         body.insert("senders".into(), senders.into());
-    } else if let Some(senders) = wanted.get("senders") {
-        body.insert("senders".into(), senders.clone());
     }
     Ok(Wanted { org, body: body.into(), changes, secrets })
 }
@@ -100,7 +114,7 @@ fn sender(
     changes: &mut Vec<String>,
     secrets: &mut usize,
 ) -> Result<Value, String> {
-    let Value::Object(wanted) = wanted else { return Ok(wanted.clone()) };
+    let Value::Object(wanted) = wanted else { return Err(format!("{org}: each of senders must be a JSON object")) };
     let number = wanted.get("phoneNumberId").and_then(Value::as_str).unwrap_or_default();
     let current = senders.iter().find(|sender| text(sender, "phoneNumberId") == number);
     if current.is_none() {
@@ -130,7 +144,8 @@ fn sender(
             continue;
         }
         let is_known = OF_SENDER.contains(&name.as_str());
-        if SHOWN_OF_SENDER.contains(&name.as_str()) || (!is_known && now.is_some()) {
+        let says_nothing = value.is_null() && !ENDS_BY_NULL.contains(&name.as_str());
+        if SHOWN_OF_SENDER.contains(&name.as_str()) || says_nothing || (!is_known && now.is_some()) {
             continue;
         }
         if let Some(now) = now.filter(|now| *now != value) {
@@ -144,6 +159,16 @@ fn sender(
         changes.push(format!("~ {org}: messagesPerSecond of sender {number} {rate} ends"));
     }
     Ok(body.into())
+}
+
+/// The words that "default" stands for, and any other value itself.
+fn meant(name: &str, value: &Value) -> Value {
+    let words = Words::default();
+    match (name, value.as_str()) {
+        ("stopWords", Some("default")) => json!(words.stop()),
+        ("startWords", Some("default")) => json!(words.start()),
+        _ => value.clone(),
+    }
 }
 
 /// A value as it compares: no reply is no reply, parts that are not set are not there, a duration is as long however it is written.
@@ -172,7 +197,9 @@ mod tests {
             "startReply": null, "retention": {"messages": "180days", "audit": null}, "quotas": {"maxQueued": null},
             "paused": null, "senders": [{
                 "phoneNumberId": "1", "wabaId": null, "accessToken": "set", "appSecret": "set", "previousAppSecret": null,
-                "verifyToken": "set", "messagesPerSecond": 80, "state": "ACTIVE", "pausedReason": null, "news": 1,
+                "verifyToken": "set", "messagesPerSecond": 80, "state": "ACTIVE", "pausedBy": null, "pausedReason": null,
+                "pausedSince": null, "nextProbeAt": null, "outage": null, "throttle": null, "remedy": null,
+                "webhooks": {"fault": null}, "news": 1,
             }],
             "keys": [], "createdAt": "x", "updatedAt": "x", "more": {},
         })
@@ -185,8 +212,33 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_put_again_and_changes_nothing() {
         let same = acme(&shown());
-        let sender = json!({"phoneNumberId": "1", "wabaId": null, "previousAppSecret": null, "messagesPerSecond": 80});
+        let sender = json!({"phoneNumberId": "1", "previousAppSecret": null, "messagesPerSecond": 80});
         assert_eq!((same.body, same.changes, same.secrets), (json!({"senders": [sender]}), vec![], 0));
+    }
+
+    #[test]
+    fn what_is_shown_of_one_service_can_be_put_into_another() {
+        let mut file = shown();
+        file["senders"][0].as_object_mut().unwrap().remove("news");
+        file.as_object_mut().unwrap().remove("more");
+        let made = wanted("acme".parse().unwrap(), &file, &Value::Null).unwrap().body;
+        let names: Vec<_> = made["senders"][0].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(names, ["messagesPerSecond", "phoneNumberId", "previousAppSecret"]);
+        assert!(made.get("paused").is_none() && made.get("keys").is_none(), "{made}");
+    }
+
+    #[test]
+    fn null_says_nothing_and_default_is_what_it_stands_for() {
+        let nulls = json!({"name": null, "stopWords": null, "consent": null, "retention": null, "quotas": null, "senders": null});
+        assert_eq!(acme(&nulls).changes, [""; 0]);
+        let mut now = shown();
+        now["stopWords"] = json!(Words::default().stop());
+        let same = wanted("acme".parse().unwrap(), &json!({"stopWords": "default"}), &now).unwrap();
+        assert_eq!(same.changes, [""; 0]);
+        for senders in [json!({"a": 1}), json!(["1"])] {
+            let refused = wanted("acme".parse().unwrap(), &json!({"senders": senders}), &shown());
+            assert!(refused.unwrap_err().contains("acme"), "{senders}");
+        }
     }
 
     #[test]

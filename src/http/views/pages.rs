@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::MessageView;
+use super::{Carrying, MessageView};
 
 /// One page of a list.
 #[derive(Serialize)]
@@ -28,8 +28,16 @@ pub(crate) struct Numbered<T> {
 #[derive(Serialize)]
 pub(crate) struct Whole<'a> {
     pub(crate) message: MessageView<'a>,
-    pub(crate) attempts: &'a [Value],
+    pub(crate) attempts: &'a [Carrying],
     pub(crate) timeline: &'a [Value],
+}
+
+/// What is known of a recipient's consent, with what they said.
+#[derive(Serialize)]
+pub(crate) struct ConsentHistory {
+    #[serde(flatten)]
+    pub(crate) known: Value,
+    pub(crate) history: Vec<Carrying>,
 }
 
 /// One page of what is held of a person.
@@ -38,9 +46,9 @@ pub(crate) struct Whole<'a> {
 pub(crate) struct Export<'a> {
     pub(crate) names: Vec<String>,
     pub(crate) former_names: Vec<Value>,
-    pub(crate) consents: Vec<Value>,
+    pub(crate) consents: Vec<ConsentHistory>,
     pub(crate) parked_receipts: Vec<Value>,
     pub(crate) messages: Vec<Whole<'a>>,
-    pub(crate) inbound_messages: Vec<Value>,
+    pub(crate) inbound_messages: Vec<Carrying>,
     pub(crate) next_cursor: Option<String>,
 }

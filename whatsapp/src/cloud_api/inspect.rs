@@ -8,8 +8,8 @@ use reqwest::header::DATE;
 use serde_json::Value;
 
 use super::{BODY_MAX, CloudApi, root_cause};
-use crate::classify::Origin;
 use crate::envelope;
+use crate::mend::mend;
 
 /// A phone number as Meta sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +73,8 @@ impl CloudApi {
                 break;
             }
         }
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let error = body.get("error").and_then(|error| envelope::read(error, Some(status.as_u16()), Origin::Answer));
-        match error {
+        let body: Value = serde_json::from_str(&mend(&body)).unwrap_or_default();
+        match envelope::read_answer(&body, status.as_u16()) {
             Some(error) => Err(Trouble::Refused(error)),
             None if status.is_success() && body.is_object() => Ok(body),
             None => Err(Trouble::Unreadable(status.as_u16())),

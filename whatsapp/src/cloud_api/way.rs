@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Certificate, ClientBuilder, Proxy, Url};
 use rustls::RootCertStore;
@@ -48,11 +49,8 @@ impl Settings {
         if is_loopback(&base) {
             return Ok(Way::Direct);
         }
-        let base = base.as_str().parse().map_err(|_| BuildError::BaseUrl)?;
-        match Matcher::from_env().intercept(&base) {
-            Some(found) => through(&found.uri().to_string(), variable(base.scheme_str())),
-            None => Ok(Way::Direct),
-        }
+        let base: Uri = base.as_str().parse().map_err(|_| BuildError::BaseUrl)?;
+        of_environment(&base, |name| std::env::var(name).ok())
     }
 
     /// The same for the client.
@@ -83,13 +81,28 @@ fn through(proxy: &str, named_by: &'static str) -> Result<Way, BuildError> {
     Ok(Way::Proxy { address: url.as_str().trim_end_matches('/').to_owned(), named_by })
 }
 
-/// The variable that names the proxy for a scheme, in the order in which they are asked.
-fn variable(scheme: Option<&str>) -> &'static str {
-    let names = match scheme {
-        Some("https") => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
-        Some(_) | None => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
+/// An address that is one, to see whether an address is excepted from proxies.
+const ANY_PROXY: &str = "http://proxy.invalid";
+
+/// Through what the environment wants calls to go. It is read as the client reads it, but for a proxy that is no address: the client
+/// would pass over it, and calls would leave by a way that nobody wanted.
+fn of_environment(base: &Uri, get: impl Fn(&str) -> Option<String>) -> Result<Way, BuildError> {
+    let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, get(name)?)));
+    let own = match base.scheme_str() {
+        Some("https") => ["HTTPS_PROXY", "https_proxy"],
+        Some(_) | None => ["HTTP_PROXY", "http_proxy"],
     };
-    names.into_iter().find(|name| std::env::var_os(name).is_some()).unwrap_or("ALL_PROXY")
+    let is_set = |(_, value): &(&'static str, String)| !value.trim().is_empty();
+    let named = first(own).filter(is_set).or_else(|| first(["ALL_PROXY", "all_proxy"]).filter(is_set));
+    // Under CGI, whoever calls names HTTP_PROXY by a header.
+    let Some((name, proxy)) = named.filter(|_| get("REQUEST_METHOD").is_none()) else { return Ok(Way::Direct) };
+    let excepted = first(["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
+    let find = |proxy: &str| Matcher::builder().all(proxy).no(excepted.as_str()).build().intercept(base);
+    match (find(ANY_PROXY), find(&proxy)) {
+        (None, _) => Ok(Way::Direct),
+        (Some(_), Some(found)) => through(&found.uri().to_string(), name),
+        (Some(_), None) => Err(BuildError::Proxy(name)),
+    }
 }
 
 /// Whether an address is this machine's own.
@@ -109,4 +122,49 @@ pub fn certificates(path: &Path) -> Result<Vec<Certificate>, String> {
         return Err(wrong(&"holds no certificate, or something that is none; it must be a PEM file of certificates"));
     }
     found.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>().map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(base: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+        let get = |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
+        let way = of_environment(&base.parse().unwrap(), get);
+        way.map(|way| way.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_environment_names_the_proxy_and_an_empty_variable_names_none() {
+        let through = |proxy: &str, name: &str| format!("through the proxy http://{proxy} ({name})");
+        for (base, variables, expected) in [
+            ("http://x.test", &[("HTTP_PROXY", "http://a:1")][..], through("a:1", "HTTP_PROXY")),
+            ("http://x.test", &[], "directly".to_owned()),
+            ("http://x.test", &[("http_proxy", "http://user:pass@a:1")], through("a:1", "http_proxy")),
+            ("http://x.test", &[("HTTP_PROXY", ""), ("ALL_PROXY", "http://b:2")], through("b:2", "ALL_PROXY")),
+            ("http://x.test", &[("HTTP_PROXY", " "), ("all_proxy", "http://b:2")], through("b:2", "all_proxy")),
+            ("http://x.test", &[("HTTP_PROXY", ""), ("ALL_PROXY", "")], "directly".to_owned()),
+            // The client asks for no other spelling of one that is there.
+            ("http://x.test", &[("HTTP_PROXY", ""), ("http_proxy", "http://a:1")], "directly".to_owned()),
+            ("https://x.test", &[("HTTP_PROXY", "http://a:1")], "directly".to_owned()),
+            ("https://x.test", &[("HTTPS_PROXY", "http://a:1"), ("ALL_PROXY", "x")], through("a:1", "HTTPS_PROXY")),
+            ("http://x.test", &[("HTTP_PROXY", "http://a:1"), ("NO_PROXY", "x.test")], "directly".to_owned()),
+            ("http://x.test", &[("HTTP_PROXY", "::::"), ("NO_PROXY", "x.test")], "directly".to_owned()),
+            ("http://x.test", &[("HTTP_PROXY", "http://a:1"), ("REQUEST_METHOD", "GET")], "directly".to_owned()),
+        ] {
+            assert_eq!(way(base, variables), Ok(expected), "{base} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_names_no_address_is_told() {
+        for proxy in ["::::", "http://", "socks5://a:1", "ftp://a:1", "a b"] {
+            for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+                let error = way("http://x.test", &[(variable, proxy)]).unwrap_err();
+                assert!(error.starts_with(variable) && error.contains("address of a proxy"), "{proxy}: {error}");
+            }
+        }
+        let beside = [("HTTP_PROXY", "::::"), ("ALL_PROXY", "http://b:2")];
+        assert!(way("http://x.test", &beside).unwrap_err().starts_with("HTTP_PROXY"));
+    }
 }

@@ -44,8 +44,23 @@ pub struct StatusError<'a> {
     pub details: &'a str,
 }
 
-/// One webhook body with all `updates`, in their order within each phone number.
+/// One webhook body with all `updates`, of an account that nobody has.
 pub fn compose(updates: &[StatusUpdate<'_>]) -> Vec<u8> {
+    StatusUpdate::compose_for("0", updates)
+}
+
+impl StatusUpdate<'_> {
+    /// One webhook body of the WhatsApp business account `waba_id` with all `updates`, in their order within each phone number.
+    pub fn compose_for(waba_id: &str, updates: &[StatusUpdate<'_>]) -> Vec<u8> {
+        let body =
+            Body { object: "whatsapp_business_account", entry: [Entry { id: waba_id, changes: changes(updates) }] };
+        // Structs of text and numbers always serialise; the empty body cannot happen.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+/// The updates by phone number, each with whom it tells of.
+fn changes<'a>(updates: &'a [StatusUpdate<'a>]) -> Vec<Change<'a>> {
     let mut changes: Vec<Change<'_>> = Vec::new();
     for update in updates {
         let known = changes.iter_mut().find(|change| change.value.metadata.phone_number_id == update.phone_number_id);
@@ -63,9 +78,7 @@ pub fn compose(updates: &[StatusUpdate<'_>]) -> Vec<u8> {
     for change in &mut changes {
         change.value.contacts = contacts(&change.value.statuses);
     }
-    let body = Body { object: "whatsapp_business_account", entry: [Entry { id: "0", changes }] };
-    // Structs of text and numbers always serialise; the empty body cannot happen.
-    serde_json::to_vec(&body).unwrap_or_default()
+    changes
 }
 
 #[derive(Serialize)]
@@ -76,7 +89,7 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct Entry<'a> {
-    id: &'static str,
+    id: &'a str,
     changes: Vec<Change<'a>>,
 }
 

@@ -66,7 +66,7 @@ pub(super) fn number_or_id(raw: &RawValue) -> Option<String> {
 }
 
 /// A phone number of digits, with or without its '+'.
-pub(super) fn number(text: &str) -> Option<String> {
+pub(crate) fn number(text: &str) -> Option<String> {
     let number = format!("+{}", text.trim_start_matches('+'));
     number.parse::<Recipient>().is_ok().then_some(number)
 }

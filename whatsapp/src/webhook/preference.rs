@@ -22,7 +22,9 @@ pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Optio
         "resume" | "signup" => Choice::Granted,
         _ => return None,
     };
-    let names = contacts.complete(names(item.get("wa_id"), [item.get("user_id"), item.get("parent_user_id")]));
+    let named = names(item.get("wa_id"), [item.get("user_id"), item.get("parent_user_id")]);
+    // One that names nobody is the one contact's, like a message.
+    let names = if named.is_empty() { contacts.only() } else { contacts.complete(named) };
     (!names.is_empty()).then_some(Preference {
         names,
         choice,

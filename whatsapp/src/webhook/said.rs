@@ -1,6 +1,7 @@
 //! What the author of a message said in so many words: wrote, tapped or answered, wherever in the item it stands. It may be a stop
 //! or a start word.
 
+use domain::consent::{END_OF_PROMOTIONS, ends_promotions};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,6 +13,8 @@ const OF_OTHERS: [&str; 9] =
     ["context", "referral", "contacts", "location", "system", "errors", "identity", "reaction", "payment"];
 /// How deep an item may hold another, as an edited one does.
 const DEPTH_MAX: usize = 4;
+/// Meta's name of a form that was filled in.
+const FORM: &str = "nfm_reply";
 /// A form has fewer fields.
 const ANSWERS_MAX: usize = 200;
 
@@ -32,7 +35,7 @@ pub fn said(item: &[u8]) -> Vec<Said> {
     if let Some(item) = Fields::parse(item.trim_ascii())
         && !is_of_a_group(&item)
     {
-        hear(&item, 0, &mut all);
+        hear(&item, Place::Message, 0, &mut all);
     }
     all
 }
@@ -42,39 +45,96 @@ pub(super) fn is_of_a_group(item: &Fields<'_>) -> bool {
     item.get("group_id").is_some_and(|group| !plain(group).is_empty())
 }
 
+/// What an object of an item is: it says which of its fields are words.
+#[derive(Clone, Copy)]
+enum Place {
+    /// A message: the item itself, or one that an edit tells.
+    Message,
+    /// What was tapped or chosen, and what is within it.
+    Interactive,
+    /// Anything else.
+    Other,
+}
+
+impl Place {
+    /// What a field of that name is here.
+    fn within(self, name: &str) -> Self {
+        match (name, self) {
+            ("message" | "messages", _) => Self::Message,
+            ("interactive", _) | (_, Self::Interactive) => Self::Interactive,
+            (_, Self::Message | Self::Other) => Self::Other,
+        }
+    }
+}
+
+/// What was tapped, and what the business calls that.
+const TAPPED: [&str; 4] = ["id", "title", "payload", "text"];
+
 /// Of whatever type the item is, or will be.
-fn hear(item: &Fields<'_>, depth: usize, all: &mut Vec<Said>) {
+fn hear(item: &Fields<'_>, place: Place, depth: usize, all: &mut Vec<Said>) {
     if depth > DEPTH_MAX {
         return;
     }
     for (name, part) in item.all().filter(|(name, _)| !OF_OTHERS.contains(name)) {
-        let Some(part) = Fields::read(part) else { continue };
-        let mut note = |words: &str, is_said_alone: bool| {
-            all.extend(part.text(words).map(|text| Said { text, is_said_alone }));
-        };
-        match name {
-            // An answer to a question: what was tapped, and what the business calls that.
-            "button_reply" | "list_reply" => ["id", "title"].iter().for_each(|words| note(words, true)),
-            "button" => ["payload", "text"].iter().for_each(|words| note(words, true)),
-            // `body` is Meta's word for the whole form.
-            "nfm_reply" => all.extend(part.text("response_json").map(|form| answers(&form)).unwrap_or_default()),
-            "text" => note("body", true),
-            _ => ["body", "caption", "text"].iter().for_each(|words| note(words, false)),
+        if let ("text", Place::Message) = (name, place) {
+            all.extend(whole(part).map(|text| Said { text, is_said_alone: true }));
         }
-        // One within it: the kinds of `interactive`, or the message that an `edit` tells.
-        hear(&part, depth + 1, all);
+        let within = place.within(name);
+        for part in objects(part) {
+            note(name, within, &part, all);
+            // Within it: the kinds of `interactive`, or the messages that an `edit` tells. A form was read whole.
+            if name != FORM {
+                hear(&part, within, depth + 1, all);
+            }
+        }
     }
 }
 
-/// The texts that somebody entered or chose in a form.
-fn answers(form: &str) -> Vec<Said> {
-    let form = mend(form.as_bytes());
-    let mut texts = Vec::new();
-    if let Some(fields) = Fields::parse(form.trim_ascii()) {
-        for (_, answer) in fields.all().filter(|(name, _)| *name != "flow_token") {
-            collect(answer, &mut texts);
+/// The object that stands there, or those in a list.
+fn objects(part: &RawValue) -> Vec<Fields<'_>> {
+    let listed = || {
+        let items: Vec<&RawValue> = whole(part).unwrap_or_default();
+        items.into_iter().filter_map(Fields::read).collect()
+    };
+    Fields::read(part).map_or_else(listed, |one| vec![one])
+}
+
+/// The words of one object.
+fn note(name: &str, within: Place, part: &Fields<'_>, all: &mut Vec<Said>) {
+    match (name, within) {
+        ("button" | "button_reply", _) => {
+            let label = words(part, &TAPPED, true);
+            // Meta's own quick reply for the end of marketing, in whatever words: it is passed on as the label that all know.
+            let ends = label.iter().any(|said| ends_promotions(&said.text));
+            all.extend(label);
+            all.extend(ends.then(|| Said { text: END_OF_PROMOTIONS.to_owned(), is_said_alone: true }));
         }
+        ("list_reply", _) => all.extend(words(part, &TAPPED, true)),
+        // `body` is Meta's word for the whole form.
+        (FORM, _) => all.extend(part.get("response_json").map(answers).unwrap_or_default()),
+        ("text", _) => all.extend(words(part, &["body"], true)),
+        (_, Place::Interactive) => {
+            all.extend(words(part, &TAPPED, false));
+            all.extend(words(part, &["body", "caption"], false));
+        }
+        // The text of a message is heard for itself.
+        (_, Place::Message) => all.extend(words(part, &["body", "caption"], false)),
+        (_, Place::Other) => all.extend(words(part, &["body", "caption", "text"], false)),
     }
+}
+
+/// The texts in some fields of an object.
+fn words(part: &Fields<'_>, fields: &[&str], is_said_alone: bool) -> Vec<Said> {
+    let texts = fields.iter().filter_map(|field| part.text(field));
+    texts.map(|text| Said { text, is_said_alone }).collect()
+}
+
+/// The texts that somebody entered or chose in a form: JSON in a text, or as it is.
+fn answers(form: &RawValue) -> Vec<Said> {
+    let written: Option<String> = whole(form);
+    let form = mend(written.as_deref().unwrap_or_else(|| form.get()).as_bytes());
+    let mut texts = Vec::new();
+    collect_all(form.trim_ascii(), &mut texts);
     // Forms made in WhatsApp Manager put a number before what was chosen: `0_Stop`.
     let bare = |text: &String| {
         let (number, rest) = text.split_once('_')?;
@@ -82,6 +142,24 @@ fn answers(form: &str) -> Vec<Said> {
     };
     let bared: Vec<String> = texts.iter().filter_map(bare).collect();
     texts.into_iter().chain(bared).map(|text| Said { text, is_said_alone: false }).collect()
+}
+
+/// The answers of a form, or of a list of forms.
+fn collect_all(form: &str, texts: &mut Vec<String>) {
+    if let Some(fields) = Fields::parse(form) {
+        for (_, answer) in fields.all().filter(|(name, _)| *name != "flow_token") {
+            collect(answer, texts);
+        }
+    } else if form.starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(form).unwrap_or_default();
+        for item in items {
+            if item.get().starts_with('{') {
+                collect_all(item.get(), texts);
+            } else {
+                collect(item, texts);
+            }
+        }
+    }
 }
 
 fn collect(answer: &RawValue, texts: &mut Vec<String>) {

@@ -115,6 +115,13 @@ fn statuses_are_composed_with_contacts_groups_prices_and_voice_as_meta_has_them(
 }
 
 #[test]
+fn a_webhook_is_of_the_account_that_it_is_composed_for() {
+    let updates = [update(ReceiptKind::Sent)];
+    let account = |body: &[u8]| parse(body, NOW).unwrap().changes.remove(0).waba_id;
+    assert_eq!(account(&StatusUpdate::compose_for("77", &updates)).as_deref(), Some("77"));
+}
+
+#[test]
 fn no_updates_compose_to_a_webhook_without_changes() {
     assert!(parse(&compose(&[]), NOW).unwrap().changes.is_empty());
 }
@@ -177,6 +184,34 @@ fn played_counts_as_read_and_errors_count_for_failed_only() {
 }
 
 #[test]
+fn of_several_errors_the_first_counts_but_for_the_recipient_s_own_word_and_one_may_stand_alone() {
+    let (other, opt_out) = (json!({"code": 131_000}), json!({"code": 131_050, "title": "Stopped"}));
+    for (errors, code) in [
+        (json!([other, opt_out]), 131_050),
+        (json!([opt_out, other]), 131_050),
+        (json!([null, "x", other, {"code": 131_026}]), 131_000),
+        (opt_out.clone(), 131_050),
+        (other.clone(), 131_000),
+    ] {
+        let change = read_one(&with_statuses(&json!([{"id": "wamid.A", "status": "failed", "errors": errors}])));
+        assert_eq!(change.receipts[0].receipt.error.as_ref().unwrap().code, code, "{errors}");
+    }
+}
+
+#[test]
+fn the_case_of_a_status_does_not_matter() {
+    for (status, kind) in [
+        ("SENT", ReceiptKind::Sent),
+        ("DELIVERED", ReceiptKind::Delivered),
+        ("Played", ReceiptKind::Read),
+        ("FAILED", ReceiptKind::Failed),
+    ] {
+        let change = read_one(&with_statuses(&json!([{"id": "wamid.A", "status": status}])));
+        assert_eq!(change.receipts[0].receipt.kind, kind);
+    }
+}
+
+#[test]
 fn an_escaped_id_is_the_same_id() {
     let escaped = serde_json::to_string(&with_statuses(&json!([{"id": "wamid.A/B", "status": "sent"}])))
         .unwrap()
@@ -226,7 +261,9 @@ fn what_is_no_webhook_is_refused_with_the_missing_part() {
     }
     assert_eq!(parse(b"{\"object\":\"\xff\"}", NOW).unwrap_err(), NotAWebhook::NoEntry);
     assert_eq!(parse(b"\xff{\"object\":\"x\",\"entry\":[]}", NOW).unwrap_err(), NotAWebhook::NotAnObject);
-    assert!(parse(b" {\"object\":\"x\",\"entry\":[]}\n", NOW).unwrap().changes.is_empty());
+    for good in ["", "\u{feff}"].map(|before| format!("{before} {{\"object\":\"a\nb\\x41\",\"entry\":[]}}\n")) {
+        assert!(parse(good.as_bytes(), NOW).unwrap().changes.is_empty(), "{good:?}");
+    }
 }
 
 #[test]

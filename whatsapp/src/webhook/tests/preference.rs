@@ -76,11 +76,33 @@ fn a_preference_and_its_contact_tell_all_names() {
 }
 
 #[test]
+fn a_preference_that_names_nobody_is_the_one_contact_s() {
+    let one = json!([{"wa_id": "4915112345678"}]);
+    let two = json!([{"wa_id": "4915112345678"}, {"wa_id": "4915187654321"}]);
+    let nameless = json!({"value": "stop", "category": "marketing_messages"});
+    for (contacts, item, names) in [
+        (&one, &nameless, &["+4915112345678"][..]),
+        (&one, &item(&json!({"wa_id": null})), &["+4915112345678"]),
+        (&one, &item(&json!({"wa_id": "4915187654321"})), &["+4915187654321"]),
+        (&two, &nameless, &[]),
+        (&json!(null), &nameless, &[]),
+    ] {
+        let change = read_one(&json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{
+            "field": "user_preferences", "value": {"metadata": {"phone_number_id": "1066"}, "contacts": contacts,
+            "user_preferences": [item]}}]}]}));
+        let found: Vec<_> =
+            change.preferences.iter().flat_map(|preference| &preference.names).map(String::as_str).collect();
+        assert_eq!((found.as_slice(), change.skipped), (names, usize::from(names.is_empty())), "{contacts} {item}");
+    }
+}
+
+#[test]
 fn whatever_carries_words_of_its_author_says_them_and_all_else_nothing() {
     let form = |answers: Value| {
         let answers = json!({"flow_token": "stop", "a": answers}).to_string();
         json!({"interactive": {"type": "nfm_reply", "nfm_reply": {"name": "stop", "body": "stop", "response_json": answers}}})
     };
+    let sent_form = |response: Value| json!({"interactive": {"nfm_reply": {"response_json": response}}});
     let edit = |message: Value| json!({"type": "edit", "edit": {"original_message_id": "wamid.A", "message": message}});
     let (alone, beside) = (true, false);
     let table = [
@@ -95,6 +117,27 @@ fn whatever_carries_words_of_its_author_says_them_and_all_else_nothing() {
         (json!({"type": "hologram", "hologram": {"body": "stop"}}), vec![("stop", beside)]),
         (form(json!("Stop")), vec![("Stop", beside)]),
         (form(json!(["0_Stop", 7, {"b": "x"}])), vec![("x", beside), ("0_Stop", beside), ("Stop", beside)]),
+        (sent_form(json!({"flow_token": "stop", "a": "Stop"})), vec![("Stop", beside)]),
+        (sent_form(json!(r#"[{"flow_token":"stop","a":"Stop"},"x"]"#)), vec![("Stop", beside), ("x", beside)]),
+        (sent_form(json!("Stop")), vec![]),
+        (json!({"interactive": {"poll_reply": {"id": "I", "title": "T"}}}), vec![("I", beside), ("T", beside)]),
+        (
+            json!({"interactive": {"button_reply_v2": {"payload": "P", "text": "T"}}}),
+            vec![("P", beside), ("T", beside)],
+        ),
+        (json!({"interactive": {"poll_reply": {"options": [{"title": "T"}, null]}}}), vec![("T", beside)]),
+        (json!({"type": "edit", "edit": {"messages": [null, {"text": {"body": "stop"}}]}}), vec![("stop", alone)]),
+        (json!({"type": "text", "text": "stop"}), vec![("stop", alone)]),
+        (edit(json!({"type": "text", "text": "stop"})), vec![("stop", alone)]),
+        (
+            json!({"button": {"text": "Ne plus recevoir de promotions"}}),
+            vec![("Ne plus recevoir de promotions", alone), ("Stop promotions", alone)],
+        ),
+        (
+            json!({"interactive": {"button_reply": {"id": "7", "title": "Blocca promozioni"}}}),
+            vec![("7", alone), ("Blocca promozioni", alone), ("Stop promotions", alone)],
+        ),
+        (json!({"text": {"body": "Blocca promozioni"}}), vec![("Blocca promozioni", alone)]),
         (json!({"text": {"body": "stop"}, "group_id": null}), vec![("stop", alone)]),
         (json!({"text": {"body": "stop"}, "group_id": ""}), vec![("stop", alone)]),
         (json!({"text": {"body": "stop"}, "referral": {"body": "x".repeat(9000)}}), vec![("stop", alone)]),
