@@ -41,13 +41,15 @@ async fn forge(app: &TestApp, path: &str, body: &str) -> u16 {
     send(request.body(body.to_owned())).await.status
 }
 
-/// What a forged body costs of the processor.
-async fn cost(app: &TestApp, body: &str) -> Duration {
-    let before = cpu(app);
-    for _ in 0..5 {
-        assert!(matches!(forge(app, WEBHOOK, body).await, 401 | 429));
+/// What a forged body costs of the processor, at the least: what else the machine does comes on top of most.
+async fn cost(app: &TestApp, path: &str, body: &str) -> Duration {
+    let mut least = Duration::MAX;
+    for _ in 0..10 {
+        let before = cpu(app);
+        assert!(matches!(forge(app, path, body).await, 401 | 429));
+        least = least.min(cpu(app) - before);
     }
-    (cpu(app) - before) / 5
+    least
 }
 
 /// Fills a body up to the size of Meta's largest with items of a list.
@@ -87,9 +89,9 @@ async fn a_body_that_nobody_signed_costs_what_its_bytes_do_whatever_it_holds() {
         ),
         filled("", "[", ""),
     ];
-    let nothing = cost(&app, &" ".repeat(LARGE)).await;
+    let nothing = cost(&app, WEBHOOK, &" ".repeat(LARGE)).await;
     for body in &bodies {
-        let each = cost(&app, body).await;
+        let each = cost(&app, WEBHOOK, body).await;
         // Taken apart, it would be some hundred times as much.
         assert!(
             each < nothing * 3 + Duration::from_millis(20),
@@ -123,16 +125,9 @@ async fn an_address_of_an_organisation_takes_as_long_as_one_of_none() {
     let app = TestApp::start().await;
     let change = r#"{"id":"1","changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"5550001"}}}]}"#;
     let body = filled(r#"{"object":"x","entry":["#, change, "]}");
-    let mut times = Vec::new();
-    for org in ["acme", "nobody"] {
-        let before = cpu(&app);
-        for _ in 0..15 {
-            assert!(matches!(forge(&app, &format!("webhooks/whatsapp/{org}"), &body).await, 401 | 429));
-        }
-        times.push(cpu(&app) - before);
-    }
-    let (known, unknown) = (times[0], times[1]);
-    let slack = Duration::from_millis(60);
+    let known = cost(&app, "webhooks/whatsapp/acme", &body).await;
+    let unknown = cost(&app, "webhooks/whatsapp/nobody", &body).await;
+    let slack = Duration::from_millis(20);
     assert!(known < unknown * 2 + slack && unknown < known * 2 + slack, "{known:?} {unknown:?}");
 }
 
