@@ -55,6 +55,7 @@ mod support;
 mod tenants;
 mod torture;
 mod unwell;
+mod upgrades;
 mod user_ids;
 mod way_out;
 mod webhooks;

@@ -111,7 +111,8 @@ async fn a_body_that_nobody_signed_costs_what_its_bytes_do_whatever_it_holds() {
         slowest
     };
     let (answers, slowest) = tokio::join!(crowd, health);
-    assert!(answers.iter().all(|status| matches!(status, 401 | 429 | 503)), "{answers:?}");
+    // 408: 32 such bodies at once may be more than a slow machine takes at the pace that is asked of them.
+    assert!(answers.iter().all(|status| matches!(status, 401 | 408 | 429 | 503)), "{answers:?}");
     let more = most_memory(&app).saturating_sub(before);
     assert!(more < 32 * 2 * LARGE as u64 + (32 << 20), "{} MB more", more >> 20);
     assert!(slowest < Duration::from_secs(5), "{slowest:?} in {:?}", began.elapsed());
