@@ -398,7 +398,7 @@ impl Http {
         self.trusted_proxies.iter().map(|text| read(text).map_err(|_| wrong(text))).collect()
     }
 
-    /// What the front door allows, with so many descriptors.
+    /// What the HTTP server allows, with so many descriptors.
     pub(crate) fn limits(&self, descriptors: Descriptors) -> Limits {
         let patience = Patience { head: self.header_timeout, request: self.request_timeout, idle: self.idle_timeout };
         let (max_connections, spare_connections) = descriptors.connections(self.max_connections);

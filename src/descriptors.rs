@@ -1,5 +1,5 @@
 //! Descriptors of files and sockets: how many this process may have, and how many of them connections may take. What they may
-//! not take is kept for the store's files and for calls to WhatsApp, so that a crowd at the door stops neither.
+//! not take is kept for the store's files and for calls to WhatsApp, so that a crowd of clients stops neither.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 

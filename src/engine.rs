@@ -1,4 +1,4 @@
-//! The part of the service that can be started again while the front door stays open: the store, and the runtime over it.
+//! The part of the service that can be started again while the HTTP API goes on answering: the store, and the runtime over it.
 //!
 //! If a write fails, nothing more is accepted or sent, and reads are answered from what there is. Once the disk takes writes
 //! again, the store is opened again, for which reads pause, and all goes on: nothing that was acknowledged is lost by it.
@@ -256,17 +256,17 @@ impl Engine {
 
 /// Opens the store and starts the runtime over it.
 async fn open(config: &Config, folder: DataFolder) -> Result<Outbox, ServiceError> {
-    let place = folder.place().map_err(ServiceError::Thread)?;
+    let identity = folder.identity().map_err(ServiceError::Thread)?;
     let cache = config.store.cache.as_u64();
     let master_key = config.admin.master_key.clone();
     let open = move || {
         let path = folder.path().to_owned();
         let store = master_key::unlock(store::open(folder, cache)?, &master_key, &path)?;
-        Ok::<_, ServiceError>((store, place.with_store(&path).map_err(ServiceError::Thread)?))
+        Ok::<_, ServiceError>((store, identity.with_store(&path).map_err(ServiceError::Thread)?))
     };
     let opened = tokio::task::spawn_blocking(open).await;
-    let (store, place) = opened.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
-    let committer = Committer::start_in(&store, Some(place)).map_err(ServiceError::Thread)?;
+    let (store, identity) = opened.map_err(|error| ServiceError::Thread(io::Error::other(error)))??;
+    let committer = Committer::start_in(&store, Some(identity)).map_err(ServiceError::Thread)?;
     let provider = CloudApi::new(config.cloud_api())?;
     Ok(Outbox::start(config.settings(), store, committer, Arc::new(provider), Clock::system()).await?)
 }

@@ -1,4 +1,4 @@
-//! The master key, under which the secrets of all organisations are sealed in the store: from the configuration, or made
+//! The master key, under which the secrets of all organisations are encrypted in the store: from the configuration, or made
 //! on first start and kept in DATA/master.key.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum MasterKeyError {
     Unusable(String),
     /// It is gone.
     #[error(
-        "the secrets in the store are sealed under the master key with id {used}, and there is no {}: put it back there, or name where \
+        "the secrets in the store are encrypted under the master key with id {used}, and there is no {}: put it back there, or name where \
          it is in admin.master_key. Nothing was changed. Without it no access token can be read again", .path.display()
     )]
     Gone {
@@ -31,8 +31,8 @@ pub enum MasterKeyError {
     },
     /// It is another one.
     #[error(
-        "the secrets in the store are sealed under the master key with id {used}, and {place} gives one with id {given}: give the one that they \
-         are sealed under. If a `twotick rekey` was cut off, run it again. Nothing was changed"
+        "the secrets in the store are encrypted under the master key with id {used}, and {place} gives one with id {given}: give the one that they \
+         are encrypted under. If a `twotick rekey` was cut off, run it again. Nothing was changed"
     )]
     Other {
         /// The key that is needed.
@@ -47,14 +47,14 @@ pub enum MasterKeyError {
     Store(#[from] StoreError),
 }
 
-/// The store under its master key; a new one gets a new key. What an older version kept in clear is sealed. Blocks.
+/// The store under its master key; a new one gets a new key. What an older version kept in clear is encrypted. Blocks.
 pub(crate) fn unlock(store: Store, configured: &SecretRef, folder: &Path) -> Result<Store, MasterKeyError> {
     let key = match find(&store, configured, folder)? {
         Some(key) => key,
         None => make(&folder.join(MASTER_KEY_FILE))?,
     };
     let store = store.with_key(key);
-    let organisations = store.reseal(None)?.plain;
+    let organisations = store.reencrypt(None)?.plain;
     if organisations > 0 {
         tracing::warn!(
             organisations,
@@ -65,7 +65,7 @@ pub(crate) fn unlock(store: Store, configured: &SecretRef, folder: &Path) -> Res
     Ok(store)
 }
 
-/// The key of a store: the configured one, else the one in its folder. `None` if there is none, and nothing sealed.
+/// The key of a store: the configured one, else the one in its folder. `None` if there is none, and nothing encrypted.
 pub(crate) fn find(store: &Store, configured: &SecretRef, folder: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
     let used = store.keys_in_use()?;
     let path = folder.join(MASTER_KEY_FILE);

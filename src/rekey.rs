@@ -56,11 +56,11 @@ impl Rekey {
             (None, None) => master_key::make(&next)?,
         };
         let store = store::open(folder, config.store.cache.as_u64())?.with_key(key.clone());
-        let sealed = store.reseal(Some(&old))?;
+        let changed = store.reencrypt(Some(&old))?;
         if new.is_none() {
             private_file::rename(&next, &kept)?;
         }
-        say(&told(&path, &key, sealed.old + sealed.plain, new.is_some()));
+        say(&told(&path, &key, changed.old + changed.plain, new.is_some()));
         Ok(())
     }
 }
@@ -100,9 +100,9 @@ fn old_key(given: Option<&SecretRef>, config: &Config) -> Result<MasterKey, Fail
     })
 }
 
-fn told(folder: &Path, key: &MasterKey, sealed: usize, is_named: bool) -> String {
+fn told(folder: &Path, key: &MasterKey, changed: usize, is_named: bool) -> String {
     let done =
-        format!("secrets are encrypted under the master key with id {}; organisations changed: {sealed}", key.id());
+        format!("secrets are encrypted under the master key with id {}; organisations changed: {changed}", key.id());
     let then = if is_named {
         "name that key in admin.master_key before the next start".to_owned()
     } else {

@@ -80,7 +80,7 @@ impl Restore {
         }
         say(&format!(
             "{held} messages are held, since the original may have sent them; new ones are sent. Once the original is stopped for \
-             good, `twotick release --all --send` sends them (some may come twice), `--cancel` calls them back"
+             good, `twotick release --all --send` sends them (some may come twice), `--cancel` cancels them"
         ));
         Ok(())
     }

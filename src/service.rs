@@ -17,7 +17,7 @@ use crate::backups::Backups;
 use crate::config::{Config, Http};
 use crate::descriptors::Descriptors;
 use crate::engine::Engine;
-use crate::http::{self, KeyLog, Proxies, Tries, WRITE_EVERY};
+use crate::http::{self, AuthThrottle, KeyLog, Proxies, WRITE_EVERY};
 use crate::master_key::MasterKeyError;
 use crate::private_file;
 
@@ -122,22 +122,22 @@ impl Service {
         let listener = TcpListener::bind(addr).await.map_err(|source| ServiceError::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServiceError::Listen { addr, source })?;
         let engine = Engine::start(config, folder, Arc::clone(&admin_keys)).await?;
-        let tries = |what| Arc::new(Tries::new(what));
+        let throttle = |what| Arc::new(AuthThrottle::new(what));
         let backups = Arc::new(Backups::load(&config.store.path));
-        let door = http::Door {
+        let api = http::HttpApi {
             engine: Arc::clone(&engine),
             admin_keys: Arc::clone(&admin_keys),
             key_log: Arc::clone(&key_log),
             proxies: Arc::new(Proxies::new(config.http.proxies().unwrap_or_default())),
-            tries: tries("API keys"),
-            webhook_tries: tries("webhook signatures and verify tokens"),
+            auth_throttle: throttle("API keys"),
+            webhook_throttle: throttle("webhook signatures and verify tokens"),
             graph: config.cloud_api(),
             backups: Arc::clone(&backups),
             max_body: usize::try_from(config.http.max_body.as_u64()).unwrap_or(usize::MAX),
             request_timeout: config.http.request_timeout,
             room: Arc::new(http::Room::new(config.outbound.max_wait)),
         };
-        let http = http::serve(listener, config.http.limits(descriptors), tls, door);
+        let http = http::serve(listener, config.http.limits(descriptors), tls, api);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         tell_of_restore(&engine)?;
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine), backups)).abort_handle();
@@ -163,7 +163,7 @@ impl Service {
         self.engine.failed().await
     }
 
-    /// What is behind the door.
+    /// What is behind the HTTP API.
     pub(crate) fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.engine)
     }

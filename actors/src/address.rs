@@ -1,4 +1,4 @@
-//! Where to send mail to an actor.
+//! Where to send messages to an actor.
 
 use std::sync::Arc;
 
@@ -24,19 +24,19 @@ impl<M: Message> Address<M> {
         Self { actor, vitals }
     }
 
-    /// Sends mail. To an actor that has ended it is lost, as to one that ends before it handles it: whoever needs an
+    /// Sends a message. To an actor that has ended it is lost, as to one that ends before it handles it: whoever needs an
     /// answer holds a reply channel that closes, or a timer.
-    pub(crate) fn send(&self, mail: M) {
-        let _ = self.try_send(mail);
+    pub(crate) fn send(&self, msg: M) {
+        let _ = self.try_send(msg);
     }
 
-    /// Sends mail; gives it back if the actor takes no more.
-    pub(crate) fn try_send(&self, mail: M) -> Result<(), Option<M>> {
+    /// Sends a message; gives it back if the actor takes no more.
+    pub(crate) fn try_send(&self, msg: M) -> Result<(), Option<M>> {
         self.vitals.posted();
-        self.actor.cast(mail).map_err(|error| {
+        self.actor.cast(msg).map_err(|error| {
             self.vitals.taken();
             match error {
-                MessagingErr::SendErr(mail) => Some(mail),
+                MessagingErr::SendErr(msg) => Some(msg),
                 MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => None,
             }
         })

@@ -19,7 +19,7 @@ const BLOCK_MAX: usize = 512;
 /// How long an entry stays unsealed, at most, while the store is well.
 const SEAL_EVERY: Duration = Duration::from_secs(2);
 
-/// Mail to an AuditActor.
+/// Messages to an AuditActor.
 pub(crate) enum AuditMsg {
     /// The trail is durable up to here.
     Appended(Seq),
@@ -70,11 +70,11 @@ impl Actor for AuditActor {
     async fn handle(
         &self,
         _myself: ActorRef<AuditMsg>,
-        mail: AuditMsg,
+        msg: AuditMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(state.me.vitals()), Arc::clone(&state.ctx));
-        vitals.attend(&ctx, mail.label(), async { state.react(mail) }).await
+        vitals.attend(&ctx, msg.label(), async { state.react(msg) }).await
     }
 
     async fn handle_supervisor_evt(
@@ -99,9 +99,9 @@ impl AuditMsg {
 }
 
 impl State {
-    /// The table of its mail.
-    fn react(&mut self, mail: AuditMsg) -> Result<(), ActorProcessingErr> {
-        match mail {
+    /// One arm for each message.
+    fn react(&mut self, msg: AuditMsg) -> Result<(), ActorProcessingErr> {
+        match msg {
             AuditMsg::Appended(seq) => self.appended = self.appended.max(seq),
             AuditMsg::Seal => self.seal()?,
             AuditMsg::Sealed(block) => self.sealed(block),
@@ -129,7 +129,7 @@ impl State {
         self.busy = false;
         let first = self.sealed + 1;
         let wanted = usize::try_from(self.appended.saturating_sub(self.sealed)).unwrap_or(usize::MAX).min(BLOCK_MAX);
-        // No place in the queue: the timer comes again.
+        // No slot in the commit queue: the timer comes again.
         let Ok(slot) = self.ctx.committer.reserve() else { return Ok(()) };
         let entries = self.ctx.store.sealed_entries(self.org, first, wanted)?;
         if entries.is_empty() {

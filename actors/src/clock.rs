@@ -98,9 +98,9 @@ impl Clock {
         self.started.elapsed()
     }
 
-    /// Until when silence says nothing, since the process stood still not long ago: it was stopped, or suspended with its
-    /// machine, and could not listen. It is given the same time again, but `at_most` so much, to hear what came meanwhile.
-    pub(crate) fn deaf_until(&self, at_most: Duration) -> Option<Timestamp> {
+    /// Until when silence proves nothing, because the process stood still not long ago: it was stopped, or suspended with its
+    /// machine, and received nothing. It gets the same time again, but `at_most` so much, to catch up with what came meanwhile.
+    pub(crate) fn catching_up_until(&self, at_most: Duration) -> Option<Timestamp> {
         let (wall, uptime) = (self.now(), self.uptime());
         let mut last = self.last();
         // The one stops with the machine, the other can be set.

@@ -11,10 +11,10 @@ use whatsapp::Provider;
 use crate::admission::Entrance;
 use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::hearing::Hearing;
+use crate::send_permit::InFlightCounter;
 use crate::settings::Settings;
-use crate::turn::Flights;
 use crate::ways::Ways;
+use crate::webhook_health::WebhookHealth;
 
 /// Shared by all actors of one outbox.
 pub(crate) struct Context {
@@ -24,8 +24,8 @@ pub(crate) struct Context {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) clock: Clock,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) flights: Flights,
-    pub(crate) hearing: Hearing,
+    pub(crate) in_flight: InFlightCounter,
+    pub(crate) webhook_health: WebhookHealth,
     pub(crate) ways: Ways,
     /// MessageActors of all organisations.
     pub(crate) residents: AtomicUsize,
@@ -61,8 +61,8 @@ impl Context {
             ways: Ways::new(provider.address()),
             provider,
             clock,
-            flights: Flights::default(),
-            hearing: Hearing::default(),
+            in_flight: InFlightCounter::default(),
+            webhook_health: WebhookHealth::default(),
             residents: AtomicUsize::new(0),
             stuck: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -81,7 +81,7 @@ impl Context {
         self.settings.store(Arc::new(settings));
     }
 
-    /// From now on nothing new is accepted and no turn is given.
+    /// From now on nothing new is accepted and no send permit is given.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }

@@ -44,9 +44,9 @@ struct Listing {
 pub(crate) enum Presence {
     /// In memory.
     Running(Address<OrgMsg>),
-    /// Not in memory, for want of work: the root starts it for whoever has mail for it.
-    Away,
-    /// It crashed, and takes no mail: why, and until when.
+    /// Not in memory, for want of work: the root starts it for whoever has a message for it.
+    Passivated,
+    /// It crashed, and takes no messages: why, and until when.
     Down(Arc<str>),
 }
 
@@ -194,7 +194,7 @@ impl Directory {
         for listing in inner.orgs.values() {
             match listing.presence {
                 Presence::Running(_) => census.running += 1,
-                Presence::Away => {}
+                Presence::Passivated => {}
                 Presence::Down(_) => census.down += 1,
             }
         }

@@ -11,10 +11,10 @@ use domain::{Message, State, Timestamp};
 use serde::Serialize;
 use store::{Store, StoreError};
 
-use crate::hearing::Deaf;
-use crate::provider::Held;
+use crate::provider::SenderGates;
 use crate::settings::Settings;
-use crate::ways::Holds;
+use crate::ways::SenderLimits;
+use crate::webhook_health::WebhookFault;
 
 /// Why a message has not gone yet.
 #[derive(Debug, Serialize)]
@@ -88,13 +88,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) org: &'a Org,
     pub(crate) message: &'a Message,
     pub(crate) state: &'a State,
-    pub(crate) held: &'a Held,
+    pub(crate) gates: &'a SenderGates,
     /// Where calls go, and whether they come through.
     pub(crate) address: &'a str,
     pub(crate) outage: Option<Outage>,
-    pub(crate) holds: Holds,
-    /// Why nothing is heard of its sender, if so.
-    pub(crate) deaf: Option<Deaf>,
+    pub(crate) limits: SenderLimits,
+    /// Why no webhooks of its sender are taken, if so.
+    pub(crate) webhook_fault: Option<WebhookFault>,
     pub(crate) now: Timestamp,
 }
 
@@ -105,7 +105,7 @@ impl Explanation {
             return Ok(Self {
                 status: state.phase.status().as_str(),
                 summary: facts.told(),
-                remedy: facts.unheard().map(|deaf| deaf.remedy(&facts.org.id, &facts.message.from)),
+                remedy: facts.missing_receipts().map(|fault| fault.remedy(&facts.org.id, &facts.message.from)),
                 gates: Vec::new(),
                 ahead: None,
                 ahead_is_at_least: false,
@@ -150,7 +150,7 @@ impl Explanation {
         // What holds its sender holds those before it, too.
         let probes = [
             facts.outage.as_ref().map(|outage| outage.next_probe),
-            facts.holds.throttle.as_ref().map(|held| held.until),
+            facts.limits.throttle.as_ref().map(|throttle| throttle.until),
         ];
         let queue = ahead.map_or(Duration::ZERO, |ahead| time_for(ahead, pace));
         let in_order = probes.into_iter().flatten().fold(now, Timestamp::max).after(queue);
@@ -186,14 +186,14 @@ impl Gate {
 
 impl Facts<'_> {
     /// Why receipts of a message that waits for one do not come.
-    fn unheard(&self) -> Option<Deaf> {
-        self.deaf.filter(|_| matches!(self.state.phase, Phase::Sending { .. } | Phase::Sent))
+    fn missing_receipts(&self) -> Option<WebhookFault> {
+        self.webhook_fault.filter(|_| matches!(self.state.phase, Phase::Sending { .. } | Phase::Sent))
     }
 
     /// What there is to say of a message that waits for nothing of ours.
     fn told(&self) -> String {
-        match self.unheard() {
-            Some(deaf) => format!("{} No receipt comes: {}.", ended(self.state), deaf.fault()),
+        match self.missing_receipts() {
+            Some(fault) => format!("{} No receipt comes: {}.", ended(self.state), fault.detail()),
             None => ended(self.state),
         }
     }
@@ -216,6 +216,6 @@ fn ended(state: &State) -> String {
                 |failure| format!("It failed: {} {}.", failure.code, failure.message),
             )
         }
-        Phase::Cancelled => "It was called back.".into(),
+        Phase::Cancelled => "It was cancelled.".into(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::vitals::Kind;
 
-/// What happens to an actor that begins to handle a mail.
+/// What happens to an actor that begins to handle a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It panics.
@@ -15,7 +15,7 @@ pub enum Fault {
     Stall(Duration),
 }
 
-/// A sort of mail: to whom, and its label.
+/// A sort of message: to whom, and its label.
 type Sort = (Kind, &'static str);
 
 #[derive(Debug)]
@@ -30,12 +30,12 @@ struct Armed {
 #[derive(Debug, Default)]
 pub struct Faults {
     armed: Mutex<HashMap<Sort, Armed>>,
-    /// Every kind of mail that was ever handled.
+    /// Every kind of message that was ever handled.
     seen: Mutex<Vec<Sort>>,
 }
 
 impl Faults {
-    /// The next `times` mails of this sort to actors below the path `within` meet the fault. `what` is the mail's label, as
+    /// The next `times` messages of this sort to actors below the path `within` meet the fault. `what` is the message's label, as
     /// the actor tree's `doing` has it.
     pub fn arm(&self, within: &'static str, kind: Kind, what: &'static str, fault: Fault, times: u32) {
         let armed = Armed { fault, times, within };
@@ -47,12 +47,12 @@ impl Faults {
         !self.armed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Every sort of mail that was handled so far.
+    /// Every sort of message that was handled so far.
     pub fn seen(&self) -> Vec<Sort> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// An actor begins to handle a mail.
+    /// An actor begins to handle a message.
     #[expect(clippy::panic, reason = "that is what it is for")]
     pub(crate) async fn strike(&self, path: &str, kind: Kind, what: &'static str) {
         {

@@ -1,9 +1,9 @@
-//! The figures that each kind of actor shows of itself: plain copies, cheap to note with every mail, put into words only
+//! The figures that each kind of actor shows of itself: plain copies, cheap to note with every message, put into words only
 //! when somebody looks.
 
 use serde_json::{Map, Value};
 
-/// An actor's own figures, as of its last mail.
+/// An actor's own figures, as of the last message that it handled.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Figures {
     /// It has none.
@@ -48,7 +48,7 @@ pub(crate) struct OrgFigures {
 pub(crate) struct ProviderFigures {
     pub(crate) queued: usize,
     pub(crate) in_flight: usize,
-    /// The rate that it keeps now, and the turns that it could give at once.
+    /// The rate that it keeps now, and the send permits that it could give at once.
     pub(crate) per_second: f64,
     pub(crate) tokens: f64,
     /// Recipients whose limit is not at rest.

@@ -3,8 +3,8 @@
 //! ```text
 //! RootSupervisor
 //!  └─ OrgActor            one per organisation: the only writer of its data
-//!      ├─ MessageActor    one per message being worked on: decides, waits, asks for a turn
-//!      ├─ ProviderActor   one per phone number: gives turns within its limits, makes the calls
+//!      ├─ MessageActor    one per message being worked on: decides, waits, asks for a send permit
+//!      ├─ ProviderActor   one per phone number: gives send permits within its limits, makes the calls
 //!      └─ AuditActor      seals the audit trail
 //! ```
 //!
@@ -25,26 +25,25 @@ mod explain;
 #[cfg(feature = "faults")]
 pub mod faults;
 mod figures;
-mod hearing;
 mod message;
 mod org;
 mod outbox;
 mod panics;
 mod provider;
 mod restart;
+mod send_permit;
 mod settings;
 mod supervisor;
 mod tree;
-mod turn;
 mod vitals;
 mod watchdog;
 mod ways;
+mod webhook_health;
 
 pub use admission::Admission;
 pub use clock::Clock;
 pub use directory::{Directory, Identity, Stranger};
 pub use explain::{Explanation, Gate, GateState};
-pub use hearing::{Count, Deaf, Heard, Hearing, SILENT_AFTER};
 pub use org::accept::{AcceptError, Accepted};
 pub use org::change::DECLARED;
 pub use org::manual::{Manual, ManualError};
@@ -57,4 +56,5 @@ pub use settings::{Limits, Settings};
 pub use supervisor::ChangeError;
 pub use tree::{Node, TreeQuery};
 pub use vitals::Kind;
-pub use ways::{Holds, Throttle};
+pub use ways::{SenderLimits, Throttle};
+pub use webhook_health::{Count, SILENT_AFTER, SenderHealth, WebhookFault, WebhookHealth};

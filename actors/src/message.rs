@@ -1,5 +1,5 @@
 //! MessageActor: one message that is being worked on. Decides what happens next, proposes it to its OrgActor, and acts
-//! once that is durable. It keeps its own retry timer and leaves when there is nothing to do for long.
+//! once that is durable. It keeps its own retry timer and is passivated when there is nothing to do for long.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use whatsapp::Answer;
 use crate::address::Address;
 use crate::context::Context;
 use crate::provider::ProviderMsg;
-use crate::turn::{Call, Flight, Turn};
+use crate::send_permit::{Call, InFlight, SendPermit};
 use crate::vitals::Vitals;
 
 /// How long to wait before proposing again when the commit queue was full.
@@ -25,16 +25,16 @@ const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// For so long after a recipient wrote, anything may be sent to them; later only templates.
 pub(crate) const WINDOW: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
-/// Mail to a MessageActor.
+/// Messages to a MessageActor.
 pub(crate) enum MessageMsg {
     /// Its timer has run out. An older timer's number is ignored.
     Timer(u64),
     /// It may make one call.
-    Turn(Turn, Flight),
+    Permit(SendPermit, InFlight),
     /// Its sender cannot send it now, and says until when.
-    Hold(Event),
-    /// Its sender is paused: it is to leave, and keeps its place in the due index.
-    Leave,
+    Postpone(Event),
+    /// Its sender is paused: it is passivated, and its entry stays in the due index.
+    Passivate,
     /// What it proposed is durable.
     Durable(Arc<MessageState>),
     /// What it proposed was decided on a state that is no longer the latest: this one is.
@@ -44,7 +44,7 @@ pub(crate) enum MessageMsg {
     /// Somebody else moved it on: a receipt, or a person.
     Changed(Arc<MessageState>),
     /// Its call came back.
-    Settled { attempt: AttemptNo, answer: Box<Answer>, flight: Flight },
+    Settled { attempt: AttemptNo, answer: Box<Answer>, in_flight: InFlight },
     /// Its sender's ProviderActor was started again, and knows of no one waiting; or there is none any more.
     Provider(Option<Address<ProviderMsg>>),
 }
@@ -95,11 +95,16 @@ pub(crate) struct State {
 /// What it waits for.
 enum Stage {
     /// Its timer, or a change from outside.
-    Resting,
-    /// Its sender's turn.
+    Idle,
+    /// Its sender's permit.
     Asking,
     /// The commit of what it proposed, and what it will then need.
-    Proposed { event: Event, turn: Option<Turn>, flight: Option<Flight>, response: Option<(AttemptNo, Vec<u8>)> },
+    Proposed {
+        event: Event,
+        permit: Option<SendPermit>,
+        in_flight: Option<InFlight>,
+        response: Option<(AttemptNo, Vec<u8>)>,
+    },
     /// The answer to its call.
     Calling,
 }
@@ -111,7 +116,7 @@ impl Actor for MessageActor {
 
     async fn pre_start(&self, myself: ActorRef<MessageMsg>, args: Args) -> Result<State, ActorProcessingErr> {
         let me = Address::new(myself, Arc::clone(&args.vitals));
-        Ok(State { args, me, stage: Stage::Resting, timer: None, timer_no: 0 })
+        Ok(State { args, me, stage: Stage::Idle, timer: None, timer_no: 0 })
     }
 
     async fn post_start(&self, _myself: ActorRef<MessageMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -123,11 +128,11 @@ impl Actor for MessageActor {
     async fn handle(
         &self,
         _myself: ActorRef<MessageMsg>,
-        mail: MessageMsg,
+        msg: MessageMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(&state.args.vitals), Arc::clone(&state.args.ctx));
-        vitals.attend(&ctx, mail.label(), async { state.react(mail) }).await
+        vitals.attend(&ctx, msg.label(), async { state.react(msg) }).await
     }
 
     async fn handle_supervisor_evt(
@@ -145,9 +150,9 @@ impl MessageMsg {
     const fn label(&self) -> &'static str {
         match self {
             Self::Timer(_) => "looking at the time",
-            Self::Turn(..) => "beginning an attempt",
-            Self::Hold(_) => "stepping back",
-            Self::Leave => "leaving its sender",
+            Self::Permit(..) => "beginning an attempt",
+            Self::Postpone(_) => "stepping back",
+            Self::Passivate => "leaving its sender",
             Self::Durable(_) => "acting on a commit",
             Self::Refused(_) => "deciding again",
             Self::Busy => "waiting for the store",
@@ -159,26 +164,26 @@ impl MessageMsg {
 }
 
 impl State {
-    /// The table of its mail.
-    fn react(&mut self, mail: MessageMsg) -> Result<(), ActorProcessingErr> {
-        match mail {
+    /// One arm for each message.
+    fn react(&mut self, msg: MessageMsg) -> Result<(), ActorProcessingErr> {
+        match msg {
             MessageMsg::Timer(no) => self.timer(no),
-            MessageMsg::Turn(turn, flight) => self.turn(turn, flight)?,
-            MessageMsg::Hold(event) => self.held(event),
-            MessageMsg::Leave => self.leave(),
+            MessageMsg::Permit(permit, in_flight) => self.permit(permit, in_flight)?,
+            MessageMsg::Postpone(event) => self.postponed(event),
+            MessageMsg::Passivate => self.passivate(),
             MessageMsg::Durable(next) => self.durable(next)?,
             MessageMsg::Refused(latest) => self.refused(latest),
             MessageMsg::Busy => self.arm(self.args.ctx.clock.now().after(BUSY_PAUSE)),
             MessageMsg::Changed(latest) => self.changed(latest),
-            MessageMsg::Settled { attempt, answer, flight } => self.settled(attempt, *answer, flight),
+            MessageMsg::Settled { attempt, answer, in_flight } => self.settled(attempt, *answer, in_flight),
             MessageMsg::Provider(provider) => self.provider_changed(provider),
         }
         Ok(())
     }
 
-    /// Rests until something is to be done, or does it now.
+    /// Waits until something is to be done, or does it now.
     fn plan(&mut self) {
-        self.stage = Stage::Resting;
+        self.stage = Stage::Idle;
         let ctx = Arc::clone(&self.args.ctx);
         let now = ctx.clock.now();
         match self.args.state.phase {
@@ -193,15 +198,17 @@ impl State {
                 }
             }
             // Its receipt may have come while the process stood still, and not be read yet.
-            Phase::Sending { due } if due <= now => match ctx.clock.deaf_until(ctx.settings().policy.stale_after) {
-                Some(until) => self.arm(until),
-                None => self.propose(Event::Lapse, None, None, None),
-            },
+            Phase::Sending { due } if due <= now => {
+                match ctx.clock.catching_up_until(ctx.settings().policy.stale_after) {
+                    Some(until) => self.arm(until),
+                    None => self.propose(Event::OutcomeTimeout, None, None, None),
+                }
+            }
             Phase::Queued { due } | Phase::Sending { due } if due > now => {
                 self.arm(due);
                 self.idle();
             }
-            // Its number has gone. When it comes back, the due index has kept the message's place.
+            // Its number has gone. When it comes back, the due index still has the message.
             Phase::Queued { .. } | Phase::Sending { .. } => self.idle(),
             Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => self.idle(),
         }
@@ -225,9 +232,9 @@ impl State {
         self.tell_org(ToOrg::Idle { id: message.id, incarnation: *incarnation, version: state.version });
     }
 
-    fn tell_org(&self, mail: ToOrg) {
+    fn tell_org(&self, msg: ToOrg) {
         // If the OrgActor is gone, this actor is being killed with it.
-        let _ = self.args.org.cast(mail);
+        let _ = self.args.org.cast(msg);
     }
 
     fn arm(&mut self, at: Timestamp) {
@@ -253,42 +260,42 @@ impl State {
         if no != self.timer_no {
             return;
         }
-        match std::mem::replace(&mut self.stage, Stage::Resting) {
-            Stage::Resting => self.plan(),
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Idle => self.plan(),
             Stage::Asking => {
-                // Its turn did not come before it expired.
+                // Its permit did not come before it expired.
                 self.withdraw();
                 self.plan();
             }
             // The store was busy: the same again.
-            Stage::Proposed { event, turn, flight, response } => self.propose(event, turn, flight, response),
+            Stage::Proposed { event, permit, in_flight, response } => self.propose(event, permit, in_flight, response),
             Stage::Calling => self.stage = Stage::Calling,
         }
     }
 
-    fn turn(&mut self, turn: Turn, flight: Flight) -> Result<(), ActorProcessingErr> {
-        // A turn that comes too late is given back by its drop.
+    fn permit(&mut self, permit: SendPermit, in_flight: InFlight) -> Result<(), ActorProcessingErr> {
+        // A permit that comes too late is given back by its drop.
         if matches!(self.stage, Stage::Asking) {
             self.disarm();
             if self.is_window_closed()? {
                 self.propose(Event::WindowClosed, None, None, None);
             } else {
-                self.propose(Event::Turn, Some(turn), Some(flight), None);
+                self.propose(Event::SendPermit, Some(permit), Some(in_flight), None);
             }
         }
         Ok(())
     }
 
-    fn held(&mut self, event: Event) {
+    fn postponed(&mut self, event: Event) {
         if matches!(self.stage, Stage::Asking) {
             self.disarm();
             self.propose(event, None, None, None);
         }
     }
 
-    fn leave(&mut self) {
+    fn passivate(&mut self) {
         if matches!(self.stage, Stage::Asking) {
-            self.stage = Stage::Resting;
+            self.stage = Stage::Idle;
             self.idle();
         }
     }
@@ -308,8 +315,8 @@ impl State {
     fn propose(
         &mut self,
         event: Event,
-        turn: Option<Turn>,
-        flight: Option<Flight>,
+        permit: Option<SendPermit>,
+        in_flight: Option<InFlight>,
         response: Option<(AttemptNo, Vec<u8>)>,
     ) {
         let Args { ctx, message, state, incarnation, .. } = &self.args;
@@ -324,7 +331,7 @@ impl State {
                     by,
                     response: response.clone(),
                 })));
-                self.stage = Stage::Proposed { event, turn, flight, response };
+                self.stage = Stage::Proposed { event, permit, in_flight, response };
             }
             Decision::Ignore(_) => self.plan(),
         }
@@ -332,24 +339,24 @@ impl State {
 
     fn durable(&mut self, next: Arc<MessageState>) -> Result<(), ActorProcessingErr> {
         self.args.state = next;
-        match std::mem::replace(&mut self.stage, Stage::Resting) {
-            Stage::Proposed { event: Event::Turn, turn: Some(turn), flight: Some(flight), .. }
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Proposed { event: Event::SendPermit, permit: Some(permit), in_flight: Some(in_flight), .. }
                 if matches!(self.args.state.phase, Phase::Sending { .. }) =>
             {
-                self.call(turn, flight)?;
+                self.call(permit, in_flight)?;
             }
-            Stage::Proposed { .. } | Stage::Resting | Stage::Asking | Stage::Calling => self.plan(),
+            Stage::Proposed { .. } | Stage::Idle | Stage::Asking | Stage::Calling => self.plan(),
         }
         Ok(())
     }
 
-    fn call(&mut self, turn: Turn, flight: Flight) -> Result<(), ActorProcessingErr> {
+    fn call(&mut self, permit: SendPermit, in_flight: InFlight) -> Result<(), ActorProcessingErr> {
         let Args { message, state, provider, .. } = &self.args;
         let Some(attempt) = state.latest() else { return Ok(()) };
         let body = whatsapp::request::body(message, AttemptRef { message: message.id, attempt })?;
         self.stage = Stage::Calling;
         // Dropped where nobody can make it, it comes back as not sent.
-        let call = Call::new(turn, flight, attempt, self.me.clone());
+        let call = Call::new(permit, in_flight, attempt, self.me.clone());
         if let Some(provider) = provider {
             provider.send(ProviderMsg::Call { call, message: Arc::clone(message), body: Bytes::from(body) });
         }
@@ -359,8 +366,9 @@ impl State {
     /// Decides the same event again, on the state as it now is.
     fn refused(&mut self, latest: Arc<MessageState>) {
         self.args.state = latest;
-        if let Stage::Proposed { event, turn, flight, response } = std::mem::replace(&mut self.stage, Stage::Resting) {
-            self.propose(event, turn, flight, response);
+        if let Stage::Proposed { event, permit, in_flight, response } = std::mem::replace(&mut self.stage, Stage::Idle)
+        {
+            self.propose(event, permit, in_flight, response);
         }
     }
 
@@ -372,7 +380,7 @@ impl State {
             // The proposal will be refused with the latest state.
             Stage::Proposed { .. } => {}
             Stage::Calling => self.args.state = latest,
-            Stage::Resting | Stage::Asking => {
+            Stage::Idle | Stage::Asking => {
                 self.withdraw();
                 self.disarm();
                 self.args.state = latest;
@@ -381,13 +389,13 @@ impl State {
         }
     }
 
-    fn settled(&mut self, attempt: AttemptNo, answer: Answer, flight: Flight) {
+    fn settled(&mut self, attempt: AttemptNo, answer: Answer, in_flight: InFlight) {
         if !matches!(self.stage, Stage::Calling) {
             return;
         }
         let response = answer.response.map(|body| (attempt, body));
         let event = Event::Settled { attempt, outcome: answer.outcome, wait: answer.retry_after };
-        self.propose(event, None, Some(flight), response);
+        self.propose(event, None, Some(in_flight), response);
     }
 
     fn provider_changed(&mut self, provider: Option<Address<ProviderMsg>>) {

@@ -1,31 +1,31 @@
 //! OrgActor: the only writer of one organisation's data. Accepts, keeps the order, commits, and tends its children.
 //!
-//! It never waits for the disk: a commit is handed in, and `Landed` comes back when it is durable.
+//! It never waits for the disk: a commit is handed in, and `Committed` comes back when it is durable.
 
 pub(crate) mod accept;
+mod active_set;
 pub(crate) mod billing;
 pub(crate) mod change;
 mod children;
+mod commit_slot;
+mod committed;
 pub(crate) mod consent;
-mod desk;
 pub(crate) mod erasure;
 mod expiry;
-mod fresh;
 mod inbound;
-mod landing;
-mod ledger;
 pub(crate) mod manual;
 mod notices;
+pub(crate) mod passivation;
 mod people;
-mod place;
 mod quota;
 mod receipts;
 mod residents;
-pub(crate) mod rest;
 pub(crate) mod restored;
+pub(crate) mod retention_sweep;
 mod scopes;
 pub(crate) mod templates;
-pub(crate) mod upkeep;
+mod uncommitted;
+mod writer;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ use crate::audit::AuditMsg;
 use crate::context::Context;
 use crate::figures::{Figures, OrgFigures};
 use crate::message::ToOrg;
-use crate::provider::{FromProvider, Held, ProviderMsg};
+use crate::provider::{FromProvider, ProviderMsg, SenderGates};
 use crate::restart::Crashes;
 use crate::supervisor::RootMsg;
 use crate::vitals::{Kind, Vitals};
@@ -53,25 +53,25 @@ use billing::Billing;
 use change::ChangeRequest;
 pub use change::OrgChange;
 use children::Child;
+use committed::{After, Committed};
 use consent::ConsentRequest;
 use erasure::{EraseRequest, Erasures};
-use fresh::Fresh;
 use inbound::Arrivals;
-use landing::{After, Landed};
-use ledger::Ledger;
-pub use ledger::Snapshot;
 use manual::ManualRequest;
 use notices::Notices;
 use people::People;
 use quota::Meter;
-use receipts::Lot;
+use receipts::ParkedReceipts;
 pub(crate) use receipts::Webhook;
 pub use receipts::{Arrival, News};
 use restored::ReleaseRequest;
+use retention_sweep::RetentionSweep;
 use templates::TemplateStatus;
-use upkeep::Tending;
+use uncommitted::Uncommitted;
+use writer::OrgWriter;
+pub use writer::Snapshot;
 
-/// Mail to an OrgActor.
+/// Messages to an OrgActor.
 pub(crate) enum OrgMsg {
     /// Accept a message.
     Accept(Box<Accept>),
@@ -92,17 +92,17 @@ pub(crate) enum OrgMsg {
     /// Time for the next step of an erasure.
     EraseNext,
     /// Time to see whether something was kept long enough, or for the next step of it.
-    Tend,
+    Sweep,
     /// Meta's word on a template.
     Template(TemplateStatus),
     /// What holds a message at its sender: its ProviderActor answers.
-    Explain { message: Arc<Message>, reply: oneshot::Sender<Held> },
+    Explain { message: Arc<Message>, reply: oneshot::Sender<SenderGates> },
     /// A MessageActor speaks.
     Message(ToOrg),
     /// A ProviderActor speaks.
     Provider(FromProvider),
     /// A commit is durable, or never will be.
-    Landed(Box<Landed>),
+    Committed(Box<Committed>),
     /// Something is due.
     Wake,
     /// A crashed MessageActor's pause is over.
@@ -112,11 +112,11 @@ pub(crate) enum OrgMsg {
     /// A crashed AuditActor's pause is over.
     StartAudit,
     /// Look through the parked receipts.
-    ClearLot,
+    ClearParked,
     /// Time to see whether it still has something to do.
-    Rest,
-    /// The root lets it leave, if it still has nothing to do.
-    Leave,
+    CheckIdle,
+    /// The root passivates it, if it still has nothing to do.
+    Passivate,
     /// The settings changed.
     Reconfigured,
 }
@@ -139,18 +139,18 @@ pub(crate) struct State {
     vitals: Arc<Vitals>,
     record: Arc<Org>,
     is_kept: bool,
-    ledger: Ledger,
+    writer: OrgWriter,
     /// Requests with an idempotency key on their way; bounded by the permits of the requests.
     pending: HashMap<String, Pending>,
-    lot: Lot,
+    parked: ParkedReceipts,
     arrivals: Arrivals,
     notices: Notices,
     /// What is known of consent by commits on their way.
-    fresh: Fresh<String, Consent>,
+    uncommitted_consents: Uncommitted<String, Consent>,
     people: People,
     billing: Billing,
     erasures: Erasures,
-    tending: Tending,
+    sweep: RetentionSweep,
     meter: Meter,
     providers: BTreeMap<SenderNo, Child<ProviderMsg>>,
     /// Crashes of messages; an entry goes when its message ends or is given up.
@@ -161,13 +161,13 @@ pub(crate) struct State {
     /// Senders with messages that are due and wait for room: new ones then go behind them.
     crowded: HashSet<SenderNo>,
     /// Commits handed in whose end has not come back.
-    unlanded: usize,
+    pending_commits: usize,
     /// Whether anything was asked of it since it was last looked at.
     is_busy: bool,
-    /// It is leaving: what still comes goes back to the root.
-    is_leaving: bool,
-    /// Whether `ClearLot` is on its way.
-    lot_armed: bool,
+    /// It is being passivated: what still comes goes back to the root.
+    is_passivating: bool,
+    /// Whether `ClearParked` is on its way.
+    is_parked_armed: bool,
 }
 
 impl Actor for OrgActor {
@@ -177,8 +177,8 @@ impl Actor for OrgActor {
 
     async fn pre_start(&self, myself: ActorRef<OrgMsg>, args: Args) -> Result<State, ActorProcessingErr> {
         let Args { ctx, root, record, is_kept, vitals } = args;
-        let ledger = Ledger::take_over(Arc::clone(&ctx), record.no)?;
-        let lot = Lot::load(&ctx.store, record.no)?;
+        let writer = OrgWriter::take_over(Arc::clone(&ctx), record.no)?;
+        let parked = ParkedReceipts::load(&ctx.store, record.no)?;
         let erasures = Erasures::load(&ctx.store, record.no)?;
         let billing = Billing::load(&ctx.store, record.no)?;
         let meter = Meter::load(&ctx.store, record.no, record.quotas)?;
@@ -191,26 +191,26 @@ impl Actor for OrgActor {
             vitals,
             record,
             is_kept,
-            ledger,
+            writer,
             pending: HashMap::new(),
-            lot,
+            parked,
             arrivals: Arrivals::default(),
             notices: Notices::default(),
-            fresh: Fresh::default(),
+            uncommitted_consents: Uncommitted::default(),
             people: People::default(),
             billing,
             erasures,
-            tending: Tending::default(),
+            sweep: RetentionSweep::default(),
             meter,
             providers: BTreeMap::new(),
             message_crashes: HashMap::new(),
             audit,
             alarm: None,
             crowded: HashSet::new(),
-            unlanded: 0,
+            pending_commits: 0,
             is_busy: false,
-            is_leaving: false,
-            lot_armed: false,
+            is_passivating: false,
+            is_parked_armed: false,
         })
     }
 
@@ -222,11 +222,11 @@ impl Actor for OrgActor {
     async fn handle(
         &self,
         _myself: ActorRef<OrgMsg>,
-        mail: OrgMsg,
+        msg: OrgMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
-        vitals.attend(&ctx, mail.label(), state.react(mail)).await
+        vitals.attend(&ctx, msg.label(), state.react(msg)).await
     }
 
     async fn handle_supervisor_evt(
@@ -258,44 +258,44 @@ impl OrgMsg {
             Self::Message(ToOrg::Idle { .. }) => "letting an actor go",
             Self::Provider(_) => "following a sender",
             Self::Erase(_) | Self::EraseNext => "erasing a person's data",
-            Self::Tend => "looking for what was kept long enough",
+            Self::Sweep => "looking for what was kept long enough",
             Self::Denied { .. } => "recording a refusal",
             Self::Template(_) => "following a template",
             Self::Explain { .. } => "explaining",
-            Self::Landed(_) => "following a commit",
+            Self::Committed(_) => "following a commit",
             Self::Wake => "looking at what is due",
             Self::Revive(_) => "starting a message again",
             Self::StartProvider(_) => "starting a sender again",
             Self::StartAudit => "starting the audit again",
-            Self::ClearLot => "looking through parked receipts",
-            Self::Rest => "looking for work",
-            Self::Leave => "leaving",
+            Self::ClearParked => "looking through parked receipts",
+            Self::CheckIdle => "looking for work",
+            Self::Passivate => "leaving",
             Self::Reconfigured => "following new settings",
         }
     }
 }
 
 impl From<ToOrg> for OrgMsg {
-    fn from(mail: ToOrg) -> Self {
-        Self::Message(mail)
+    fn from(msg: ToOrg) -> Self {
+        Self::Message(msg)
     }
 }
 
 impl TryFrom<OrgMsg> for ToOrg {
     type Error = &'static str;
 
-    fn try_from(mail: OrgMsg) -> Result<Self, Self::Error> {
-        let OrgMsg::Message(mail) = mail else { return Err("not mail of a MessageActor") };
-        Ok(mail)
+    fn try_from(msg: OrgMsg) -> Result<Self, Self::Error> {
+        let OrgMsg::Message(msg) = msg else { return Err("not a message of a MessageActor") };
+        Ok(msg)
     }
 }
 
 impl TryFrom<OrgMsg> for FromProvider {
     type Error = &'static str;
 
-    fn try_from(mail: OrgMsg) -> Result<Self, Self::Error> {
-        let OrgMsg::Provider(mail) = mail else { return Err("not mail of a ProviderActor") };
-        Ok(mail)
+    fn try_from(msg: OrgMsg) -> Result<Self, Self::Error> {
+        let OrgMsg::Provider(msg) = msg else { return Err("not a message of a ProviderActor") };
+        Ok(msg)
     }
 }
 
@@ -307,22 +307,22 @@ impl State {
         self.start_audit().await?;
         self.start_probing().await?;
         self.fill().await?;
-        self.rest_later();
-        self.watch_lot();
+        self.check_idle_later();
+        self.watch_parked();
         self.erase_on();
-        self.tend_when_due()?;
+        self.sweep_when_due()?;
         self.show();
         Ok(())
     }
 
-    /// The table of its mail.
-    async fn react(&mut self, mail: OrgMsg) -> Result<(), ActorProcessingErr> {
-        if self.is_leaving {
-            self.send_back(mail);
+    /// One arm for each message.
+    async fn react(&mut self, msg: OrgMsg) -> Result<(), ActorProcessingErr> {
+        if self.is_passivating {
+            self.send_back(msg);
             return Ok(());
         }
-        self.is_busy |= !matches!(mail, OrgMsg::Rest | OrgMsg::Leave | OrgMsg::ClearLot | OrgMsg::Tend);
-        match mail {
+        self.is_busy |= !matches!(msg, OrgMsg::CheckIdle | OrgMsg::Passivate | OrgMsg::ClearParked | OrgMsg::Sweep);
+        match msg {
             OrgMsg::Accept(accept) => self.accept(*accept)?,
             OrgMsg::Webhook(webhook) => self.webhook(webhook)?,
             OrgMsg::Manual(request) => self.manual(request)?,
@@ -334,18 +334,18 @@ impl State {
             OrgMsg::Denied { key, denial } => self.denied(&key, denial)?,
             OrgMsg::Erase(request) => self.erase(*request)?,
             OrgMsg::EraseNext => self.erase_next()?,
-            OrgMsg::Tend => self.tend()?,
+            OrgMsg::Sweep => self.sweep()?,
             OrgMsg::Template(status) => self.template_status(&status)?,
             OrgMsg::Explain { message, reply } => self.explain(message, reply),
-            OrgMsg::Provider(mail) => self.follow_provider(mail).await?,
-            OrgMsg::Landed(landed) => self.landed(*landed).await?,
+            OrgMsg::Provider(msg) => self.follow_provider(msg).await?,
+            OrgMsg::Committed(committed) => self.committed(*committed).await?,
             OrgMsg::Wake => self.wake().await?,
             OrgMsg::Revive(id) => self.revive(id).await?,
             OrgMsg::StartProvider(no) => self.restart_provider(no).await?,
             OrgMsg::StartAudit => self.start_audit().await?,
-            OrgMsg::ClearLot => self.clear_lot()?,
-            OrgMsg::Rest => self.rest()?,
-            OrgMsg::Leave => self.leave()?,
+            OrgMsg::ClearParked => self.clear_parked()?,
+            OrgMsg::CheckIdle => self.check_idle()?,
+            OrgMsg::Passivate => self.passivate()?,
             OrgMsg::Reconfigured => self.recorded().await?,
         }
         self.show();
@@ -353,7 +353,7 @@ impl State {
     }
 
     /// A sender whose actor is not running holds nothing: the reply's end says so.
-    fn explain(&self, message: Arc<Message>, reply: oneshot::Sender<Held>) {
+    fn explain(&self, message: Arc<Message>, reply: oneshot::Sender<SenderGates>) {
         if let Some(provider) = self.running_provider(message.sender) {
             provider.send(ProviderMsg::Explain { message, reply });
         }
@@ -365,14 +365,14 @@ impl State {
     }
 
     fn show(&self) {
-        let head = &self.ledger.head;
+        let head = &self.writer.head;
         self.vitals.show(Figures::Org(OrgFigures {
             queued: head.count(Status::Queued),
             sending: head.count(Status::Sending),
-            resident: self.ledger.desk.residents(),
-            parked_receipts: self.lot.len(),
+            resident: self.writer.active.residents(),
+            parked_receipts: self.parked.len(),
             erasures: self.erasures.len(),
-            purged: self.ledger.upkeep.purged.total(),
+            purged: self.writer.upkeep.purged.total(),
             audit_entries: head.last_seq,
         }));
     }

@@ -1,4 +1,4 @@
-//! The handle that the outside holds: what it asks here becomes mail to actors, and the answers come back.
+//! The handle that the outside holds: what it asks here becomes messages to actors, and the answers come back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,6 @@ use crate::context::Context;
 use crate::directory::{Directory, Identity, Presence};
 use crate::explain::{Explanation, Facts};
 use crate::figures::{Figures, RootFigures};
-use crate::hearing::Hearing;
 use crate::org::accept::{Accept, AcceptError, Accepted};
 use crate::org::change::ChangeRequest;
 use crate::org::consent::ConsentRequest;
@@ -37,7 +36,8 @@ use crate::supervisor::{ChangeError, RootMsg, RootSupervisor};
 use crate::tree::{Node, TreeQuery};
 use crate::vitals::Vitals;
 use crate::watchdog;
-use crate::ways::Holds;
+use crate::ways::SenderLimits;
+use crate::webhook_health::WebhookHealth;
 
 /// How long the record of what was cut off may take.
 const RECORDED_WITHIN: Duration = Duration::from_secs(2);
@@ -106,7 +106,7 @@ impl Outbox {
         self.ask(org, |reply| OrgMsg::Accept(Box::new(Accept { request, by, reply, admission }))).await
     }
 
-    /// Calls a message back or queues it again; returns once that is durable.
+    /// Cancels a message or queues it again; returns once that is durable.
     pub async fn manual(&self, org: &OrgId, id: MessageId, wish: Manual, by: By) -> Result<Snapshot, ManualError> {
         let _permit = self.permit()?;
         self.ask(org, |reply| OrgMsg::Manual(ManualRequest { id, wish, by, reply })).await
@@ -120,13 +120,13 @@ impl Outbox {
         };
         let message = Arc::new(message);
         // An actor that is not in memory holds nothing.
-        let held = match (self.permit(), self.ctx.directory.presence(&org.id)) {
+        let gates = match (self.permit(), self.ctx.directory.presence(&org.id)) {
             (Ok(_permit), Some(Presence::Running(address))) => {
                 let (reply, answer) = oneshot::channel();
                 address.send(OrgMsg::Explain { message: Arc::clone(&message), reply });
                 answer.await.unwrap_or_default()
             }
-            (Ok(_) | Err(_), _) => crate::provider::Held::default(),
+            (Ok(_) | Err(_), _) => crate::provider::SenderGates::default(),
         };
         let (settings, now, ways) = (self.ctx.settings(), self.ctx.clock.now(), &self.ctx.ways);
         let facts = Facts {
@@ -134,11 +134,11 @@ impl Outbox {
             org,
             message: &message,
             state: &state,
-            held: &held,
+            gates: &gates,
             address: ways.address(),
             outage: ways.outage(&message.from, now),
-            holds: ways.holds(&message.from),
-            deaf: self.ctx.hearing.of(&message.from).deaf(now),
+            limits: ways.limits(&message.from),
+            webhook_fault: self.ctx.webhook_health.of(&message.from).fault(now),
             now,
         };
         Explanation::of(&facts, &store).map(Some)
@@ -150,8 +150,8 @@ impl Outbox {
     }
 
     /// What keeps a sender's calls back, and what else holds it up.
-    pub fn holds(&self, sender: &PhoneNumberId) -> (Option<Outage>, Holds) {
-        (self.ctx.ways.outage(sender, self.ctx.clock.now()), self.ctx.ways.holds(sender))
+    pub fn sender_limits(&self, sender: &PhoneNumberId) -> (Option<Outage>, SenderLimits) {
+        (self.ctx.ways.outage(sender, self.ctx.clock.now()), self.ctx.ways.limits(sender))
     }
 
     /// Puts the refusal of an organisation's key on its audit trail, in the end.
@@ -230,22 +230,22 @@ impl Outbox {
     async fn ask<T, E: From<Unreachable>>(
         &self,
         org: &OrgId,
-        mail: impl FnOnce(oneshot::Sender<Result<T, E>>) -> OrgMsg,
+        msg: impl FnOnce(oneshot::Sender<Result<T, E>>) -> OrgMsg,
     ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        self.deliver(org, mail(reply))?;
+        self.deliver(org, msg(reply))?;
         answer.await.unwrap_or_else(|_| Err(Unreachable::Ended.into()))
     }
 
-    /// Sends mail to an organisation's actor; through the root, if it is not in memory or is just leaving.
-    fn deliver(&self, org: &OrgId, mail: OrgMsg) -> Result<(), Unreachable> {
+    /// Sends a message to an organisation's actor; through the root, if it is not in memory or is just being passivated.
+    fn deliver(&self, org: &OrgId, msg: OrgMsg) -> Result<(), Unreachable> {
         let undelivered = match self.ctx.directory.presence(org).ok_or(Unreachable::NoSuchOrg)? {
-            Presence::Running(address) => address.try_send(mail).err().flatten(),
-            Presence::Away => Some(mail),
+            Presence::Running(address) => address.try_send(msg).err().flatten(),
+            Presence::Passivated => Some(msg),
             Presence::Down(reason) => return Err(Unreachable::Down(reason)),
         };
-        if let Some(mail) = undelivered {
-            self.root.send(RootMsg::Deliver { id: org.clone(), mail: Box::new(mail) });
+        if let Some(msg) = undelivered {
+            self.root.send(RootMsg::Deliver { id: org.clone(), msg: Box::new(msg) });
         }
         Ok(())
     }
@@ -261,9 +261,9 @@ impl Outbox {
         &self.ctx.directory
     }
 
-    /// What is heard of Meta, sender by sender.
-    pub fn hearing(&self) -> &Hearing {
-        &self.ctx.hearing
+    /// The health of each sender's webhooks.
+    pub fn webhook_health(&self) -> &WebhookHealth {
+        &self.ctx.webhook_health
     }
 
     /// What is committed.
@@ -290,7 +290,7 @@ impl Outbox {
             running: census.running,
             down: census.down,
             resident: ctx.residents.load(Ordering::Relaxed),
-            sends_under_way: ctx.flights.under_way(),
+            sends_under_way: ctx.in_flight.under_way(),
             commits_waiting: ctx.committer.waiting(),
             accepting: ctx.entrance.waiting(),
             stuck: ctx.stuck.load(Ordering::Relaxed),
@@ -327,10 +327,10 @@ impl Outbox {
     /// then is done after the next start; returns how many sends were cut off.
     pub async fn stop(&self, grace: Duration) -> usize {
         self.drain();
-        self.landed_within(grace).await;
-        let left = self.ctx.flights.under_way();
+        self.drained_within(grace).await;
+        let left = self.ctx.in_flight.under_way();
         self.ctx.cut_off();
-        self.landed_within(RECORDED_WITHIN).await;
+        self.drained_within(RECORDED_WITHIN).await;
         let committer = self.ctx.committer.clone();
         let _ = tokio::task::spawn_blocking(move || committer.stop()).await;
         self.root.actor().stop(None);
@@ -338,10 +338,10 @@ impl Outbox {
     }
 
     /// Waits for the sends under way; not with a store that is unwell: no outcome can be recorded.
-    async fn landed_within(&self, time: Duration) {
+    async fn drained_within(&self, time: Duration) {
         let mut health = self.health();
         tokio::select! {
-            _ = tokio::time::timeout(time, self.ctx.flights.all_landed()) => {}
+            _ = tokio::time::timeout(time, self.ctx.in_flight.drained()) => {}
             _ = health.wait_for(Option::is_some) => {}
         }
     }

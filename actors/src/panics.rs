@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::vitals::Vitals;
 
 tokio::task_local! {
-    /// The actor whose mail is being handled.
+    /// The actor that is handling a message.
     static CURRENT: Arc<Vitals>;
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Panic {
     pub(crate) backtrace: String,
 }
 
-/// Handles mail as this actor.
+/// Handles a message as this actor.
 pub(crate) async fn as_actor<T>(vitals: Arc<Vitals>, work: impl Future<Output = T>) -> T {
     CURRENT.scope(vitals, work).await
 }

@@ -1,4 +1,4 @@
-//! ProviderActor: one per phone number. Gives turns within all that limits the number, and makes the calls.
+//! ProviderActor: one per phone number. Gives send permits within all that limits the number, and makes the calls.
 
 mod grants;
 mod limit;
@@ -26,11 +26,11 @@ use crate::address::Address;
 use crate::context::Context;
 use crate::figures::{Figures, ProviderFigures};
 use crate::message::MessageMsg;
-use crate::turn::Call;
+use crate::send_permit::Call;
 use crate::vitals::{Status, Vitals};
-use crate::ways::{Holds, Throttle};
+use crate::ways::{SenderLimits, Throttle};
 use limit::Limit;
-pub(crate) use scopes::{FromProvider, Held, Observation};
+pub(crate) use scopes::{FromProvider, Observation, SenderGates};
 
 /// How long a pause may take to be recorded before the sender is tried again.
 const PAUSE_IN: Duration = Duration::from_secs(5);
@@ -39,13 +39,13 @@ const FIRST_PROBE_AFTER: Duration = Duration::from_secs(30);
 /// … but at least so often.
 const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(1800);
 
-/// Mail to a ProviderActor.
+/// Messages to a ProviderActor.
 pub(crate) enum ProviderMsg {
-    /// A message would like to be sent; it is told when it is its turn, or why it is not for now.
+    /// A message would like to be sent; it is given a send permit, or told why there is none for now.
     Ask { message: Arc<Message>, reply: Address<MessageMsg> },
     /// It no longer would.
     Withdraw { message: Arc<Message> },
-    /// Make this call, with the turn that was given for it.
+    /// Make this call, with the send permit that was given for it.
     Call { call: Call, message: Arc<Message>, body: Bytes },
     /// What an answer, or a receipt, says of more than its message.
     Observed(Box<Observation>),
@@ -61,8 +61,8 @@ pub(crate) enum ProviderMsg {
     OpenTemplate(TemplateKey),
     /// Meta says that a template is paused.
     ShutTemplate(TemplateKey),
-    /// A turn is over.
-    Back { message: Arc<Message>, spent: bool, is_probe: bool },
+    /// A send permit comes back.
+    Back { message: Arc<Message>, is_used: bool, is_probe: bool },
     /// There may be a token now.
     Refilled,
     /// Time to try whether the sender works again.
@@ -70,11 +70,11 @@ pub(crate) enum ProviderMsg {
     /// The sender's settings changed. `paused` holds for itself or with its organisation.
     Configure(Box<Sender>),
     /// Which gates hold a message, and how many are before it.
-    Explain { message: Arc<Message>, reply: tokio::sync::oneshot::Sender<Held> },
+    Explain { message: Arc<Message>, reply: tokio::sync::oneshot::Sender<SenderGates> },
 }
 
-/// A place in the queue: the lane, then the order of asking.
-type Place = (Priority, u64);
+/// A position in the queue: the lane, then the order of asking.
+type Position = (Priority, u64);
 
 pub(crate) struct ProviderActor;
 
@@ -95,9 +95,9 @@ pub(crate) struct State {
     sender: Sender,
     me: Address<ProviderMsg>,
     /// Who waits, in order. Bounded by the organisation's `max_resident`: only resident messages ask.
-    queue: BTreeMap<Place, (Arc<Message>, Address<MessageMsg>)>,
+    queue: BTreeMap<Position, (Arc<Message>, Address<MessageMsg>)>,
     /// Where in the queue a message waits.
-    places: HashMap<MessageId, Place>,
+    positions: HashMap<MessageId, Position>,
     asked: u64,
     granted: u64,
     pace: Pace,
@@ -106,14 +106,14 @@ pub(crate) struct State {
     templates: TemplateGates,
     /// Set while Meta throttles the number.
     limit: Option<Limit>,
-    /// Turns given and not yet back.
+    /// Send permits given and not yet back.
     out: usize,
     /// When `Refilled` comes, if it is on its way.
     refill: Option<(Duration, AbortHandle)>,
-    /// No turns until then: Meta refuses the sender, and its pause is on its way to the disk.
+    /// No send permits until then: Meta refuses the sender, and its pause is on its way to the disk.
     stopped_until: Duration,
     probes: Backoff,
-    /// The number of the probe that is awaited; an older one's mail is ignored.
+    /// The number of the probe that is awaited; an older one's message is ignored.
     probe_no: u64,
     probe: Option<(Timestamp, AbortHandle)>,
     /// Whether one message may be tried although the sender is paused.
@@ -137,7 +137,7 @@ impl Actor for ProviderActor {
             sender,
             me: Address::new(myself, vitals),
             queue: BTreeMap::new(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             asked: 0,
             granted: 0,
             pace: Pace::new(full),
@@ -161,11 +161,11 @@ impl Actor for ProviderActor {
     async fn handle(
         &self,
         _myself: ActorRef<ProviderMsg>,
-        mail: ProviderMsg,
+        msg: ProviderMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(state.me.vitals()), Arc::clone(&state.ctx));
-        vitals.attend(&ctx, mail.label(), async { state.react(mail) }).await;
+        vitals.attend(&ctx, msg.label(), async { state.react(msg) }).await;
         Ok(())
     }
 
@@ -207,9 +207,9 @@ impl ProviderMsg {
 }
 
 impl State {
-    /// The table of its mail.
-    fn react(&mut self, mail: ProviderMsg) {
-        match mail {
+    /// One arm for each message.
+    fn react(&mut self, msg: ProviderMsg) {
+        match msg {
             ProviderMsg::Ask { message, reply } => self.ask(message, reply),
             ProviderMsg::Withdraw { message } => self.withdraw(&message),
             ProviderMsg::Call { call, message, body } => self.call(call, message, body),
@@ -227,7 +227,7 @@ impl State {
             ProviderMsg::ShutTemplate(template) => {
                 self.templates.refused(template, self.ctx.clock.now(), Duration::ZERO);
             }
-            ProviderMsg::Back { message, spent, is_probe } => self.back(&message, spent, is_probe),
+            ProviderMsg::Back { message, is_used, is_probe } => self.back(&message, is_used, is_probe),
             ProviderMsg::Refilled => self.refill = None,
             ProviderMsg::Probe(no) => self.begin_probe(no),
             ProviderMsg::Configure(sender) => self.configure(*sender),
@@ -242,31 +242,31 @@ impl State {
     fn ask(&mut self, message: Arc<Message>, reply: Address<MessageMsg>) {
         let id = message.id;
         let now = self.ctx.clock.now();
-        // Who asks again keeps its place: the actor that asked before may have been replaced.
-        if let Some(place) = self.places.get(&id) {
-            self.queue.insert(*place, (message, reply));
+        // A message that asks again keeps its position: the actor that asked before may have been replaced.
+        if let Some(position) = self.positions.get(&id) {
+            self.queue.insert(*position, (message, reply));
             return;
         }
         let is_probe = self.sender.paused.is_some() && self.ctx.may_send() && std::mem::take(&mut self.may_probe);
         if self.sender.paused.is_some() && !is_probe {
-            reply.send(MessageMsg::Leave);
+            reply.send(MessageMsg::Passivate);
             return;
         }
-        if let Some((until, wait)) = self.held(&message, now) {
-            reply.send(MessageMsg::Hold(Event::Hold { until, wait }));
+        if let Some((until, wait)) = self.postponed_until(&message, now) {
+            reply.send(MessageMsg::Postpone(Event::Postpone { until, wait }));
             return;
         }
         self.asked += 1;
-        let place = (if is_probe { Priority::High } else { message.priority }, self.asked);
-        self.places.insert(id, place);
-        self.queue.insert(place, (message, reply));
+        let position = (if is_probe { Priority::High } else { message.priority }, self.asked);
+        self.positions.insert(id, position);
+        self.queue.insert(position, (message, reply));
         if is_probe {
             self.grant_first(true);
         }
     }
 
-    /// What holds this message, beyond the sender's pace: its template, or its recipient.
-    fn held(&mut self, message: &Message, now: Timestamp) -> Option<(Timestamp, Wait)> {
+    /// What postpones this message, beyond the sender's pace: its template, or its recipient; and until when.
+    fn postponed_until(&mut self, message: &Message, now: Timestamp) -> Option<(Timestamp, Wait)> {
         let template = if self.templates.is_empty() { None } else { message.template() };
         if let Some(until) = template.as_ref().and_then(|template| self.templates.shut_until(template, now)) {
             return Some((until, Wait::Template));
@@ -284,19 +284,19 @@ impl State {
     /// Every name of a message's recipient: for Meta they are one user.
     fn recipient(&self, message: &Message) -> Vec<String> {
         let to = message.to.as_str();
-        match self.ctx.store.called(self.org_no, to) {
-            Ok(called) => called.names,
+        match self.ctx.store.known_names(self.org_no, to) {
+            Ok(known) => known.names,
             // Of a store that cannot be read hears whoever has something to record.
             Err(_) => vec![spelling::canonical(to).into_owned()],
         }
     }
 
-    /// It was called back, or its time is over: what its recipient may get is another's.
+    /// It was cancelled, or its time is over: what its recipient may get is another's.
     fn withdraw(&mut self, message: &Message) {
         let (recipient, now) = (self.recipient(message), self.ctx.clock.now());
-        match self.places.remove(&message.id) {
-            Some(place) => {
-                self.queue.remove(&place);
+        match self.positions.remove(&message.id) {
+            Some(position) => {
+                self.queue.remove(&position);
                 self.pairs.given_up(&recipient, now);
             }
             None => self.pairs.withdrawn(&recipient, &message.id, now),
@@ -325,8 +325,8 @@ impl State {
             };
             if let Some(mut answer) = answer {
                 ctx.ways.learn(&org, &sender, &mut answer, ctx.clock.now());
-                // Before the message is told: when it asks again, what held it is known here.
-                let rest = answer.retry_after;
+                // Before the message is told: when it asks again, what postpones it is known here.
+                let retry_after = answer.retry_after;
                 let error = match &answer.outcome {
                     Outcome::Accepted(_) => Some(None),
                     Outcome::Refused(error) => Some(Some(error.clone())),
@@ -337,7 +337,12 @@ impl State {
                     Outcome::Unknown(_) | Outcome::CutOff(_) => None,
                 };
                 if let Some(error) = error {
-                    me.send(ProviderMsg::Observed(Box::new(Observation { message, token: Some(token), error, rest })));
+                    me.send(ProviderMsg::Observed(Box::new(Observation {
+                        message,
+                        token: Some(token),
+                        error,
+                        retry_after,
+                    })));
                 }
                 call.answer(answer);
             }
@@ -354,12 +359,12 @@ impl State {
         if self.sender.paused.is_some() {
             let now = self.ctx.clock.now();
             for (_, (message, reply)) in std::mem::take(&mut self.queue) {
-                reply.send(MessageMsg::Leave);
+                reply.send(MessageMsg::Passivate);
                 // It asks for another when it comes back.
                 let recipient = self.recipient(&message);
                 self.pairs.given_up(&recipient, now);
             }
-            self.places.clear();
+            self.positions.clear();
         }
         self.pairs.set_limit(self.ctx.settings().pair_limit);
         self.follow_pause();
@@ -374,11 +379,11 @@ impl State {
             tokens: self.bucket.tokens(now),
             pairs: self.pairs.len(),
         }));
-        self.show_holds();
+        self.show_limits();
     }
 
-    /// What holds it up, for those who look from outside.
-    fn show_holds(&self) {
+    /// What limits it, for those who look from outside.
+    fn show_limits(&self) {
         let now = self.ctx.clock.now();
         let throttle = self.limit.as_ref().and_then(|limit| limit.throttle(now));
         let next_probe = self.probe.as_ref().map(|(at, _)| *at);
@@ -397,7 +402,7 @@ impl State {
             throttle.as_ref().map(|throttle| ("THROTTLED", told(throttle)))
         };
         self.me.vitals().set_status(status.map(|(word, details)| Status { word, details }));
-        self.ctx.ways.note(&self.sender.phone_number_id, &Holds { throttle, next_probe });
+        self.ctx.ways.note(&self.sender.phone_number_id, &SenderLimits { throttle, next_probe });
     }
 }
 
@@ -407,6 +412,6 @@ impl Drop for State {
         if let Some((_, refill)) = self.refill.take() {
             refill.abort();
         }
-        self.ctx.ways.note(&self.sender.phone_number_id, &Holds::default());
+        self.ctx.ways.note(&self.sender.phone_number_id, &SenderLimits::default());
     }
 }

@@ -14,7 +14,7 @@ pub struct Settings {
     pub enabled: bool,
     /// Retries, and what becomes of a send with no known outcome.
     pub policy: Policy,
-    /// A MessageActor that would wait longer leaves memory.
+    /// A MessageActor that would wait longer is passivated.
     pub passivate_after: Duration,
     /// Sends per second of a phone number that has no rate of its own.
     pub messages_per_second: u32,
@@ -78,10 +78,10 @@ pub struct Limits {
     pub max_parked_bytes: usize,
     /// How long such a receipt is kept.
     pub parked_for: Duration,
-    /// An actor that has been at one mail for longer is shown, logged and counted as stuck.
+    /// An actor that handles one message for longer is shown, logged and counted as stuck.
     pub stuck_after: Duration,
-    /// An organisation's actor that has had nothing to do for so long, or up to twice that, leaves memory.
-    pub rest_after: Duration,
+    /// An organisation's actor that has had nothing to do for so long, or up to twice that, is passivated.
+    pub passivate_org_after: Duration,
 }
 
 impl Limits {
@@ -108,7 +108,7 @@ impl Default for Limits {
             max_parked_bytes: 4 << 20,
             parked_for: Duration::from_secs(3600),
             stuck_after: Duration::from_secs(5),
-            rest_after: Duration::from_secs(300),
+            passivate_org_after: Duration::from_secs(300),
         }
     }
 }

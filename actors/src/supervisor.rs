@@ -1,4 +1,4 @@
-//! RootSupervisor: starts an OrgActor for every organisation that has something to do, lets it leave when it has not,
+//! RootSupervisor: starts an OrgActor for every organisation that has something to do, passivates it when it has not,
 //! starts crashed ones again, and purges deleted ones.
 
 mod presence;
@@ -56,17 +56,17 @@ impl From<Unavailable> for ChangeError {
     }
 }
 
-/// Mail to the RootSupervisor.
+/// Messages to the RootSupervisor.
 pub(crate) enum RootMsg {
     /// Create or change an organisation.
     Put { id: OrgId, request: Box<ChangeRequest> },
-    /// Mail for an organisation whose actor is not in memory, or is just leaving.
-    Deliver { id: OrgId, mail: Box<OrgMsg> },
+    /// A message for an organisation whose actor is not in memory, or is just being passivated.
+    Deliver { id: OrgId, msg: Box<OrgMsg> },
     /// An OrgActor has had nothing to do for a while, and will have nothing before this time.
-    MayLeave { id: OrgId, next: Option<Timestamp> },
+    MayPassivate { id: OrgId, next: Option<Timestamp> },
     /// It has something to do after all; it is still at this address.
     Stays { id: OrgId, address: Address<OrgMsg> },
-    /// An organisation that is away has something to do now.
+    /// A passivated organisation has something to do now.
     Due(OrgId),
     /// An organisation's deletion is durable.
     Deleted {
@@ -102,13 +102,13 @@ struct OrgChild {
 
 enum Stage {
     Running(Address<OrgMsg>),
-    /// It was told to leave. What comes for it meanwhile waits; the requests' permits bound it.
-    Leaving {
+    /// It was told to passivate itself. What comes for it meanwhile waits; the requests' permits bound it.
+    Passivating {
         next: Option<Timestamp>,
         waiting: Vec<OrgMsg>,
     },
-    /// Not in memory, until there is mail for it or the alarm comes.
-    Away {
+    /// Not in memory, until there is a message for it or the alarm comes.
+    Passivated {
         alarm: Option<AbortHandle>,
     },
     /// It crashed.
@@ -136,7 +136,7 @@ impl Actor for RootSupervisor {
             } else {
                 let numbers = record.senders.iter().map(|sender| sender.phone_number_id.clone());
                 state.claims.extend(numbers.map(|number| (number, record.id.clone())));
-                state.ctx.directory.list(Arc::clone(&record), Presence::Away);
+                state.ctx.directory.list(Arc::clone(&record), Presence::Passivated);
                 state.child(&record.id);
                 state.look_for_work(record).await?;
             }
@@ -147,11 +147,11 @@ impl Actor for RootSupervisor {
     async fn handle(
         &self,
         _myself: ActorRef<RootMsg>,
-        mail: RootMsg,
+        msg: RootMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let (vitals, ctx) = (Arc::clone(&state.vitals), Arc::clone(&state.ctx));
-        vitals.attend(&ctx, mail.label(), state.react(mail)).await
+        vitals.attend(&ctx, msg.label(), state.react(msg)).await
     }
 
     async fn handle_supervisor_evt(
@@ -176,7 +176,7 @@ impl RootMsg {
         match self {
             Self::Put { .. } => "putting an organisation",
             Self::Deliver { .. } => "delivering mail",
-            Self::MayLeave { .. } => "letting an organisation leave",
+            Self::MayPassivate { .. } => "letting an organisation leave",
             Self::Stays { .. } => "keeping an organisation",
             Self::Due(_) => "waking an organisation",
             Self::Deleted { .. } => "removing an organisation",
@@ -187,11 +187,11 @@ impl RootMsg {
 }
 
 impl State {
-    async fn react(&mut self, mail: RootMsg) -> Result<(), ActorProcessingErr> {
-        match mail {
+    async fn react(&mut self, msg: RootMsg) -> Result<(), ActorProcessingErr> {
+        match msg {
             RootMsg::Put { id, request } => self.put(id, request).await,
-            RootMsg::Deliver { id, mail } => self.deliver(&id, *mail).await,
-            RootMsg::MayLeave { id, next } => self.may_leave(&id, next),
+            RootMsg::Deliver { id, msg } => self.deliver(&id, *msg).await,
+            RootMsg::MayPassivate { id, next } => self.may_passivate(&id, next),
             RootMsg::Stays { id, address } => self.stays(&id, address),
             RootMsg::Due(id) => self.due(&id).await?,
             RootMsg::Deleted { record, reply } => {
@@ -264,7 +264,7 @@ impl State {
     /// What is remembered of an organisation's actor: nothing is running yet.
     fn child(&mut self, id: &OrgId) {
         let child = OrgChild {
-            stage: Stage::Away { alarm: None },
+            stage: Stage::Passivated { alarm: None },
             vitals: self.vitals.child(Kind::Org, id.as_str(), self.ctx.clock.now()),
             patience: Patience::new(ORG_BUDGET, QUARANTINE.0, QUARANTINE.1),
         };
@@ -302,7 +302,7 @@ impl State {
         }
     }
 
-    /// Starts an organisation that is away, if the directory has it.
+    /// Starts a passivated organisation, if the directory has it.
     async fn bring_back(&mut self, id: &OrgId) {
         match self.ctx.directory.org(id) {
             Some(record) => self.start(record, true).await,
@@ -311,15 +311,15 @@ impl State {
         }
     }
 
-    async fn deliver(&mut self, id: &OrgId, mail: OrgMsg) {
-        if matches!(self.orgs.get(id), Some(OrgChild { stage: Stage::Away { .. }, .. })) {
+    async fn deliver(&mut self, id: &OrgId, msg: OrgMsg) {
+        if matches!(self.orgs.get(id), Some(OrgChild { stage: Stage::Passivated { .. }, .. })) {
             self.bring_back(id).await;
         }
         match self.orgs.get_mut(id).map(|child| &mut child.stage) {
-            Some(Stage::Running(address)) => address.send(mail),
-            Some(Stage::Leaving { waiting, .. }) => waiting.push(mail),
+            Some(Stage::Running(address)) => address.send(msg),
+            Some(Stage::Passivating { waiting, .. }) => waiting.push(msg),
             // Whoever waits for an answer learns it from the end of the channel.
-            Some(Stage::Away { .. } | Stage::Down) | None => {}
+            Some(Stage::Passivated { .. } | Stage::Down) | None => {}
         }
     }
 
@@ -333,7 +333,7 @@ impl State {
         let Some(id) = self.by_actor.remove(&actor.get_id()) else { return };
         let Some(child) = self.orgs.get_mut(&id) else { return };
         match (&mut child.stage, cause) {
-            (Stage::Leaving { next, waiting }, None) => {
+            (Stage::Passivating { next, waiting }, None) => {
                 let (next, waiting) = (*next, std::mem::take(waiting));
                 self.left(&id, next, waiting).await;
             }
@@ -366,7 +366,7 @@ impl State {
             tokio::time::sleep(after).await;
             let Some(ctx) = ctx.upgrade() else { return };
             let may_start = match ctx.directory.org(&id) {
-                Some(record) => all_landed(&ctx, record.no).await,
+                Some(record) => all_committed(&ctx, record.no).await,
                 None => true,
             };
             if may_start {
@@ -390,7 +390,7 @@ impl State {
 
 impl OrgChild {
     fn stop_waiting(&self) {
-        if let Stage::Away { alarm: Some(alarm) } = &self.stage {
+        if let Stage::Passivated { alarm: Some(alarm) } = &self.stage {
             alarm.abort();
         }
     }
@@ -398,13 +398,13 @@ impl OrgChild {
 
 /// Waits until all that an ended OrgActor handed in is written: the next one must not begin with less than that. Says
 /// whether it may begin: not with a store that is unwell or closing.
-async fn all_landed(ctx: &Context, no: OrgNo) -> bool {
-    let (done, landed) = oneshot::channel();
+async fn all_committed(ctx: &Context, no: OrgNo) -> bool {
+    let (done, committed) = oneshot::channel();
     let last = Commit::new(no, Epoch::default());
     loop {
         match ctx.committer.reserve() {
             Ok(slot) => {
-                // Refused for its epoch, but answered in its turn.
+                // Refused for its epoch, but answered in the order of the queue.
                 slot.submit(last, move |_| {
                     let _ = done.send(());
                 });
@@ -415,5 +415,5 @@ async fn all_landed(ctx: &Context, no: OrgNo) -> bool {
         }
         tokio::time::sleep(ORG_BUDGET.delay).await;
     }
-    landed.await.is_ok()
+    committed.await.is_ok()
 }

@@ -46,9 +46,9 @@ pub struct Node {
     pub restarts: u32,
     /// Why it ended the last time.
     pub last_exit: Option<String>,
-    /// Mail not yet handled.
+    /// Messages not yet handled.
     pub mailbox: u64,
-    /// For how long the oldest of it has waited, at least: since the mail before it is being handled.
+    /// For how long the oldest of it has waited, at least: since the message before it is being handled.
     pub oldest_mail_ms: Option<u64>,
     /// What it is doing, and since when.
     pub doing: Option<String>,

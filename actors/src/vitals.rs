@@ -89,7 +89,7 @@ impl Ord for Child {
 /// What changes together and is read together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// What it is doing, and since when; `None` while it waits for mail.
+    /// What it is doing, and since when; `None` while it waits for messages.
     pub(crate) doing: Option<(&'static str, Timestamp)>,
     /// Whether it was found to have been at that for too long.
     pub(crate) is_stuck: bool,
@@ -171,7 +171,7 @@ impl Vitals {
         (shown, wanted.count())
     }
 
-    /// Handles one mail.
+    /// Handles one message.
     pub(crate) async fn attend<T>(
         self: &Arc<Self>,
         ctx: &Context,
@@ -202,7 +202,7 @@ impl Vitals {
         done
     }
 
-    /// A mail was put into its mailbox.
+    /// A message was put into its mailbox.
     pub(crate) fn posted(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
@@ -218,7 +218,7 @@ impl Vitals {
 
     /// The actor crashed, and its supervisor has decided what comes of it. Logged here, once.
     pub(crate) fn crashed(&self, cause: &str, verdict: Verdict) {
-        // Mail that it had not handled died with it.
+        // Messages that it had not handled died with it.
         self.handled.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
         let panic = {
             let mut seen = locked(&self.seen);
@@ -259,14 +259,14 @@ impl Vitals {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// Mail not yet taken.
+    /// Messages not yet taken.
     pub(crate) fn mailbox(&self) -> u64 {
         let handled = self.handled.load(Ordering::Relaxed);
         self.sent.load(Ordering::Relaxed).saturating_sub(handled)
     }
 
-    /// Finds those in the tree below (itself included) that have been at one mail for longer than `limit`: each is
-    /// reported once for each such mail.
+    /// Finds those in the tree below (itself included) that have handled one message for longer than `limit`: each is
+    /// reported once for each such message.
     pub(crate) fn find_stuck(&self, limit: Duration, now: Timestamp, report: &mut dyn FnMut(&Self, &'static str)) {
         let found = {
             let mut seen = locked(&self.seen);

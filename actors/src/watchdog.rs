@@ -1,4 +1,4 @@
-//! Notices actors that do not get on: shown as STUCK, logged once for each such mail, and counted.
+//! Notices actors that do not get on: shown as STUCK, logged once for each such message, and counted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ pub(crate) fn start(ctx: &Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
             let Some(ctx) = ctx.upgrade() else { return };
             let limit = ctx.settings().limits.stuck_after;
             // Asked this often, the clock knows when the process stood still; nobody got on then.
-            if ctx.clock.deaf_until(limit).is_some() {
+            if ctx.clock.catching_up_until(limit).is_some() {
                 continue;
             }
             vitals.find_stuck(limit, ctx.clock.now(), &mut |stuck, doing| {
@@ -28,7 +28,7 @@ pub(crate) fn start(ctx: &Arc<Context>, root: ActorCell, vitals: Arc<Vitals>) {
                     path = stuck.path(),
                     doing,
                     ?limit,
-                    "an actor is stuck: it has been at one mail for too long"
+                    "an actor is stuck: it has been handling one of its messages for too long"
                 );
             });
         }

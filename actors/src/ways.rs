@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use domain::circuit::{self, Closed, Extent, Leave, Outage};
+use domain::circuit::{self, Closed, Extent, Outage, Permission};
 use domain::outcome::Outcome;
 use domain::{Failure, OrgId, PhoneNumberId, Timestamp};
 use tokio::sync::Notify;
@@ -18,13 +18,13 @@ pub(crate) struct Ways {
     /// Counts the changes after which a call may go sooner than was thought.
     changes: AtomicU64,
     changed: Notify,
-    /// What else holds senders up, by their own word.
-    holds: Mutex<HashMap<PhoneNumberId, Holds>>,
+    /// What else limits the senders, as they tell.
+    limits: Mutex<HashMap<PhoneNumberId, SenderLimits>>,
 }
 
 /// What Meta's refusals do to a sender for now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holds {
+pub struct SenderLimits {
     /// It is to slow down or stop.
     pub throttle: Option<Throttle>,
     /// When a sender that Meta's refusals paused is tried next.
@@ -49,23 +49,23 @@ impl Ways {
             ways: Mutex::default(),
             changes: AtomicU64::new(0),
             changed: Notify::new(),
-            holds: Mutex::default(),
+            limits: Mutex::default(),
         }
     }
 
-    /// A sender tells what holds it up.
-    pub(crate) fn note(&self, sender: &PhoneNumberId, holds: &Holds) {
-        let mut all = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        if *holds == Holds::default() {
+    /// A sender tells what limits it.
+    pub(crate) fn note(&self, sender: &PhoneNumberId, limits: &SenderLimits) {
+        let mut all = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if *limits == SenderLimits::default() {
             all.remove(sender);
         } else {
-            all.insert(sender.clone(), holds.clone());
+            all.insert(sender.clone(), limits.clone());
         }
     }
 
-    /// What holds a sender up besides the way.
-    pub(crate) fn holds(&self, sender: &PhoneNumberId) -> Holds {
-        let all = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What limits a sender besides the way.
+    pub(crate) fn limits(&self, sender: &PhoneNumberId) -> SenderLimits {
+        let all = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(sender).cloned().unwrap_or_default()
     }
 
@@ -74,7 +74,7 @@ impl Ways {
     }
 
     /// Asks for a call of a sender.
-    pub(crate) fn ask(&self, sender: &PhoneNumberId, now: Timestamp) -> Leave {
+    pub(crate) fn ask(&self, sender: &PhoneNumberId, now: Timestamp) -> Permission {
         self.ways().ask(sender, now)
     }
 

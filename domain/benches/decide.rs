@@ -41,7 +41,7 @@ fn life(message: &Message) -> Vec<(&'static str, State, Event)> {
     let policy = policy();
     let accepted = Outcome::Accepted(ProviderId::new("wamid.1"));
     let events = [
-        ("turn", Event::Turn),
+        ("send permit", Event::SendPermit),
         ("settled", Event::Settled { attempt: AttemptNo(1), outcome: accepted, wait: None }),
         ("delivered", receipt(ReceiptKind::Delivered)),
         ("read", receipt(ReceiptKind::Read)),

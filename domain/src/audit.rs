@@ -2,7 +2,6 @@
 
 mod kept;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::billing::BilledAs;
@@ -15,10 +14,10 @@ use crate::retention::Purged;
 use crate::state::Failure;
 use crate::time::Timestamp;
 
-pub use kept::{Kept, Salt};
+pub use kept::{Kept, Personal, Salt};
 
 /// One entry of an organisation's audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// When.
     pub at: Timestamp,
@@ -31,7 +30,7 @@ pub struct Entry {
 }
 
 /// What an entry is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A message.
     Message(MessageId),
@@ -52,7 +51,7 @@ pub enum Subject {
 }
 
 /// Who caused something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     /// twotick itself.
     System,
@@ -67,7 +66,7 @@ pub enum By {
 }
 
 /// What happened. New variants go at the end: entries are kept for years.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// The message was accepted.
     Created,
@@ -117,7 +116,7 @@ pub enum Fact {
         /// What became of it.
         effect: ReceiptEffect,
     },
-    /// The message was called back.
+    /// The message was cancelled.
     Cancelled,
     /// A person queued the message again.
     Requeued,
@@ -233,7 +232,7 @@ pub enum Fact {
 }
 
 /// Why an API key was refused, although it is known whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// It has expired.
     Expired,
@@ -261,7 +260,7 @@ impl Denial {
 }
 
 /// What a receipt changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiptEffect {
     /// Moved the message on.
     Applied,
@@ -396,7 +395,7 @@ pub type Hash = [u8; 32];
 
 /// A sealed run of audit entries. Its hash covers the block before it, so no entry can be changed or removed without
 /// changing every later block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The first entry in it.
     pub first: Seq,

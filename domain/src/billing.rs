@@ -1,14 +1,12 @@
 //! What WhatsApp bills the messages of a template as. It decides that, not whoever sends them: so it also decides which consent
 //! they need.
 
-use serde::{Deserialize, Serialize};
-
 use crate::gate::TemplateKey;
 use crate::ids::Seq;
 use crate::time::Timestamp;
 
 /// What Meta calls a template's messages when it bills them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BilledAs {
     /// Advertising.
     Marketing,
@@ -37,7 +35,7 @@ impl BilledAs {
 }
 
 /// What is known of one template of one account. Kept once it was billed as marketing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billed {
     /// The WhatsApp business account, or the phone number where that is not known.
     pub account: String,

@@ -15,7 +15,7 @@ const PROBE_LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether something may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub enum Permission {
     /// It works, as far as is known.
     Free,
     /// As the probe that shows whether it works again.
@@ -48,14 +48,14 @@ impl Circuit {
 
     /// Asks for a try. One that is granted as a probe is to be followed by [`Self::failed`], [`Self::worked`] or
     /// [`Self::unused`].
-    pub fn ask(&mut self, now: Timestamp) -> Leave {
+    pub fn ask(&mut self, now: Timestamp) -> Permission {
         match &mut self.open {
-            None => Leave::Free,
-            Some(open) if open.until > now => Leave::Wait(open.until),
+            None => Permission::Free,
+            Some(open) if open.until > now => Permission::Wait(open.until),
             Some(open) => {
                 open.until = now.after(PROBE_LOST_AFTER);
                 open.is_probing = true;
-                Leave::Probe
+                Permission::Probe
             }
         }
     }
@@ -138,12 +138,12 @@ mod tests {
         START.after(Duration::from_secs(secs))
     }
 
-    fn wait(secs: u64) -> Leave {
-        Leave::Wait(at(secs))
+    fn wait(secs: u64) -> Permission {
+        Permission::Wait(at(secs))
     }
 
     enum Step {
-        Ask(Leave),
+        Ask(Permission),
         Failed(bool),
         FailedFor(u64),
         Unused,
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_circuit_opens_at_a_failure_and_closes_at_a_success() {
-        use Leave::{Free, Probe};
+        use Permission::{Free, Probe};
         use Step::{Ask, Failed, FailedFor, Recovered, Unused, Worked};
         let table = [
             (0, Ask(Free), "closed"),
@@ -188,7 +188,7 @@ mod tests {
         for (line, (now, step, why)) in table.into_iter().enumerate() {
             let now = at(now);
             match step {
-                Ask(leave) => assert_eq!(circuit.ask(now), leave, "line {line}: {why}"),
+                Ask(permission) => assert_eq!(circuit.ask(now), permission, "line {line}: {why}"),
                 Failed(is_news) => assert_eq!(circuit.failed(now, Duration::ZERO), is_news, "line {line}: {why}"),
                 FailedFor(secs) => assert!(!circuit.failed(now, Duration::from_secs(secs)), "line {line}: {why}"),
                 Unused => circuit.unused(now),

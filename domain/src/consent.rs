@@ -2,13 +2,11 @@
 
 mod defaults;
 mod fold;
-mod heard;
 mod labels;
+mod seen;
 mod words;
 
 use std::fmt;
-
-use serde::{Deserialize, Serialize};
 
 use crate::audit::By;
 use crate::ids::{AttemptRef, MessageId, Seq};
@@ -16,12 +14,12 @@ use crate::message::Category;
 use crate::org::ConsentPolicy;
 use crate::time::Timestamp;
 
-use heard::{Heard, Said};
 pub use labels::{END_OF_PROMOTIONS, ends_promotions};
+pub use seen::{Proof, SeenStatement, SeenStatements};
 pub use words::{PutWords, WordList, Words};
 
 /// What a recipient said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
     /// They may be written to.
     Granted,
@@ -43,7 +41,7 @@ impl Choice {
 }
 
 /// Which messages a statement is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Covers {
     /// Transactional ones only.
     Transactional,
@@ -69,7 +67,7 @@ impl Covers {
 }
 
 /// Where a statement came from, and what proves it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// A client told it: its own word for where it has it from, and its proof as JSON text.
     Api {
@@ -125,7 +123,7 @@ impl fmt::Debug for Source {
 }
 
 /// One thing that a recipient said, kept for good. Its id is the seq of its entry in the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// What they said.
     pub choice: Choice,
@@ -162,7 +160,7 @@ impl fmt::Debug for Preference {
 }
 
 /// What holds for one category.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The last choice.
     pub choice: Choice,
@@ -172,9 +170,9 @@ pub struct Standing {
     pub record: Seq,
 }
 
-/// What is not recorded yet under one of several names of a person.
+/// A consent that is not recorded yet under one of several names of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lack {
+pub struct MissingConsent {
     /// Which of the names.
     pub name: usize,
     /// For which messages; never for both.
@@ -186,7 +184,7 @@ pub struct Lack {
 }
 
 /// What is known of one recipient under one name: small, and all that sending asks for.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Consent {
     /// Stands for the recipient where their number must not: in the audit trail.
     pub id: MessageId,
@@ -196,10 +194,10 @@ pub struct Consent {
     pub transactional: Option<Standing>,
     /// What holds for marketing.
     pub marketing: Option<Standing>,
-    /// By it a repeat is known.
-    heard: Heard,
+    /// Statements seen before: a repeat of one is recognised by them.
+    pub seen: SeenStatements,
     /// The days since the epoch on which a stop and a start were last confirmed.
-    confirmed: [Option<u64>; 2],
+    pub confirmed: [Option<u64>; 2],
 }
 
 impl fmt::Debug for Consent {
@@ -214,17 +212,24 @@ const DAY_MILLIS: u64 = 24 * 3600 * 1000;
 impl Consent {
     /// A recipient of whom nothing is known.
     pub fn unknown(id: MessageId, recipient: String) -> Self {
-        Self { id, recipient, transactional: None, marketing: None, heard: Heard::default(), confirmed: [None; 2] }
+        Self {
+            id,
+            recipient,
+            transactional: None,
+            marketing: None,
+            seen: SeenStatements::default(),
+            confirmed: [None; 2],
+        }
     }
 
     /// What is known after `statement`, whose id is `record`; `None` if it tells nothing new: it is a repeat, or older
     /// than all that it is about.
     pub fn after(&self, statement: &Statement, record: Seq) -> Option<Self> {
         let Statement { choice, covers, at, .. } = *statement;
-        if self.has_heard(statement) {
+        if self.has_seen(statement) {
             return None;
         }
-        let said = Said::of(statement);
+        let seen = SeenStatement::of(statement);
         let mut next = self.clone();
         let concerned = match covers {
             Covers::Transactional => vec![&mut next.transactional],
@@ -241,23 +246,23 @@ impl Consent {
             }
         }
         let [transactional, marketing] = [next.transactional, next.marketing];
-        let would_count = |said: &Said| {
-            let is_new = |standing: Option<Standing>| standing.is_none_or(|known| is_no_older(said.at, &known));
-            match said.covers {
+        let would_count = |seen: &SeenStatement| {
+            let is_new = |standing: Option<Standing>| standing.is_none_or(|known| is_no_older(seen.at, &known));
+            match seen.covers {
                 Covers::Transactional => is_new(transactional),
                 Covers::Marketing => is_new(marketing),
                 Covers::Both => is_new(transactional) || is_new(marketing),
             }
         };
-        if let Some(said) = said {
-            next.heard.note(said, would_count);
+        if let Some(seen) = seen {
+            next.seen.note(seen, would_count);
         }
         is_news.then_some(next)
     }
 
-    /// Whether this was said before, or is older than what was said the same way.
-    pub fn has_heard(&self, statement: &Statement) -> bool {
-        Said::of(statement).is_some_and(|said| self.heard.knows(&said))
+    /// Whether this statement was seen before, or is older than what was said the same way.
+    pub fn has_seen(&self, statement: &Statement) -> bool {
+        SeenStatement::of(statement).is_some_and(|seen| self.seen.knows(&seen))
     }
 
     /// The same after a statement that is recorded under this name as `record`, and has made `lead` of what was known under
@@ -271,29 +276,30 @@ impl Consent {
         Self {
             transactional: follow(self.transactional, lead.transactional),
             marketing: follow(self.marketing, lead.marketing),
-            heard: lead.heard.clone(),
+            seen: lead.seen.clone(),
             ..self.clone()
         }
     }
 
-    /// Knows from here on the repeats of what was said under other names of the same person; whether that is anything new.
-    pub fn hear(&mut self, others: &[Self]) -> bool {
+    /// Takes over the statements seen under other names of the same person, so that repeats of them are recognised; whether
+    /// any of them is new.
+    pub fn merge_seen(&mut self, others: &[Self]) -> bool {
         let mut is_news = false;
         for other in others {
-            is_news |= self.heard.join(&other.heard);
+            is_news |= self.seen.join(&other.seen);
         }
         is_news
     }
 
     /// Forgets which messages it rests on: other names of the same person rest on the same.
     pub(crate) fn forget_proofs(&mut self) {
-        self.heard.forget_proofs();
+        self.seen.forget_proofs();
     }
 
-    /// What each of several names of one person lacks, so that all say what was said last under any of them, and of two that
-    /// were said in one second the revocation.
-    pub fn agree(names: &[Self]) -> Vec<Lack> {
-        let mut lacks = Vec::new();
+    /// The consents that are missing under each of several names of one person, so that all say what was said last under any of
+    /// them, and of two that were said in one second the revocation.
+    pub fn agree(names: &[Self]) -> Vec<MissingConsent> {
+        let mut missing = Vec::new();
         for (covers, category) in
             [(Covers::Transactional, Category::Transactional), (Covers::Marketing, Category::Marketing)]
         {
@@ -306,19 +312,19 @@ impl Consent {
                 known.standing(category).is_some_and(|own| (own.choice, own.at) == (last.choice, last.at))
             };
             let lacking = names.iter().enumerate().filter(|(_, known)| !is_said(known));
-            lacks.extend(lacking.map(|(name, _)| Lack { name, covers, consent, last }));
+            missing.extend(lacking.map(|(name, _)| MissingConsent { name, covers, consent, last }));
         }
-        lacks
+        missing
     }
 
-    /// The same once what it lacked is recorded as `record`.
-    pub fn with(&self, lack: &Lack, record: Seq) -> Self {
+    /// The same once the missing consent is recorded as `record`.
+    pub fn with(&self, missing: &MissingConsent, record: Seq) -> Self {
         let mut next = self.clone();
-        let standing = match lack.covers {
+        let standing = match missing.covers {
             Covers::Marketing => &mut next.marketing,
             Covers::Transactional | Covers::Both => &mut next.transactional,
         };
-        *standing = Some(Standing { record, ..lack.last });
+        *standing = Some(Standing { record, ..missing.last });
         next
     }
 
@@ -379,7 +385,7 @@ const fn is_no_older(at: Timestamp, known: &Standing) -> bool {
 }
 
 /// Why a message may not go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The message's category.
     pub category: Category,

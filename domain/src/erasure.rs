@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::audit::By;
 use crate::consent::{Consent, Source, Statement};
 use crate::ids::{AttemptNo, AttemptRef, MessageId, ProviderId, Seq};
@@ -14,7 +12,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 /// An erasure that was asked for. It is kept until it is done, so that it goes on after a crash.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Erasure {
     /// Its id, drawn when it was asked for: messages with a later one are not part of it.
     pub id: MessageId,
@@ -35,7 +33,7 @@ pub struct Erasure {
 }
 
 /// How many records were erased.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Messages to the person.
     pub messages: u64,
@@ -76,7 +74,7 @@ impl fmt::Debug for Erasure {
 }
 
 /// What marks a message as erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// When it was.
     pub at: Timestamp,

@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// One field that was refused, and why. `field` is a path such as `senders[0].accessToken`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field in the request.
     pub field: String,

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::time::Timestamp;
@@ -26,13 +25,23 @@ fn is_org_id(text: &str) -> bool {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $is_valid:expr, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The same text, to be kept in a record.
+            pub fn to_record(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
+
+            /// From a record: the text was valid by the rules of its time.
+            pub const fn from_record(text: Arc<str>) -> Self {
+                Self(text)
             }
         }
 
@@ -62,7 +71,7 @@ text_id!(
 );
 
 /// The id that the provider gave to a message (`wamid…`). Opaque; it embeds the recipient's digits, so it is not logged.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId(Arc<str>);
 
 impl ProviderId {
@@ -85,6 +94,16 @@ impl ProviderId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same text, to be kept in a record.
+    pub fn to_record(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
+    /// From a record.
+    pub const fn from_record(text: Arc<str>) -> Self {
+        Self(text)
+    }
 }
 
 impl fmt::Debug for ProviderId {
@@ -95,22 +114,22 @@ impl fmt::Debug for ProviderId {
 
 /// The number under which an organisation's keys are stored. Not given again while anything of it is kept, so nothing of
 /// a deleted organisation can show up in a new one of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrgNo(pub u32);
 
 /// A sender's number within its organisation; keeps the due index's keys short. Never given twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderNo(pub u16);
 
 /// Counts the owners of an organisation's data. A commit of an older epoch is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
 /// The place of an entry in its organisation's audit trail: 1, 2, 3 … without a gap.
 pub type Seq = u64;
 
 /// A message's id: a version 7 UUID, so ids sort by the time of acceptance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(Uuid);
 
 impl MessageId {
@@ -155,7 +174,7 @@ impl FromStr for MessageId {
 }
 
 /// The number of a send attempt of one message, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptNo(pub u16);
 
 impl AttemptNo {
@@ -173,7 +192,7 @@ impl fmt::Display for AttemptNo {
 
 /// One attempt of one message. Its text goes out as `biz_opaque_callback_data` and comes back in every receipt; other
 /// apps of the account see it, so it holds nothing but the two ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptRef {
     /// The message.
     pub message: MessageId,

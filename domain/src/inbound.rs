@@ -3,14 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ids::{MessageId, PhoneNumberId, ProviderId, SenderNo};
 use crate::message::Recipient;
 use crate::time::Timestamp;
 
 /// A message that a recipient wrote to one of our phone numbers.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Inbound {
     /// Our id of it.
     pub id: MessageId,

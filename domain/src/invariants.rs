@@ -50,7 +50,7 @@ pub enum Violation {
     /// SENT, DELIVERED and READ rest on what Meta said of an attempt.
     #[error("further than Meta said")]
     Unproved,
-    /// Only a `failed` receipt takes back that it was sent, and nothing takes back its delivery or that it was called back.
+    /// Only a `failed` receipt takes back that it was sent, and nothing takes back its delivery or that it was cancelled.
     #[error("moved backwards")]
     Backwards,
     /// It has the times of how far it came; they are in order: sent, delivered, read.
@@ -172,7 +172,7 @@ fn is_taken_back(before: &State, after: &State) -> bool {
     }
 }
 
-/// An attempt begins when a message that waits gets its turn, and then it is called for, once.
+/// An attempt begins when a waiting message gets a send permit, and then it is called for, once.
 fn begins_only_what_is_called(message: &Message, before: &State, step: &Move) -> Result<(), Violation> {
     let after = &step.next;
     // The original of a restored store made others since: a receipt tells of them.

@@ -42,12 +42,12 @@ pub struct Policy {
 /// Something that happens to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Its sender has a turn for it: an attempt may begin.
-    Turn,
+    /// Its sender gave it a send permit: an attempt may begin.
+    SendPermit,
     /// Its `expires_at` has come.
     Expiry,
-    /// The wait for the outcome of its latest attempt has ended.
-    Lapse,
+    /// The outcome of its latest attempt did not come in time.
+    OutcomeTimeout,
     /// A call came back.
     Settled {
         /// The attempt that was called.
@@ -57,21 +57,21 @@ pub enum Event {
         /// How long it is to be left alone at least, if the answer said so.
         wait: Option<Duration>,
     },
-    /// It is due, but something beyond it does not let it go yet.
-    Hold {
+    /// It is due, but something beyond the message postpones it.
+    Postpone {
         /// Until when.
         until: Timestamp,
-        /// What holds it.
+        /// What postpones it.
         wait: Wait,
     },
-    /// What it was waiting for is over sooner than thought.
-    Release,
+    /// What postponed it is over sooner than expected: it is due now.
+    DueNow,
     /// Its store was restored from a backup: the original may have sent it since, or may do so still.
     Restored,
     /// It is free-form, and the recipient has not written within 24 hours: Meta would refuse it.
     WindowClosed,
-    /// The recipient's consent does not let it go.
-    Barred(Refusal),
+    /// The recipient did not consent to it.
+    ConsentDenied(Refusal),
     /// A receipt came.
     Receipt {
         /// The attempt that it is about.
@@ -79,7 +79,7 @@ pub enum Event {
         /// What Meta said.
         receipt: Box<Receipt>,
     },
-    /// A person calls it back.
+    /// A person cancels it.
     Cancel,
     /// A person queues it again.
     Requeue,
@@ -123,7 +123,7 @@ pub enum Ignored {
     Repeated,
     /// The receipt names an attempt that was never made.
     UnknownAttempt,
-    /// Only a QUEUED message can be called back.
+    /// Only a QUEUED message can be cancelled.
     NotCancellable,
     /// Only a FAILED message can be queued again.
     NotRetryable,
@@ -134,15 +134,15 @@ pub fn decide(message: &Message, state: &State, event: &Event, policy: &Policy, 
     let opt_out = event.opt_out(now);
     let step = Step { message, policy, now, roll, next: state.clone(), facts: Vec::new(), call: None, opt_out };
     match event {
-        Event::Turn => step.begin(),
+        Event::SendPermit => step.begin(),
         Event::Expiry => step.expire(),
-        Event::Lapse => step.lapse(),
+        Event::OutcomeTimeout => step.outcome_timeout(),
         Event::Settled { attempt, outcome, wait } => step.settle(*attempt, outcome, *wait),
-        Event::Hold { until, wait } => step.hold(*until, *wait),
-        Event::Release => step.release(),
+        Event::Postpone { until, wait } => step.postpone_until(*until, *wait),
+        Event::DueNow => step.make_due(),
         Event::Restored => step.restored(),
         Event::WindowClosed => step.window_closed(),
-        Event::Barred(refusal) => step.barred(*refusal),
+        Event::ConsentDenied(refusal) => step.consent_denied(*refusal),
         Event::Receipt { attempt, receipt } => step.receipt(*attempt, receipt),
         Event::Cancel => step.cancel(),
         Event::Requeue => step.requeue(),

@@ -4,15 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::erasure;
 use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
 
 /// A message as it was accepted.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Its id.
     pub id: MessageId,
@@ -55,7 +53,7 @@ impl Message {
     }
 
     /// Whether what it says is gone, with its recipient or by age: it can never be sent again.
-    pub fn is_spent(&self) -> bool {
+    pub fn is_payload_erased(&self) -> bool {
         self.payload.is_empty()
     }
 
@@ -84,7 +82,7 @@ impl fmt::Debug for Message {
 
 /// A phone number in E.164 with its `+`, or Meta's id of a user who shows no number, such as `US.13491208655302741918`.
 /// Without the `+` Meta would prepend the sender's own country code, so no other form of a number is accepted.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Recipient(Arc<str>);
 
 /// A text that names no recipient.
@@ -112,6 +110,16 @@ impl Recipient {
     /// The number with its `+`, or the id.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same text, to be kept in a record.
+    pub fn to_record(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
+    /// From a record: the text was valid by the rules of its time, or is empty since it was erased.
+    pub const fn from_record(text: Arc<str>) -> Self {
+        Self(text)
     }
 }
 
@@ -145,7 +153,7 @@ impl fmt::Debug for Recipient {
 }
 
 /// The client's name of a customer file: a JSON number or string, given back as it came.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dossier {
     /// Came as a number; kept as its JSON text.
     Number(String),
@@ -163,7 +171,7 @@ impl Dossier {
 }
 
 /// The lane of a message within its sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Before all others.
     High,
@@ -175,7 +183,7 @@ pub enum Priority {
 }
 
 /// Which consent applies to a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Category {
     /// Part of a dealing that the recipient has with the business.
     #[default]
@@ -205,7 +213,7 @@ impl Category {
 }
 
 /// What to do with a send whose outcome stays unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnUnknown {
     /// Send again; the recipient may get it twice.
     #[default]

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Meta's words have no more characters, and no more digits than a version has: what has may be a name or a number.
 const WORD_MAX: usize = 48;
 const DIGITS_MAX: usize = 4;
 
 /// Something that Meta told of a sender. It holds nothing of a person, so that it can be logged.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Notice {
     /// Meta's name for the list or the field that it stood in, such as `errors` or `statuses`.
     pub item: String,

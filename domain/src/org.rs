@@ -4,8 +4,6 @@ mod keys;
 mod put;
 mod secret;
 
-use serde::{Deserialize, Serialize};
-
 use crate::consent::Words;
 use crate::ids::{OrgId, OrgNo, PhoneNumberId, SenderNo};
 use crate::outcome::ProviderError;
@@ -18,7 +16,7 @@ pub use put::{PutOrg, PutSender};
 pub use secret::{Secret, SecretField};
 
 /// One organisation, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Org {
     /// Its id, chosen by the operator.
     pub id: OrgId,
@@ -94,7 +92,7 @@ impl Org {
 }
 
 /// How strictly an organisation asks for consent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConsentPolicy {
     /// Transactional unless revoked, marketing only if granted.
     #[default]
@@ -121,7 +119,7 @@ impl ConsentPolicy {
 }
 
 /// One business phone number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// Its number within the organisation.
     pub no: SenderNo,
@@ -176,7 +174,7 @@ impl Sender {
 }
 
 /// Why a sender, or a whole organisation, sends nothing. Its messages stay QUEUED.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// For people.
     pub reason: String,
@@ -200,7 +198,7 @@ impl Pause {
 }
 
 /// Who paused a sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PausedBy {
     /// A person: only a person ends it.
     Operator,

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ids::ProviderId;
 use crate::state::Failure;
 
@@ -27,7 +25,7 @@ pub enum Outcome {
 }
 
 /// An error as Meta reports it, in an answer or in a `failed` receipt, with its meaning.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ProviderError {
     /// Meta's code.
     pub code: i64,
@@ -52,7 +50,7 @@ impl fmt::Debug for ProviderError {
 }
 
 /// The meaning of an error: how to go on, and for how much around the message it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How to go on.
     pub class: Class,
@@ -61,7 +59,7 @@ pub struct Verdict {
 }
 
 /// How to go on after an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Passes by itself: retry by the schedule.
     Transient,
@@ -78,7 +76,7 @@ pub enum Class {
 }
 
 /// What an error holds for, from the narrowest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// This message only.
     Message,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::circuit::{Circuit, Leave};
+use crate::circuit::{Circuit, Permission};
 use crate::gate::Backoff;
 use crate::time::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 const PENALTY: Backoff = Backoff::growing(Duration::from_secs(1), 4, Duration::from_secs(4096));
 /// While one message of a pair that Meta refused tries whether it takes another, the others look again so soon.
 const PROBE_ANSWERED_IN: Duration = Duration::from_secs(5);
-/// A place that is not claimed for so long after its time is free.
+/// A slot that is not claimed for so long after its time is free.
 const UNCLAIMED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Meta's limit on messages from one phone number to one recipient.
@@ -38,7 +38,7 @@ pub struct Pairs<K, M> {
 struct Pair<M> {
     /// When the bucket would be full again (the theoretical arrival time of GCRA).
     full_at: Timestamp,
-    /// Who was given a later time, and which; or keeps a place that it could not use.
+    /// Who was given a later time, and which; or keeps a slot that it could not use.
     promised: HashMap<M, Timestamp>,
     /// Open while Meta refuses the pair.
     circuit: Circuit,
@@ -55,7 +55,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         self.limit = limit;
     }
 
-    /// Takes one of the pair's places for `message`, or says from when it has one. A time once promised is kept, so each
+    /// Takes one of the pair's slots for `message`, or says from when it has one. A time once promised is kept, so each
     /// of many messages waits once and they go one after the other.
     pub fn take(&mut self, to: &[K], message: M, now: Timestamp) -> Result<(), Timestamp> {
         let PairLimit { interval, burst } = self.limit;
@@ -86,7 +86,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         Err(free_at)
     }
 
-    /// A message that had a place was not taken: it keeps the place for when it asks again.
+    /// A message that had a slot was not taken: it keeps the slot for when it asks again.
     pub fn not_taken(&mut self, to: &[K], message: M, now: Timestamp) {
         if let Some(pair) = self.join(to, now) {
             pair.promised.insert(message, now);
@@ -94,17 +94,17 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         }
     }
 
-    /// A message that had a place was not taken, and never will be.
+    /// A message that had a slot was not taken, and never will be.
     pub fn given_up(&mut self, to: &[K], now: Timestamp) {
         let interval = self.limit.interval;
         if let Some(pair) = self.join(to, now) {
             pair.circuit.unused(now);
-            // Those who wait already keep their times; whoever comes next has one place more.
+            // Those who wait already keep their times; whoever comes next has one slot more.
             pair.full_at = pair.full_at.before(interval);
         }
     }
 
-    /// A message that waited for its time, or kept a place that it could not use, will not come for it.
+    /// A message that waited for its time, or kept a slot that it could not use, will not come for it.
     pub fn withdrawn(&mut self, to: &[K], message: &M, now: Timestamp) {
         let interval = self.limit.interval;
         if let Some(pair) = self.join(to, now)
@@ -158,7 +158,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
 
     /// Forgets pairs that have rested so long that they are as new.
     pub fn forget_rested(&mut self, now: Timestamp) {
-        // Whoever has not come for a place for so long has ended.
+        // Whoever has not come for a slot for so long has ended.
         let interval = self.limit.interval;
         self.pairs.retain(|_, pair| {
             pair.promised.retain(|_, at| at.after(interval.max(UNCLAIMED_FOR)) > now);
@@ -203,11 +203,11 @@ impl<M: Eq + Hash> Pair<M> {
         }
     }
 
-    /// Its turn has come. Of a pair that Meta refused, one message goes at a time.
+    /// It got a send permit. Of a pair that Meta refused, one message goes at a time.
     fn let_go(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         match self.circuit.ask(now) {
-            Leave::Free | Leave::Probe => Ok(()),
-            Leave::Wait(until) => Err(until),
+            Permission::Free | Permission::Probe => Ok(()),
+            Permission::Wait(until) => Err(until),
         }
     }
 }
@@ -281,7 +281,7 @@ mod tests {
             tries.extend(gone.iter().map(|_| secs));
         }
         assert_eq!(tries, [1, 5, 21]);
-        // The next is taken: all go, and none has lost its place by the refusals.
+        // The next is taken: all go, and none has lost its slot by the refusals.
         assert!(pairs.take(&["ada"], 0, at(85)).is_ok());
         pairs.accepted(&["ada"], at(85));
         assert!((1..20).all(|n| pairs.take(&["ada"], n, at(85)).is_ok()));
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!((pairs.take(&["ada"], 1, NOW), pairs.take(&["ada"], 2, NOW)), (Err(at(6)), Err(at(12))));
         pairs.withdrawn(&["ada"], &1, NOW);
         pairs.withdrawn(&["ada"], &7, NOW);
-        assert_eq!(pairs.take(&["ada"], 3, NOW), Err(at(12)), "one place came free, and only one");
+        assert_eq!(pairs.take(&["ada"], 3, NOW), Err(at(12)), "one slot came free, and only one");
         pairs.given_up(&["ada"], NOW);
         assert_eq!(pairs.take(&["ada"], 4, NOW), Err(at(12)), "though others wait");
         assert!(pairs.take(&["ada"], 2, at(12)).is_ok(), "whose times stand");
@@ -311,7 +311,7 @@ mod tests {
         let mut pairs = Pairs::new(PairLimit { interval: Duration::from_secs(6), burst: 1 });
         assert!(pairs.take(&["ada"], 1, NOW).is_ok());
         pairs.given_up(&["ada"], NOW);
-        assert_eq!(pairs.take(&["ada"], 2, NOW), Ok(()), "its place is another's");
+        assert_eq!(pairs.take(&["ada"], 2, NOW), Ok(()), "its slot is another's");
     }
 
     #[test]

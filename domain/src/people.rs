@@ -1,11 +1,9 @@
-//! One person, several names: phone numbers and Meta's ids of a user. What tells of two of them at once links them.
+//! One person, several names: phone numbers and Meta's ids of a user. Whatever Meta sends that shows two of them links them.
 //!
 //! A number can change hands. So a name that a person gave up is kept apart from the others, with the time until which it
 //! was theirs: what came before is still about them, what comes after may be about somebody else.
 
 use std::fmt;
-
-use serde::{Deserialize, Serialize};
 
 use crate::ids::MessageId;
 use crate::spelling;
@@ -22,7 +20,7 @@ pub fn is_number(name: &str) -> bool {
 }
 
 /// Somebody who is known by more than one name. Names are canonical spellings of phone numbers, and Meta's ids of users.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Person {
     /// Stands for the person where no name may.
     pub id: MessageId,
@@ -33,7 +31,7 @@ pub struct Person {
 }
 
 /// A name that somebody gave up.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Former {
     /// The name.
     pub name: String,
@@ -41,31 +39,31 @@ pub struct Former {
     pub until: Timestamp,
 }
 
-/// Who is behind a name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ties {
+/// Whose a name is and was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameOwners {
     /// The person who has it now; `None`: nobody, or somebody who is known by this name only.
     pub now: Option<MessageId>,
     /// Those who gave it up.
     pub before: Vec<MessageId>,
 }
 
-impl Ties {
-    /// Whether nobody is behind the name.
+impl NameOwners {
+    /// Whether the name is and was nobody's.
     pub const fn is_empty(&self) -> bool {
         self.now.is_none() && self.before.is_empty()
     }
 
-    /// Notes that a person is there no more.
+    /// Forgets a person.
     pub fn cut(&mut self, person: MessageId) {
         self.now = self.now.filter(|id| *id != person);
         self.before.retain(|id| *id != person);
     }
 }
 
-/// What something that came tells of the names of one person.
+/// Names that belong to one person, as something that came shows.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct IdentityLink {
     /// Names that they have.
     pub names: Vec<String>,
     /// Names that they had until now, where they changed their number: then no number but one in `names` is theirs.
@@ -74,19 +72,19 @@ pub struct Told {
     pub at: Timestamp,
 }
 
-impl Told {
-    /// What `names` and `before`, in any spelling, tell; `None` if it is not about two names.
+impl IdentityLink {
+    /// The link between `names` and `before`, in any spelling; `None` if these are not two names.
     pub fn new<T: AsRef<str>>(names: &[T], before: &[T], at: Timestamp) -> Option<Self> {
         let mut known = Vec::new();
-        let mut unheard = |name: &T| {
+        let mut unseen = |name: &T| {
             let name = spelling::canonical(name.as_ref()).into_owned();
             (!known.contains(&name)).then(|| {
                 known.push(name.clone());
                 name
             })
         };
-        let names: Vec<_> = names.iter().filter_map(&mut unheard).collect();
-        let before: Vec<_> = before.iter().filter_map(&mut unheard).collect();
+        let names: Vec<_> = names.iter().filter_map(&mut unseen).collect();
+        let before: Vec<_> = before.iter().filter_map(&mut unseen).collect();
         (known.len() > 1).then_some(Self { names, before, at })
     }
 
@@ -120,24 +118,24 @@ impl fmt::Debug for Former {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for IdentityLink {
     /// Without the names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Told({} names, {} before, at {})", self.names.len(), self.before.len(), self.at)
+        write!(f, "IdentityLink({} names, {} before, at {})", self.names.len(), self.before.len(), self.at)
     }
 }
 
 impl Person {
-    /// The one person that all of `known` are, after what was told of them; `None` if that is older than a change of theirs.
+    /// The one person that all of `known` are, after a link between their names; `None` if it is older than a change of theirs.
     /// `id` is for one who was not known.
-    pub fn after(known: &[Self], told: &Told, id: MessageId, now: Timestamp) -> Option<Self> {
-        let at = told.moment(now);
-        let is_over = |former: &Former| former.until >= at && told.all().any(|name| *name == former.name);
+    pub fn after(known: &[Self], link: &IdentityLink, id: MessageId, now: Timestamp) -> Option<Self> {
+        let at = link.moment(now);
+        let is_over = |former: &Former| former.until >= at && link.all().any(|name| *name == former.name);
         if known.iter().flat_map(|person| &person.former).any(is_over) {
             return None;
         }
         let mut next = Self { id: known.first().map_or(id, |person| person.id), names: Vec::new(), former: Vec::new() };
-        for name in known.iter().flat_map(|person| &person.names).chain(told.all()) {
+        for name in known.iter().flat_map(|person| &person.names).chain(link.all()) {
             if !next.names.contains(name) {
                 next.names.push(name.clone());
             }
@@ -147,8 +145,8 @@ impl Person {
                 next.gave_up(former.name.clone(), former.until);
             }
         }
-        let has_moved = !told.before.is_empty();
-        let keeps = |name: &String| !has_moved || !is_number(name) || told.names.contains(name);
+        let has_moved = !link.before.is_empty();
+        let keeps = |name: &String| !has_moved || !is_number(name) || link.names.contains(name);
         let (names, left): (Vec<_>, Vec<_>) = std::mem::take(&mut next.names).into_iter().partition(keeps);
         let crowd = names.len().saturating_sub(NAMES_MAX);
         let (pushed_out, names) = names.split_at(crowd);
@@ -201,8 +199,8 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
-    fn told(names: &[&str], before: &[&str], secs: u64) -> Told {
-        Told::new(names, before, at(secs)).unwrap()
+    fn link(names: &[&str], before: &[&str], secs: u64) -> IdentityLink {
+        IdentityLink::new(names, before, at(secs)).unwrap()
     }
 
     fn person(id: u8, names: &[&str]) -> Person {
@@ -212,8 +210,8 @@ mod tests {
 
     #[test]
     fn two_spellings_of_one_number_are_one_name() {
-        assert_eq!(Told::new(&["+525512345678", "+5215512345678"], &[], at(1)), None);
-        let both = told(&["+5215512345678", "MX.1"], &["+525512345678"], 1);
+        assert_eq!(IdentityLink::new(&["+525512345678", "+5215512345678"], &[], at(1)), None);
+        let both = link(&["+5215512345678", "MX.1"], &["+525512345678"], 1);
         assert_eq!(
             (both.names.as_slice(), both.before.is_empty()),
             (["+525512345678", "MX.1"].map(Into::into).as_slice(), true)
@@ -221,32 +219,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_two_names_links_all_that_each_was_linked_to() {
+    fn a_link_of_two_names_links_all_that_each_was_linked_to() {
         let known = [person(1, &["+4915112345678", "DE.1"]), person(2, &["DE.2", "DE.ENT.2"])];
-        let after = Person::after(&known, &told(&["+4915112345678", "DE.2"], &[], 5), ID, at(5)).unwrap();
+        let after = Person::after(&known, &link(&["+4915112345678", "DE.2"], &[], 5), ID, at(5)).unwrap();
         assert_eq!(after, person(1, &["+4915112345678", "DE.1", "DE.2", "DE.ENT.2"]));
-        assert_eq!(Person::after(&[], &told(&["+4915112345678", "DE.2"], &[], 5), ID, at(5)).unwrap().id, ID);
+        assert_eq!(Person::after(&[], &link(&["+4915112345678", "DE.2"], &[], 5), ID, at(5)).unwrap().id, ID);
     }
 
     #[test]
     fn who_changes_their_number_leaves_the_old_one_and_older_news_do_not_bring_it_back() {
         let known = [person(1, &["+4915112345678", "DE.1"])];
-        let moved = told(&["+4915187654321", "DE.2"], &["+4915112345678", "DE.1"], 5);
+        let moved = link(&["+4915187654321", "DE.2"], &["+4915112345678", "DE.1"], 5);
         let after = Person::after(&known, &moved, ID, at(9)).unwrap();
         assert_eq!(after.names, ["DE.1", "+4915187654321", "DE.2"]);
         assert_eq!(after.former, [Former { name: "+4915112345678".into(), until: at(5) }]);
         let again = [after];
-        for old in [moved, told(&["+4915112345678", "DE.1"], &[], 4)] {
+        for old in [moved, link(&["+4915112345678", "DE.1"], &[], 4)] {
             assert_eq!(Person::after(&again, &old, ID, at(99)), None);
         }
-        let back = Person::after(&again, &told(&["+4915112345678", "DE.2"], &[], 6), ID, at(99)).unwrap();
+        let back = Person::after(&again, &link(&["+4915112345678", "DE.2"], &[], 6), ID, at(99)).unwrap();
         assert!(back.former.is_empty() && back.names.len() == 4);
     }
 
     #[test]
     fn a_new_id_without_a_number_leaves_every_number() {
         let known = [person(1, &["+4915112345678", "DE.1"])];
-        let after = Person::after(&known, &told(&["DE.2"], &["DE.1"], 5), ID, at(5)).unwrap();
+        let after = Person::after(&known, &link(&["DE.2"], &["DE.1"], 5), ID, at(5)).unwrap();
         assert_eq!((after.names.as_slice(), after.former.len()), (["DE.1", "DE.2"].map(Into::into).as_slice(), 1));
     }
 
@@ -254,7 +252,7 @@ mod tests {
     fn names_are_bounded_and_the_oldest_go_first() {
         let mut known = vec![person(1, &["+4915112345678"])];
         for n in 0..40 {
-            let news = told(&[known[0].names.last().unwrap().as_str(), &format!("DE.{n}")], &[], n);
+            let news = link(&[known[0].names.last().unwrap().as_str(), &format!("DE.{n}")], &[], n);
             known = vec![Person::after(&known, &news, ID, at(n)).unwrap()];
         }
         assert_eq!((known[0].names.len(), known[0].former.len()), (NAMES_MAX, FORMER_MAX));

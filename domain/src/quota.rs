@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::fields::{FieldError, Fields};
@@ -18,7 +17,7 @@ pub const COUNTS_FOR: Duration = DAY;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What an organisation may use; `None`: as much as it likes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
     /// Messages begun in one day.
     pub messages_per_day: Option<u32>,
@@ -29,11 +28,12 @@ pub struct Quotas {
 }
 
 /// What it has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The day that `messages` is of, counted from the Unix epoch.
-    day: u64,
-    messages: u32,
+    pub day: u64,
+    /// Messages begun on that day.
+    pub messages: u32,
     /// Recipients that count now.
     pub recipients: u32,
 }
@@ -75,10 +75,10 @@ impl Quotas {
 
     /// What an attempt would wait for, if it may not begin now.
     pub fn check(&self, usage: &Usage, need: Need, now: Timestamp) -> Result<(), Wait> {
-        let is_spent = |used: u32, quota: Option<u32>| quota.is_some_and(|quota| used >= quota);
-        if need.is_first && is_spent(usage.messages_on(now), self.messages_per_day) {
+        let is_exhausted = |used: u32, quota: Option<u32>| quota.is_some_and(|quota| used >= quota);
+        if need.is_first && is_exhausted(usage.messages_on(now), self.messages_per_day) {
             Err(Wait::DailyQuota)
-        } else if need.is_new_recipient && is_spent(usage.recipients, self.recipients_per_day) {
+        } else if need.is_new_recipient && is_exhausted(usage.recipients, self.recipients_per_day) {
             Err(Wait::RecipientQuota)
         } else {
             Ok(())
@@ -100,7 +100,7 @@ impl Usage {
     }
 
     /// So many recipients no longer count.
-    pub const fn rested(&mut self, recipients: u32) {
+    pub const fn uncounted(&mut self, recipients: u32) {
         self.recipients = self.recipients.saturating_sub(recipients);
     }
 }
@@ -181,9 +181,9 @@ mod tests {
         ) {
             let quotas = quotas(Some(per_day), Some(recipients));
             let (mut now, mut usage, mut begun) = (NOON, Usage::default(), std::collections::HashMap::<u64, u32>::new());
-            for (secs, is_first, is_new_recipient, rested) in steps {
+            for (secs, is_first, is_new_recipient, uncounted) in steps {
                 now = now.after(Duration::from_secs(secs));
-                usage.rested(rested);
+                usage.uncounted(uncounted);
                 let need = Need { is_first, is_new_recipient };
                 if quotas.check(&usage, need, now).is_ok() {
                     usage.spend(need, now);

@@ -3,14 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ids::{AttemptRef, ProviderId};
 use crate::outcome::ProviderError;
 use crate::time::Timestamp;
 
 /// One status of one message. May come in any order, any number of times, or never.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Meta's id of the message.
     pub provider_id: ProviderId,
@@ -27,7 +25,7 @@ pub struct Receipt {
 }
 
 /// A receipt as it came: with what it calls the recipient, which is not kept with it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reported {
     /// What Meta said of the message.
     pub receipt: Receipt,
@@ -49,7 +47,7 @@ impl fmt::Debug for Reported {
 }
 
 /// The statuses that Meta reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReceiptKind {
     /// Left Meta for the recipient.
     Sent,
@@ -83,7 +81,7 @@ impl fmt::Display for ReceiptKind {
 }
 
 /// Which kinds of receipt one attempt has had; a second of the same kind is a repeat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipts(u8);
 
 impl Receipts {
@@ -94,6 +92,16 @@ impl Receipts {
             ReceiptKind::Read => 4,
             ReceiptKind::Failed => 8,
         }
+    }
+
+    /// A bit for each kind, to be kept in a record.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// From a record.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
     }
 
     /// Whether `kind` has come before.

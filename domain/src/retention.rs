@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::fields::{FieldError, Fields};
@@ -10,7 +9,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 /// How long each kind of record is kept; `None`: for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Messages that are finished, from their last change on.
     pub messages: Option<Duration>,
@@ -94,7 +93,7 @@ impl State {
 }
 
 /// How many records went because they were old.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Messages.
     pub messages: u64,

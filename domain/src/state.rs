@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::ids::{AttemptNo, ProviderId, Seq};
 use crate::receipt::Receipts;
 use crate::time::Timestamp;
 
 /// The state of one message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// Grows by one with every change: the fence against deciding on an old state.
     pub version: u32,
@@ -118,7 +116,7 @@ impl State {
 }
 
 /// Where a message stands. Only an unfinished phase has a `due`, so exactly the unfinished are in the due index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Waits for its first or next attempt, at `due`.
     Queued {
@@ -138,7 +136,7 @@ pub enum Phase {
     Read,
     /// It was not delivered, as far as we know.
     Failed,
-    /// It was called back before it went.
+    /// It was cancelled before it went.
     Cancelled,
 }
 
@@ -158,7 +156,7 @@ impl Phase {
 }
 
 /// A message's status as clients see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// Waits to be sent.
     Queued,
@@ -172,7 +170,7 @@ pub enum Status {
     Read,
     /// Ended without delivery.
     Failed,
-    /// Called back.
+    /// Cancelled.
     Cancelled,
 }
 
@@ -207,7 +205,7 @@ impl fmt::Display for Status {
 }
 
 /// What a QUEUED message waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
     /// Its `sendAt`, or nothing.
     Schedule,
@@ -234,7 +232,7 @@ pub enum Wait {
 }
 
 /// One attempt to send.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Its number. Never used twice for one message, so a receipt always finds its attempt.
     pub no: AttemptNo,
@@ -280,7 +278,7 @@ impl Attempt {
 }
 
 /// How an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttemptStatus {
     /// Under way.
     Sending,
@@ -305,7 +303,7 @@ impl AttemptStatus {
 }
 
 /// Why something failed: Meta's code as text, or one of ours such as `EXPIRED`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Stable code.
     pub code: String,

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::fmt::temporal::Pieces;
-use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Displays as RFC 3339 in UTC with milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 /// So far Meta's clock may be ahead of ours; what it tells of a later time is not believed.

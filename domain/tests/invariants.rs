@@ -62,15 +62,15 @@ fn after(events: &[Event]) -> State {
 }
 
 fn sending() -> State {
-    after(&[Event::Turn])
+    after(&[Event::SendPermit])
 }
 
 fn sent() -> State {
-    after(&[Event::Turn, Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(wamid()), wait: None }])
+    after(&[Event::SendPermit, Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(wamid()), wait: None }])
 }
 
 fn read() -> State {
-    after(&[Event::Turn, receipt(ReceiptKind::Read)])
+    after(&[Event::SendPermit, receipt(ReceiptKind::Read)])
 }
 
 /// An attempt that Meta refused for no fault of its message.
@@ -125,9 +125,9 @@ fn a_state_that_cannot_be_is_told_by_the_rule_that_it_breaks() {
 
 #[test]
 fn a_step_that_cannot_be_is_told_by_the_rule_that_it_breaks() {
-    let failed = || after(&[Event::Turn, receipt(ReceiptKind::Failed)]);
+    let failed = || after(&[Event::SendPermit, receipt(ReceiptKind::Failed)]);
     let called_back = || after(&[Event::Cancel]);
-    let turn = || step(&queued(), &Event::Turn);
+    let permit = || step(&queued(), &Event::SendPermit);
     let unchanged = |state: State| Move {
         next: State { version: state.version + 1, ..state },
         facts: Vec::new(),
@@ -142,9 +142,9 @@ fn a_step_that_cannot_be_is_told_by_the_rule_that_it_breaks() {
         (read(), unchanged(State { sent_at: Some(NOW), ..sent() }), Violation::Backwards),
         (called_back(), queue(called_back()), Violation::Backwards),
         (sent(), unchanged(State { sent_at: Some(LATER), ..sent() }), Violation::Later),
-        (queued(), Move { call: None, ..turn() }, Violation::Call),
-        (State { phase: Phase::Queued { due: LATER }, ..queued() }, turn(), Violation::Call),
-        (failed(), turn(), Violation::Call),
+        (queued(), Move { call: None, ..permit() }, Violation::Call),
+        (State { phase: Phase::Queued { due: LATER }, ..queued() }, permit(), Violation::Call),
+        (failed(), permit(), Violation::Call),
         (failed(), unchanged(State { attempts: Vec::new(), ..failed() }), Violation::Forgotten),
         (failed(), unchanged(State { attempts: vec![refused(1)], ..failed() }), Violation::Forgotten),
         (

@@ -50,8 +50,8 @@ proptest! {
         answer in option::of(other_outcomes()),
     ) {
         let mut world = life.lived()?;
-        // Each attempt that is left takes at most its turn, its answer and its lapse; the open one, the latter two; one
-        // more that Meta defers takes a turn and an answer and is not charged.
+        // Each attempt that is left takes at most its permit, its answer and its timeout; the open one, the latter two; one
+        // more that Meta defers takes a permit and an answer and is not charged.
         let mut steps = 3 * (world.state.max_attempts - world.state.attempt_count()) + 4;
         while world.state.due().is_some() {
             prop_assert!(steps > 0, "{:?} does not end", world.state.phase);
@@ -145,7 +145,7 @@ fn receive(proofs: &[ReceiptKind], is_answered: bool) -> Result<State, TestCaseE
         &[],
         Policy { retry: RetryPolicy::default(), stale_after: Duration::from_secs(MINUTE), on_unknown: OnUnknown::Hold },
     );
-    world.step(&Event::Turn)?;
+    world.step(&Event::SendPermit)?;
     if is_answered {
         world.step(&Event::Settled { attempt: AttemptNo(1), outcome: Outcome::Accepted(wamid(1)), wait: None })?;
     }

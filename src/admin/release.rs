@@ -20,7 +20,7 @@ pub(crate) struct Release {
     /// Send what is held. What the original has sent, too, comes twice.
     #[arg(long, required_unless_present = "cancel")]
     send: bool,
-    /// Call back what is held. What the original has not sent never comes.
+    /// Cancel what is held. What the original has not sent never comes.
     #[arg(long, conflicts_with = "send")]
     cancel: bool,
     #[command(flatten)]

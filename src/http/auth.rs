@@ -7,17 +7,20 @@ use actors::{Directory, Identity, Stranger};
 use domain::audit::{By, Denial};
 use domain::org::{KeyScope, Org};
 
-use super::places::Place;
+use super::App;
 use super::problem::Problem;
 use super::request::Request;
-use super::{App, Asker};
 
-/// For whom a request acts.
+/// For whom a request acts. Made here only, so whoever has one may act for the organisation.
 pub(crate) struct Caller {
     pub(crate) org: Arc<Org>,
     pub(crate) by: By,
-    /// Its place among the requests that are answered; taken once it is known whose it is.
-    pub(crate) _place: Option<Place<Asker>>,
+    _proof: (),
+}
+
+/// Proves that a request comes with the admin key. Made here only.
+pub(crate) struct Operator {
+    _proof: (),
 }
 
 /// Whose key a request comes with.
@@ -79,7 +82,7 @@ pub(super) fn holder(app: &App, request: &Request) -> Result<Holder, Keyless> {
         Stranger::Unknown => {}
     }
     let suspects = app.proxies.suspects(request.arrival.peer, &request.headers);
-    Err(app.tries.refused_for(&suspects).map_or_else(Keyless::TooMany, |()| Keyless::Unknown))
+    Err(app.auth_throttle.refused_for(&suspects).map_or_else(Keyless::TooMany, |()| Keyless::Unknown))
 }
 
 /// The organisation that the request acts for, if its key opens `scope`.
@@ -95,7 +98,7 @@ pub(crate) fn org(app: &App, request: &Request, scope: KeyScope) -> Result<Calle
                 )
             })?;
             let org = named.parse().ok().and_then(|id| app.outbox.directory().org(&id));
-            Ok(Caller { org: org.ok_or_else(|| Problem::not_found("organisation"))?, by: By::Admin, _place: None })
+            Ok(Caller { org: org.ok_or_else(|| Problem::not_found("organisation"))?, by: By::Admin, _proof: () })
         }
         Holder::Customer(identity) if named.is_some_and(|named| named != identity.org.id.as_str()) => {
             deny(app, identity, Denial::OtherOrg);
@@ -105,14 +108,14 @@ pub(crate) fn org(app: &App, request: &Request, scope: KeyScope) -> Result<Calle
             deny(app, identity, Denial::Scope);
             Err(Problem::forbidden(&format!("this key does not have the scope {}", scope.as_str())))
         }
-        Holder::Customer(Identity { org, key }) => Ok(Caller { org, by: By::ApiKey(key.name), _place: None }),
+        Holder::Customer(Identity { org, key }) => Ok(Caller { org, by: By::ApiKey(key.name), _proof: () }),
     }
 }
 
-/// Whether the request comes with the admin key.
-pub(crate) fn admin(app: &App, request: &Request) -> Result<(), Problem> {
+/// The operator, if the request comes with the admin key.
+pub(crate) fn operator(app: &App, request: &Request) -> Result<Operator, Problem> {
     match request.key.clone()? {
-        Holder::Operator => Ok(()),
+        Holder::Operator => Ok(Operator { _proof: () }),
         Holder::Customer(identity) => {
             deny(app, identity, Denial::NotAdmin);
             Err(Problem::forbidden("this takes the admin key"))

@@ -6,6 +6,7 @@ use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::auth::Operator;
 use super::orgs::no_content;
 use super::problem::Problem;
 use super::request::Request;
@@ -16,7 +17,7 @@ use crate::backups::{Refused, Status};
 const PART_MAX: u64 = 4 << 20;
 
 /// Begins a backup; the one that is being taken, if one is.
-pub(super) async fn begin(app: &App) -> Answer {
+pub(super) async fn begin(app: &App, _by: Operator) -> Answer {
     let (backups, outbox) = (Arc::clone(&app.backups), app.outbox.clone());
     let begun = tokio::task::spawn_blocking(move || backups.begin(&outbox)).await.map_err(|_| Problem::internal())?;
     match begun {
@@ -32,22 +33,22 @@ pub(super) async fn begin(app: &App) -> Answer {
     }
 }
 
-pub(super) fn list(app: &App) -> Answer {
+pub(super) fn list(app: &App, _by: Operator) -> Answer {
     let items: Vec<_> = app.backups.list().iter().map(view).collect();
     views::json(StatusCode::OK, &json!({"items": items}))
 }
 
-pub(super) fn get(app: &App, id: &str) -> Answer {
+pub(super) fn get(app: &App, _by: Operator, id: &str) -> Answer {
     let status = app.backups.status(id).ok_or_else(|| Problem::not_found("backup"))?;
     views::json(StatusCode::OK, &view(&status))
 }
 
-pub(super) fn remove(app: &App, id: &str) -> Answer {
+pub(super) fn remove(app: &App, _by: Operator, id: &str) -> Answer {
     if app.backups.remove(id) { Ok(no_content()) } else { Err(Problem::not_found("backup")) }
 }
 
 /// The bytes of a whole backup that `Range` asks for, as many as one answer may bring.
-pub(super) async fn data(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn data(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let whole = match app.backups.status(id) {
         Some(Status::Ready(summary)) => summary.bytes,
         Some(Status::Running(..)) => {

@@ -1,4 +1,4 @@
-//! Retrying and calling back many messages by a filter: all of them counted first if wished, and changed a bounded number at
+//! Retrying and cancelling many messages by a filter: all of them counted first if wished, and changed a bounded number at
 //! a time, resumable by a cursor. Each message is decided, committed and audited like a single one.
 
 use actors::{Manual, ManualError};

@@ -9,6 +9,7 @@ use domain::org::{ApiKey, KeyScope};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::auth::Operator;
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, orgs, views};
@@ -28,7 +29,7 @@ fn new_key_id() -> String {
     hex::encode(rand::random::<[u8; 8]>())
 }
 
-pub(super) async fn add(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn add(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let org = orgs::existing(app, id)?;
     if org.keys.len() >= KEYS_MAX {
         return Err(Problem::new(
@@ -76,7 +77,7 @@ fn read_key(app: &App, request: &Request, secret: &str) -> Result<ApiKey, Proble
     Ok(ApiKey { id: new_key_id(), name, hash: Directory::hash(secret), scopes, created_at: now, expires_at })
 }
 
-pub(super) async fn revoke(app: &App, id: &str, key: &str) -> Answer {
+pub(super) async fn revoke(app: &App, _by: Operator, [id, key]: [&str; 2]) -> Answer {
     let org = orgs::existing(app, id)?;
     if org.keys.iter().all(|known| known.id != key) {
         return Err(Problem::not_found("key"));
@@ -86,7 +87,7 @@ pub(super) async fn revoke(app: &App, id: &str, key: &str) -> Answer {
 }
 
 /// Makes a new admin key. The old one ends at once, or after the grace that the body asks for.
-pub(super) async fn rotate_admin(app: &App, request: &Request) -> Answer {
+pub(super) async fn rotate_admin(app: &App, _by: Operator, request: &Request) -> Answer {
     let mut grace = 0;
     if !request.body.is_empty() {
         let body = request.json()?;

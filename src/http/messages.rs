@@ -106,7 +106,7 @@ pub(super) async fn retry(app: &App, caller: Caller, text: &str) -> Answer {
 }
 
 pub(super) async fn cancel(app: &App, caller: Caller, text: &str) -> Answer {
-    let wrong = ("NOT_CANCELLABLE", "only a QUEUED message can be called back");
+    let wrong = ("NOT_CANCELLABLE", "only a QUEUED message can be cancelled");
     manual(app, caller.org.id.clone(), text, Manual::Cancel, caller.by, wrong).await
 }
 

@@ -8,9 +8,10 @@ use domain::{OrgId, PhoneNumberId};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
+use super::auth::Operator;
 use super::problem::Problem;
 use super::request::Request;
-use super::{Answer, App, holds, views};
+use super::{Answer, App, sender_status, views};
 
 /// An id in a path: one that cannot exist is simply not found, but a put says why it cannot be made.
 pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::org::Org>, Problem> {
@@ -18,14 +19,14 @@ pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::o
     id.and_then(|id| app.outbox.directory().org(&id)).ok_or_else(|| Problem::not_found("organisation"))
 }
 
-pub(super) fn list(app: &App) -> Answer {
-    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| holds::org(app, org)).collect();
-    views::json(StatusCode::OK, &json!({"items": items, "whatsapp": holds::way(app)}))
+pub(super) fn list(app: &App, _by: Operator) -> Answer {
+    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| sender_status::org(app, org)).collect();
+    views::json(StatusCode::OK, &json!({"items": items, "whatsapp": sender_status::way(app)}))
 }
 
-pub(super) fn get(app: &App, id: &str) -> Answer {
+pub(super) fn get(app: &App, _by: Operator, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let mut view = holds::org(app, &org);
+    let mut view = sender_status::org(app, &org);
     if let Some(view) = view.as_object_mut() {
         view.insert("upkeep".into(), views::upkeep(&app.outbox.store().upkeep(org.no)?));
         view.insert("restored".into(), app.outbox.store().restored(org.no)?.as_ref().map(views::restored).into());
@@ -33,16 +34,16 @@ pub(super) fn get(app: &App, id: &str) -> Answer {
     views::json(StatusCode::OK, &view)
 }
 
-pub(super) async fn put(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn put(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let id: OrgId =
         id.parse().map_err(|error: domain::ids::InvalidId| Problem::malformed_field("orgId", error.to_string()))?;
     let put = PutOrg::parse(&request.json()?).map_err(Problem::invalid)?;
     let is_new = app.outbox.directory().org(&id).is_none();
     let org = app.outbox.put_org(id, OrgChange::Put(put), By::Admin).await?;
-    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &holds::org(app, &org))
+    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &sender_status::org(app, &org))
 }
 
-pub(super) async fn delete(app: &App, id: &str) -> Answer {
+pub(super) async fn delete(app: &App, _by: Operator, id: &str) -> Answer {
     let org = existing(app, id)?;
     app.outbox.change_org(&org.id, OrgChange::Delete, By::Admin).await?;
     Ok(no_content())
@@ -67,7 +68,7 @@ fn senders(request: &Request, org: &Org) -> Result<Vec<PhoneNumberId>, Problem> 
 }
 
 /// Stops sending: of one phone number (`?sender=`), else of the whole organisation. What is accepted queues.
-pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn pause(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
     let reason = if request.body.is_empty() {
         "paused by an operator".to_owned()
@@ -87,21 +88,21 @@ pub(super) async fn pause(app: &App, request: &Request, id: &str) -> Answer {
     let org = app.outbox.change_org(&org.id, OrgChange::Pause(senders, pause), By::Admin).await?;
     // The reason is on the trail: what a person writes may hold a number.
     tracing::info!(org = %org.id, senders = which, "sending is paused by a person, until it is resumed: `twotick org resume {}`", org.id);
-    views::json(StatusCode::OK, &holds::org(app, &org))
+    views::json(StatusCode::OK, &sender_status::org(app, &org))
 }
 
 /// Sends again.
-pub(super) async fn resume(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn resume(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
     let senders = senders(request, &org)?;
     let which = named(&senders);
     let org = app.outbox.change_org(&org.id, OrgChange::Resume(senders, PausedBy::Operator), By::Admin).await?;
     tracing::info!(org = %org.id, senders = which, "sending is resumed by a person");
-    views::json(StatusCode::OK, &holds::org(app, &org))
+    views::json(StatusCode::OK, &sender_status::org(app, &org))
 }
 
 /// What WhatsApp says of one sender, named by `?sender=`; changes nothing.
-pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn check(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
     let [sender] = &*senders(request, &org)? else {
         return Err(Problem::invalid_field("sender", "is required"));
@@ -113,8 +114,7 @@ pub(super) async fn check(app: &App, request: &Request, id: &str) -> Answer {
 }
 
 /// How WhatsApp is reached from here, by the settings that are in force here; changes nothing.
-pub(super) async fn look(app: &App, request: &Request) -> Answer {
-    request.query.nothing()?;
+pub(super) async fn look(app: &App, _by: Operator) -> Answer {
     let mut report = crate::doctor::Report::default();
     crate::doctor::senders::reach(app.graph.clone(), &mut report).await;
     views::json(StatusCode::OK, &json!({"baseUrl": app.graph.base_url, "report": report}))
@@ -122,7 +122,7 @@ pub(super) async fn look(app: &App, request: &Request) -> Answer {
 
 /// Sends or cancels what is held since the store was restored from a backup, a bounded number of messages: to be asked again
 /// until nothing is held.
-pub(super) async fn release(app: &App, request: &Request, id: &str) -> Answer {
+pub(super) async fn release(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
     let org = existing(app, id)?;
     let body = request.json()?;
     let mut fields = Fields::new(&body, "");
@@ -134,7 +134,7 @@ pub(super) async fn release(app: &App, request: &Request, id: &str) -> Answer {
     views::json(StatusCode::OK, &json!({"messages": released.messages, "isAll": released.is_all}))
 }
 
-pub(super) fn actors(app: &App, request: &Request) -> Answer {
+pub(super) fn actors(app: &App, _by: Operator, request: &Request) -> Answer {
     let (tree, is_text) = request.query.tree()?;
     let root = app.outbox.tree(&tree);
     if is_text {
@@ -147,10 +147,12 @@ pub(super) fn actors(app: &App, request: &Request) -> Answer {
 }
 
 /// Who tried what does not open.
-pub(super) fn tries(app: &App, request: &Request) -> Answer {
-    request.query.nothing()?;
+pub(super) fn tries(app: &App, _by: Operator) -> Answer {
     let now = app.outbox.clock().now();
-    views::json(StatusCode::OK, &json!({"keys": app.tries.view(now), "webhooks": app.webhook_tries.view(now)}))
+    views::json(
+        StatusCode::OK,
+        &json!({"keys": app.auth_throttle.view(now), "webhooks": app.webhook_throttle.view(now)}),
+    )
 }
 
 pub(super) fn no_content() -> Response<Vec<u8>> {

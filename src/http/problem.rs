@@ -70,10 +70,10 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "NO_SUCH_PATH", "there is nothing at this path")
     }
 
-    pub(crate) fn method_not_allowed(methods: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(methods: &str) -> Self {
         let detail = format!("this path knows {methods}");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail);
-        Self { header: Some(Box::new((ALLOW, methods.into()))), ..problem }
+        Self { header: Some(Box::new((ALLOW, methods.to_owned().into()))), ..problem }
     }
 
     pub(crate) fn too_large(max: usize) -> Self {
@@ -148,7 +148,8 @@ impl Problem {
         if let Some(body) = body.as_object_mut() {
             body.extend(done.map(|done| *done).unwrap_or_default());
             if let Some(named) = errors.get(..errors.len().min(NAMED_MAX)).filter(|named| !named.is_empty()) {
-                body.insert("errors".into(), json!(named));
+                let named = named.iter().map(|error| json!({"field": error.field, "message": error.message}));
+                body.insert("errors".into(), named.collect());
             }
             if errors.len() > NAMED_MAX {
                 body.insert("moreErrors".into(), (errors.len() - NAMED_MAX).into());

@@ -8,7 +8,7 @@ use domain::{MessageId, OrgNo, spelling};
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::search::PAGE_BYTES;
-use store::{Called, Store, StoreError};
+use store::{KnownNames, Store, StoreError};
 use tokio::time::timeout;
 
 use super::auth::Caller;
@@ -49,8 +49,8 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
     let name = recipient(name)?;
     let (store, no, org) = (app.outbox.store().clone(), caller.org.no, caller.org.id.clone());
     let read = move || {
-        let called = store.called(no, &name)?;
-        let (ids, mut next) = ids(&store, no, &called, cursor, limit)?;
+        let known = store.known_names(no, &name)?;
+        let (ids, mut next) = ids(&store, no, &known, cursor, limit)?;
         let last = ids.last().copied();
         let (mut messages, mut inbound, mut bytes) = (Vec::new(), Vec::new(), 0);
         for id in ids {
@@ -73,18 +73,18 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
         }
         // With the first page comes what is not a list of messages.
         let first = match cursor {
-            None => (consents(&store, no, &called)?, parked(&store, no, &called)?),
+            None => (consents(&store, no, &known)?, parked(&store, no, &known)?),
             Some(_) => Default::default(),
         };
         // Somebody of whom nothing is held is known by nothing.
-        let is_linked = called.names.len() > 1 || !called.former.is_empty();
+        let is_linked = known.names.len() > 1 || !known.former.is_empty();
         let is_known =
             is_linked || !(messages.is_empty() && inbound.is_empty() && first.0.is_empty() && first.1.is_empty());
         let names =
-            if is_known { called.names.iter().flat_map(|name| spelling::all(name)).collect() } else { Vec::new() };
+            if is_known { known.names.iter().flat_map(|name| spelling::all(name)).collect() } else { Vec::new() };
         let rest = Export {
             names,
-            former_names: called.former.iter().map(views::former).collect(),
+            former_names: known.former.iter().map(views::former).collect(),
             consents: first.0,
             parked_receipts: first.1,
             messages: Vec::new(),
@@ -107,12 +107,12 @@ pub(super) async fn export(app: &App, request: &Request, caller: Caller, name: &
 fn ids(
     store: &Store,
     no: OrgNo,
-    called: &Called,
+    known: &KnownNames,
     after: Option<MessageId>,
     limit: usize,
 ) -> Result<(Vec<MessageId>, Option<MessageId>), StoreError> {
     let mut found = Vec::new();
-    for name in &called.names {
+    for name in &known.names {
         for both in [Store::messages_to, Store::inbound_of] {
             let mut left = limit + 1;
             both(store, no, name, after, &mut |id| {
@@ -122,7 +122,7 @@ fn ids(
             })?;
         }
     }
-    for former in &called.former {
+    for former in &known.former {
         let mut left = limit + 1;
         store.messages_to(no, &former.name, after, &mut |id| {
             if id.drawn_at() >= former.until {
@@ -143,10 +143,10 @@ fn ids(
 }
 
 /// What is known of their consent, with all that they said; under a name that they gave up, what they said until then.
-fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<ConsentHistory>, StoreError> {
+fn consents(store: &Store, no: OrgNo, known: &KnownNames) -> Result<Vec<ConsentHistory>, StoreError> {
     let mut found = Vec::new();
-    let now = called.names.iter().map(|name| (name, None));
-    for (name, until) in now.chain(called.former.iter().map(|former| (&former.name, Some(former.until)))) {
+    let now = known.names.iter().map(|name| (name, None));
+    for (name, until) in now.chain(known.former.iter().map(|former| (&former.name, Some(former.until)))) {
         let Some(known) = store.consent(no, name)? else { continue };
         let mut history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
         history.retain(|(_, said)| until.is_none_or(|until| said.at <= until));
@@ -159,10 +159,10 @@ fn consents(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<ConsentHist
 }
 
 /// Receipts that wait for a message of theirs.
-fn parked(store: &Store, no: OrgNo, called: &Called) -> Result<Vec<Value>, StoreError> {
+fn parked(store: &Store, no: OrgNo, known: &KnownNames) -> Result<Vec<Value>, StoreError> {
     let parked = store.parked(no)?.into_iter().map(|parked| parked.reported);
     Ok(parked
-        .filter(|reported| whatsapp::wamid::concerns(reported, &called.names, &called.former))
+        .filter(|reported| whatsapp::wamid::concerns(reported, &known.names, &known.former))
         .map(|Reported { receipt, .. }| {
             json!({
                 "providerMessageId": receipt.provider_id.as_str(),

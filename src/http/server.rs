@@ -42,7 +42,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// What the server is given.
 pub(crate) struct Limits {
     pub(crate) max_connections: usize,
-    /// Places beyond these, each for one quick request: so health checks get through, and others learn that it is full. Beyond
+    /// Slots beyond these, each for one quick request: so health checks get through, and others learn that it is full. Beyond
     /// them too, connections are closed unread.
     pub(crate) spare_connections: usize,
     pub(crate) patience: Patience,
@@ -53,11 +53,11 @@ pub(crate) struct Limits {
 pub(crate) struct Arrival {
     /// Who holds the other end of the connection: the client, or a proxy.
     pub(crate) peer: IpAddr,
-    /// All ordinary places are taken: only what is cheap may be answered.
+    /// All ordinary slots are taken: only what is cheap may be answered.
     pub(crate) is_crowded: bool,
 }
 
-/// A running front door.
+/// A running server.
 pub(crate) struct Running {
     shared: Arc<Shared>,
     stop: CancellationToken,
@@ -67,7 +67,7 @@ pub(crate) struct Running {
 struct Shared {
     limits: Limits,
     tls: Option<Tls>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     spare: Arc<Semaphore>,
     /// Each answer ends its connection.
     is_draining: AtomicBool,
@@ -101,7 +101,7 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let shared = Arc::new(Shared {
-        places: Arc::new(Semaphore::new(limits.max_connections)),
+        slots: Arc::new(Semaphore::new(limits.max_connections)),
         spare: Arc::new(Semaphore::new(limits.spare_connections)),
         is_draining: AtomicBool::new(false),
         full: Complaint::default(),
@@ -120,7 +120,7 @@ impl Running {
         self.shared.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Closes the door and lets open requests end.
+    /// Takes no more connections and lets open requests end.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         if timeout(CLOSE_GRACE, &mut self.server).await.is_err() {
@@ -149,12 +149,12 @@ where
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let Some((place, is_crowded)) = shared.place() else { continue };
+                    let Some((slot, is_crowded)) = shared.slot() else { continue };
                     let arrival = Arrival { peer: peer.ip().to_canonical(), is_crowded };
                     let (shared, stop, service) = (Arc::clone(&shared), stop.clone(), service.clone());
                     connections.spawn(async move {
                         connect(stream, arrival, &shared, stop, service).await;
-                        drop(place);
+                        drop(slot);
                     });
                 }
                 Err(error) => {
@@ -178,10 +178,10 @@ where
 }
 
 impl Shared {
-    /// A place for one more connection, and whether it is one of the spare ones.
-    fn place(&self) -> Option<(OwnedSemaphorePermit, bool)> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some((place, false));
+    /// A slot for one more connection, and whether it is one of the spare ones.
+    fn slot(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Some((slot, false));
         }
         if let Some(turned_away) = self.full.count() {
             let max = self.limits.max_connections;

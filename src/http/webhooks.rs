@@ -19,7 +19,7 @@ use whatsapp::webhook::{self, Change, InboundItem, Notification, TemplateUpdate}
 use super::auth::ORG_HEADER;
 use super::problem::Problem;
 use super::request::Request;
-use super::{Answer, App, heard, views};
+use super::{Answer, App, views, webhook_health};
 
 /// The organisations that a webhook may concern: all, or the one that its path names, its header, or both.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ pub(super) fn verify(app: &App, request: &Request, path: Option<&str>) -> Answer
 /// comes from: Meta may come through a proxy, by the same address as whoever guesses.
 fn refused(app: &App, request: &Request, problem: Problem) -> Problem {
     let suspects = app.proxies.suspects(request.arrival.peer, &request.headers);
-    app.webhook_tries.refused_for(&suspects).map_or_else(Problem::too_many_tries, |()| problem)
+    app.webhook_throttle.refused_for(&suspects).map_or_else(Problem::too_many_tries, |()| problem)
 }
 
 /// What a request shows as its signature, if it can be one.
@@ -87,7 +87,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
     let Some(secret) = secret else {
         let now = app.outbox.clock().now();
         for (org, sender) in &claim.senders {
-            heard::unproven(app.outbox.hearing(), &org.id, sender, now);
+            webhook_health::unproven(app.outbox.webhook_health(), &org.id, sender, now);
         }
         return Err(wrong());
     };
@@ -114,7 +114,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
     let mut by_org: BTreeMap<&OrgId, News> = BTreeMap::new();
     let (mut skipped, mut strangers) = (0, 0);
     for (org, sender) in &named {
-        heard::proven(app.outbox.hearing(), org, &sender.phone_number_id, now);
+        webhook_health::proven(app.outbox.webhook_health(), org, &sender.phone_number_id, now);
     }
     for change in notification.changes {
         skipped += change.skipped;
@@ -133,7 +133,6 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
                 let arrived = |item| arrived(app.outbox.clock(), sender, item, now);
                 news.inbound.extend(change.inbound.into_iter().map(arrived));
                 news.preferences.extend(change.preferences);
-                news.errors.extend(change.errors.into_iter().map(|error| (sender.no, error)));
                 notice(app, (org, sender), news, &change.notices, now);
             }
             None => strangers += change.receipts.len() + change.inbound.len() + change.preferences.len(),
@@ -160,13 +159,13 @@ fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) ->
         at: item.at,
         received_at: now,
     };
-    Arrival { inbound, told: item.told }
+    Arrival { inbound, link: item.link }
 }
 
 /// What was told of a sender, and changes no message, leaves a trace.
 fn notice(app: &App, (org, sender): (&OrgId, &Sender), news: &mut News, notices: &[Notice], now: Timestamp) {
     for notice in notices {
-        heard::noticed(app.outbox.hearing(), org, &sender.phone_number_id, notice, now);
+        webhook_health::noticed(app.outbox.webhook_health(), org, &sender.phone_number_id, notice, now);
         news.notices.push((sender.no, notice.clone()));
     }
 }

@@ -12,7 +12,7 @@ use store::{Backend, Commit, Committer, Head, MemoryBackend, SledBackend, Store}
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 const ORG: OrgNo = OrgNo(1);
-/// Commits that wait for one flush together.
+/// Commits that wait for one batch together.
 const GROUP: u64 = 256;
 const CACHE: u64 = 256 * 1024 * 1024;
 
@@ -94,7 +94,7 @@ fn lookups(criterion: &mut Criterion) {
         let made = (first..first + 1000).map(message);
         write(&committer, made.map(|(message, state)| accepted(&message, &state)).collect());
     }
-    while backend.move_step().unwrap() {}
+    while backend.flush_step().unwrap() {}
     for (name, prefix) in [("there", "bench"), ("not there", "other")] {
         let mut n = 0;
         criterion.bench_function(&format!("lookup/an idempotency key that is {name}"), |bencher| {

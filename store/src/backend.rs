@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use crate::seal::KeyId;
+use crate::encryption::KeyId;
 
 /// One change of one key.
 #[derive(Clone, PartialEq, Eq)]
@@ -114,13 +114,13 @@ pub enum StoreError {
         /// Its format.
         found: u8,
     },
-    /// Secrets are sealed, and the master key was not given.
-    #[error("store holds sealed secrets, and the master key was not given")]
+    /// Secrets are encrypted, and the master key was not given.
+    #[error("store holds encrypted secrets, and the master key was not given")]
     Locked,
-    /// Secrets are sealed under another master key.
-    #[error("store holds secrets sealed under master key {found}; the one given is {given}")]
+    /// Secrets are encrypted under another master key.
+    #[error("store holds secrets encrypted under master key {found}; the one given is {given}")]
     OtherKey {
-        /// What they are sealed under.
+        /// What they are encrypted under.
         found: KeyId,
         /// What was given.
         given: KeyId,

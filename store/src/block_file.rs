@@ -1,5 +1,5 @@
-//! The file of the blocks. One that changes is written anew in a free place; its old place is free once nothing that is durable
-//! speaks of it any more. So what is in use is never written over, and a power cut in the middle only leaves free places.
+//! The file of the blocks. A block that changes is written anew into a free extent. Its old extent is free once nothing durable
+//! points to it any more. So no extent in use is ever written over, and a power cut in the middle only leaves free extents.
 
 use std::fs::File;
 use std::io;
@@ -15,14 +15,14 @@ use crate::space::Space;
 
 /// In sled's folder.
 pub(crate) const NAME: &str = "blocks";
-/// Places begin at multiples of it.
+/// Extents begin at multiples of it.
 const UNIT: u32 = 128;
 /// The file is cut off when so many bytes at its end are free.
 const SHRINK: u64 = 4 << 20;
 
-/// Where a block lies.
+/// Where a block lies in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct Extent {
     /// In units.
     start: u32,
     /// In bytes.
@@ -31,14 +31,14 @@ pub(crate) struct Place {
     checksum: u32,
 }
 
-impl Place {
+impl Extent {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         [self.start, self.len, self.checksum].map(u32::to_be_bytes).concat()
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
         let (&[start, len, checksum], []) = bytes.as_chunks() else {
-            return Err(StoreError::Damaged { what: "place of a block" });
+            return Err(StoreError::Damaged { what: "extent of a block" });
         };
         let [start, len, checksum] = [start, len, checksum].map(u32::from_be_bytes);
         Ok(Self { start, len, checksum })
@@ -57,7 +57,7 @@ fn bytes(units: u32) -> u64 {
     u64::from(units) * u64::from(UNIT)
 }
 
-/// Blocks, each in its place.
+/// Blocks, each in an extent of its own.
 pub(crate) struct BlockFile {
     file: File,
     space: Mutex<Space>,
@@ -65,14 +65,14 @@ pub(crate) struct BlockFile {
 
 impl BlockFile {
     /// Opens the file in sled's `folder`, or makes it, with what is in use.
-    pub(crate) fn open(folder: &Path, mut places: Vec<Place>) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: &Path, mut extents: Vec<Extent>) -> Result<Self, StoreError> {
         let file = open_or_make(&folder.join(NAME)).map_err(failed_io("open its blocks"))?;
         // An fdatasync of the file need not make its name durable.
         sync_folder(folder).map_err(failed_io("sync its folder"))?;
         let len = file.metadata().map_err(failed_io("measure its blocks"))?.len();
-        places.sort_unstable_by_key(|place| place.start);
-        let space = Space::around(places.iter().map(|place| place.units()));
-        let is_all_there = places.last().is_none_or(|place| place.at() + u64::from(place.len) <= len);
+        extents.sort_unstable_by_key(|extent| extent.start);
+        let space = Space::around(extents.iter().map(|extent| extent.units()));
+        let is_all_there = extents.last().is_none_or(|extent| extent.at() + u64::from(extent.len) <= len);
         match space.filter(|_| is_all_there) {
             Some(space) => Ok(Self { file, space: Mutex::new(space) }),
             None => Err(StoreError::Damaged { what: "file of blocks" }),
@@ -80,29 +80,29 @@ impl BlockFile {
     }
 
     /// Writes a block. It is durable after [`Self::sync`].
-    pub(crate) fn put(&self, block: &[u8]) -> Result<Place, StoreError> {
-        let too_large = || StoreError::Backend { doing: "write a block", cause: "there is no place for it".into() };
+    pub(crate) fn put(&self, block: &[u8]) -> Result<Extent, StoreError> {
+        let too_large = || StoreError::Backend { doing: "write a block", cause: "there is no room for it".into() };
         let len = u32::try_from(block.len()).map_err(|_| too_large())?;
         let start = self.space().take(len.div_ceil(UNIT)).ok_or_else(too_large)?;
-        let place = Place { start, len, checksum: crc32fast::hash(block) };
-        self.file.write_all_at(block, place.at()).map_err(failed_io("write a block"))?;
-        Ok(place)
+        let extent = Extent { start, len, checksum: crc32fast::hash(block) };
+        self.file.write_all_at(block, extent.at()).map_err(failed_io("write a block"))?;
+        Ok(extent)
     }
 
-    /// The block in this place; `None` if it is not there: another was put there since, or it is damaged.
-    pub(crate) fn get(&self, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut block = vec![0; usize::try_from(place.len).unwrap_or(usize::MAX)];
-        match self.file.read_exact_at(&mut block, place.at()) {
-            Ok(()) => Ok((crc32fast::hash(&block) == place.checksum).then_some(block)),
+    /// The block in this extent; `None` if it is not there: another was put there since, or it is damaged.
+    pub(crate) fn get(&self, extent: Extent) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut block = vec![0; usize::try_from(extent.len).unwrap_or(usize::MAX)];
+        match self.file.read_exact_at(&mut block, extent.at()) {
+            Ok(()) => Ok((crc32fast::hash(&block) == extent.checksum).then_some(block)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(failed_io("read a block")(error)),
         }
     }
 
-    /// Breaks what lies in this place.
+    /// Breaks what lies in this extent.
     #[cfg(test)]
-    pub(crate) fn damage(&self, place: Place) {
-        self.file.write_all_at(&[0x5A], place.at() + 3).unwrap();
+    pub(crate) fn damage(&self, extent: Extent) {
+        self.file.write_all_at(&[0x5A], extent.at() + 3).unwrap();
     }
 
     /// Makes what was put durable.
@@ -110,10 +110,10 @@ impl BlockFile {
         self.file.sync_data().map_err(failed_io("sync its blocks"))
     }
 
-    /// These places are not in use any more, for good.
-    pub(crate) fn free(&self, places: &[Place]) -> Result<(), StoreError> {
+    /// Frees extents that are not in use any more, for good.
+    pub(crate) fn free(&self, extents: &[Extent]) -> Result<(), StoreError> {
         let mut space = self.space();
-        places.iter().for_each(|place| space.give(place.units()));
+        extents.iter().for_each(|extent| space.give(extent.units()));
         let end = bytes(space.end());
         if end + SHRINK <= self.size()? {
             self.file.set_len(end).map_err(failed_io("cut off its blocks"))?;

@@ -1,12 +1,12 @@
-//! Sorted blocks: neighbouring records packed together. sled keeps the index: where each block lies in the [`BlockFile`], under the
-//! row that it stands in and the first key that it may hold. A block reaches up to the next one of its row.
+//! Sorted blocks: neighbouring records packed together. sled keeps the index: the [`Extent`] of each block in the [`BlockFile`],
+//! under the row that the block stands in and the first key that it may hold. A block reaches up to the next one of its row.
 //!
-//! Records whose keys go on with a hash are in [`Runs`], each a row of its own. All others are in one row, in place.
+//! Records whose keys go on with a hash are in sorted runs ([`Runs`]), each a row of its own. All others are in one row, in place.
 
 mod copying;
 mod filters;
+mod flushing;
 mod merging;
-mod moving;
 
 use std::ops::{Bound, Range};
 use std::path::Path;
@@ -17,20 +17,20 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::backend::{Order, StoreError};
-use crate::block_file::{BlockFile, Place};
+use crate::block_file::{BlockFile, Extent};
 use crate::filter::Hash;
 use crate::keys;
 use crate::packed::{Entry, Unpacked, pack, size_of};
 use crate::runs::Runs;
 use crate::sled::failed;
-pub(crate) use moving::Moving;
+pub(crate) use flushing::FlushProgress;
 
 /// The row of the records that are in place.
 const IN_PLACE: &[u8] = &[];
 /// No record's key is below this one.
 const FIRST: &[u8] = &[1];
-/// Under it stands the number of the last batch of which everything is in the blocks.
-const MOVED: &[u8] = b"\0moved";
+/// Under it stands the number of the last batch that is flushed: all that it changed is in the blocks.
+const FLUSHED: &[u8] = b"\0moved";
 /// Bytes of a block before it is packed.
 const BLOCK_MAX: usize = 7 * 1024;
 /// Bytes of blocks that are written at once: enough that a sync costs little beside them.
@@ -42,7 +42,7 @@ const CACHED: usize = 4 << 20;
 pub(crate) struct Blocks {
     index: Db,
     file: BlockFile,
-    cache: Cache<Place, Arc<Unpacked>, BySize>,
+    cache: Cache<Extent, Arc<Unpacked>, BySize>,
     runs: Runs,
     /// Done once, when somebody is about to read a block, and has chosen it.
     #[cfg(test)]
@@ -59,8 +59,8 @@ struct Step {
     index: Batch,
     /// Bytes of the new blocks.
     bytes: usize,
-    /// Where the blocks lay that have changed.
-    before: Vec<Place>,
+    /// The old extents of the blocks that have changed.
+    before: Vec<Extent>,
 }
 
 /// A block, as it was at one moment.
@@ -69,28 +69,29 @@ pub(crate) struct Block {
     key: IVec,
     /// How many bytes of that are the row's.
     row: usize,
-    place: Option<Place>,
+    extent: Option<Extent>,
     records: Arc<Unpacked>,
 }
 
 #[derive(Clone)]
 struct BySize;
 
-impl Weighter<Place, Arc<Unpacked>> for BySize {
-    fn weight(&self, _: &Place, records: &Arc<Unpacked>) -> u64 {
+impl Weighter<Extent, Arc<Unpacked>> for BySize {
+    fn weight(&self, _: &Extent, records: &Arc<Unpacked>) -> u64 {
         u64::try_from(records.size()).unwrap_or(u64::MAX)
     }
 }
 
 impl Blocks {
-    /// Opens the blocks whose index is `index`, and whose file is in `folder`. They take memtables of so many bytes, in several steps.
+    /// Opens the blocks whose index is `index`, and whose file is in `folder`. Memtables of so many bytes are flushed into them, in
+    /// several steps.
     pub(crate) fn open(
         index: Db,
         folder: &Path,
         memtable_bytes: usize,
         sync_index: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let file = BlockFile::open(folder, places(&index).map(|item| Ok(item?.1)).collect::<Result<_, _>>()?)?;
+        let file = BlockFile::open(folder, extents(&index).map(|item| Ok(item?.1)).collect::<Result<_, _>>()?)?;
         let cache = Cache::with_weighter(CACHED / BLOCK_MAX, CACHED as u64, BySize);
         let mut blocks = Self {
             index,
@@ -106,9 +107,9 @@ impl Blocks {
         Ok(blocks)
     }
 
-    /// The number of the last batch of which everything is in the blocks.
-    pub(crate) fn moved(&self) -> Result<u64, StoreError> {
-        let Some(bytes) = self.index.get(MOVED).map_err(failed("read"))? else { return Ok(0) };
+    /// The number of the last batch that is flushed: all that it changed is in the blocks.
+    pub(crate) fn flushed(&self) -> Result<u64, StoreError> {
+        let Some(bytes) = self.index.get(FLUSHED).map_err(failed("read"))? else { return Ok(0) };
         let bytes = bytes.as_ref().try_into().map_err(|_| StoreError::Damaged { what: "count of batches" })?;
         Ok(u64::from_be_bytes(bytes))
     }
@@ -155,7 +156,7 @@ impl Blocks {
                 blocks.push(self.block_at(IN_PLACE, &mut part, order)?);
             }
             for run in runs.iter().filter(|_| are_hashed) {
-                // Not before the newer runs were read: a merge may just have moved a record of theirs into this one.
+                // Not before the newer runs were read: a merge may just have moved one of their records into this one.
                 if hash.is_none_or(|hash| run.filter.may_hold(hash)) {
                     blocks.push(self.block_at(&run.row, &mut part, order)?);
                 }
@@ -204,7 +205,7 @@ impl Blocks {
             let found = self.index.range::<Vec<u8>, _>((Bound::Included(first.clone()), end.clone())).next_back();
             let Some((key, bytes)) = found.transpose().map_err(failed("read"))? else {
                 let key = first.into();
-                return Ok(Block { key, row: row.len(), place: None, records: Arc::default() });
+                return Ok(Block { key, row: row.len(), extent: None, records: Arc::default() });
             };
             if let Some(block) = self.block(&key, &bytes, row)? {
                 return Ok(block);
@@ -212,10 +213,10 @@ impl Blocks {
         }
     }
 
-    /// The block of which the index has just told this; `None` if it has another place by now.
-    fn block(&self, key: &IVec, place: &IVec, row: &[u8]) -> Result<Option<Block>, StoreError> {
-        let at = Place::from_bytes(place)?;
-        let block = |records| Block { key: key.clone(), row: row.len(), place: Some(at), records };
+    /// The block of which the index has just given this extent; `None` if the block has another one by now.
+    fn block(&self, key: &IVec, extent: &IVec, row: &[u8]) -> Result<Option<Block>, StoreError> {
+        let at = Extent::from_bytes(extent)?;
+        let block = |records| Block { key: key.clone(), row: row.len(), extent: Some(at), records };
         if let Some(records) = self.cache.get(&at) {
             return Ok(Some(block(records)));
         }
@@ -225,7 +226,7 @@ impl Blocks {
                 self.cache.insert(at, Arc::clone(&records));
                 Ok(Some(block(records)))
             }
-            None if self.index.get(key).map_err(failed("read"))?.as_ref() == Some(place) => {
+            None if self.index.get(key).map_err(failed("read"))?.as_ref() == Some(extent) => {
                 Err(StoreError::Damaged { what: "block of records" })
             }
             None => Ok(None),
@@ -276,22 +277,22 @@ impl Blocks {
         Ok(())
     }
 
-    /// Makes the new blocks durable, then the index that knows of them; the places of the old ones are free after that.
+    /// Makes the new blocks durable, then the index that points to them. The old extents are free after that.
     fn commit(&self, step: Step) -> Result<(), StoreError> {
         self.file.sync()?;
         self.index.apply_batch(step.index).map_err(failed("write"))?;
         (self.sync_index)()?;
-        step.before.iter().for_each(|place| drop(self.cache.remove(place)));
+        step.before.iter().for_each(|extent| drop(self.cache.remove(extent)));
         self.file.free(&step.before)
     }
 }
 
-/// What an index tells of all blocks and filters.
-fn places(index: &Db) -> impl Iterator<Item = Result<(IVec, Place), StoreError>> {
-    let kept = index.iter().filter(|item| item.as_ref().map_or(true, |(key, _)| key != MOVED));
+/// The extents of all blocks and filters in an index.
+fn extents(index: &Db) -> impl Iterator<Item = Result<(IVec, Extent), StoreError>> {
+    let kept = index.iter().filter(|item| item.as_ref().map_or(true, |(key, _)| key != FLUSHED));
     kept.map(|item| {
-        let (key, place) = item.map_err(failed("read"))?;
-        Ok((key, Place::from_bytes(&place)?))
+        let (key, extent) = item.map_err(failed("read"))?;
+        Ok((key, Extent::from_bytes(&extent)?))
     })
 }
 
@@ -302,7 +303,7 @@ impl Block {
         if *from == *FIRST { &[] } else { from }
     }
 
-    /// What is known of `key`, which belongs to this block: its value, or that it is gone.
+    /// What is known of `key`, which belongs to this block: its value, or a tombstone (`None`).
     fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         self.records.iter().find(|(found, _)| *found == key).map(|(_, value)| value)
     }

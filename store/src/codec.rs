@@ -1,21 +1,11 @@
-//! How a record becomes bytes: one byte of format, then bincode. A new format gets a new number and keeps a reader for
-//! the old one.
+//! How a record becomes bytes: one byte that is its version, then bincode.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backend::StoreError;
-
-/// The formats that this version reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Format {
-    /// All in clear.
-    Plain = 1,
-    /// Of an organisation: with its secrets sealed.
-    Sealed = 2,
-}
+use crate::records::{Record, Wire};
 
 /// No record is longer, by far. What a damaged one says of its lengths is not believed beyond this: to make room for it would
 /// end the process.
@@ -25,79 +15,97 @@ const CONFIG: Configuration<LittleEndian, Varint, Limit<LONGEST>> = standard().w
 /// A record kind, named in errors.
 pub(crate) type Kind = &'static str;
 
-pub(crate) fn encode<T: Serialize>(kind: Kind, record: &T) -> Result<Vec<u8>, StoreError> {
-    encode_as(Format::Plain, kind, record)
+/// A record as the newest version of its kind.
+pub(crate) fn encode<R: Record>(kind: Kind, record: &R) -> Result<Vec<u8>, StoreError> {
+    encode_wire(kind, R::VERSION, &R::Wire::of(record))
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
-    decode_as(Format::Plain, kind, bytes)
-}
-
-/// What a record is written in.
-pub(crate) fn format(kind: Kind, bytes: &[u8]) -> Result<Format, StoreError> {
-    match bytes.first() {
-        Some(1) => Ok(Format::Plain),
-        Some(2) => Ok(Format::Sealed),
-        Some(&found) if found > Format::Sealed as u8 => Err(StoreError::Newer { what: kind, found }),
-        Some(_) | None => Err(StoreError::Damaged { what: kind }),
+/// Reads a record of any version.
+pub(crate) fn decode<R: Record>(kind: Kind, bytes: &[u8]) -> Result<R, StoreError> {
+    let (version, body) = split(kind, bytes)?;
+    if version == R::VERSION {
+        return decode_body::<R::Wire>(kind, body).map(R::Wire::into_value);
     }
+    let older = if version < R::VERSION { R::older(version, kind, body) } else { None };
+    older.unwrap_or(Err(unknown(kind, version, R::VERSION)))
 }
 
-pub(crate) fn encode_as<T: Serialize>(format: Format, kind: Kind, record: &T) -> Result<Vec<u8>, StoreError> {
-    let bytes = bincode::serde::encode_to_vec((format as u8, record), CONFIG);
+/// The version of a record, and what follows it.
+pub(crate) fn split(kind: Kind, bytes: &[u8]) -> Result<(u8, &[u8]), StoreError> {
+    bytes.split_first().map(|(version, body)| (*version, body)).ok_or(StoreError::Damaged { what: kind })
+}
+
+/// A version that is not read: a newer twotick wrote it, or nobody.
+pub(crate) const fn unknown(kind: Kind, found: u8, newest: u8) -> StoreError {
+    if found > newest { StoreError::Newer { what: kind, found } } else { StoreError::Damaged { what: kind } }
+}
+
+/// A wire type behind the number of its version.
+pub(crate) fn encode_wire<W: Serialize>(kind: Kind, version: u8, wire: &W) -> Result<Vec<u8>, StoreError> {
+    let bytes = bincode::serde::encode_to_vec((version, wire), CONFIG);
     bytes.map_err(|error| StoreError::Backend { doing: kind, cause: error.to_string() })
 }
 
-pub(crate) fn decode_as<T: DeserializeOwned>(wanted: Format, kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
-    let found = format(kind, bytes)?;
-    if found != wanted {
-        return Err(StoreError::Newer { what: kind, found: found as u8 });
-    }
-    let body = bytes.get(1..).unwrap_or_default();
+/// A wire type that takes up all of what follows the version.
+pub(crate) fn decode_body<W: DeserializeOwned>(kind: Kind, body: &[u8]) -> Result<W, StoreError> {
     match bincode::serde::decode_from_slice(body, CONFIG) {
-        Ok((record, read)) if read == body.len() => Ok(record),
+        Ok((wire, read)) if read == body.len() => Ok(wire),
         Ok(_) | Err(_) => Err(StoreError::Damaged { what: kind }),
     }
 }
 
-/// Decodes what a record in clear begins with, and leaves the rest unread.
-pub(crate) fn decode_start<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, StoreError> {
-    match format(kind, bytes)? {
-        Format::Plain => {}
-        found @ Format::Sealed => return Err(StoreError::Newer { what: kind, found: found as u8 }),
-    }
-    let start = bincode::serde::decode_from_slice(bytes.get(1..).unwrap_or_default(), CONFIG);
+/// What a body begins with; the rest is left unread.
+pub(crate) fn decode_start<W: DeserializeOwned>(kind: Kind, body: &[u8]) -> Result<W, StoreError> {
+    let start = bincode::serde::decode_from_slice(body, CONFIG);
     start.map(|(start, _)| start).map_err(|_| StoreError::Damaged { what: kind })
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::state::Status;
+    use domain::{Epoch, MessageId, Timestamp};
+
     use super::*;
+    use crate::Head;
 
     #[test]
     fn a_record_comes_back_as_it_was() {
-        let bytes = encode("test", &("text", 5u64, [1u8; 3])).unwrap();
-        assert_eq!(bytes[0], Format::Plain as u8);
-        assert_eq!(decode::<(String, u64, [u8; 3])>("test", &bytes).unwrap(), ("text".to_owned(), 5, [1; 3]));
+        let record = (MessageId::from_bytes([7; 16]), [1u8; 32]);
+        let bytes = encode("test", &record).unwrap();
+        assert_eq!(bytes[0], 1);
+        assert_eq!(decode::<(MessageId, [u8; 32])>("test", &bytes).unwrap(), record);
     }
 
     #[test]
     fn damaged_or_newer_bytes_are_told_apart_and_never_guessed() {
-        let mut bytes = encode("test", &7u64).unwrap();
+        let mut bytes = encode("test", &Timestamp::from_secs(7)).unwrap();
         bytes.push(0);
-        assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Damaged { .. })));
-        bytes[0] = Format::Plain as u8 + 1;
-        assert!(matches!(decode::<u64>("test", &bytes), Err(StoreError::Newer { found: 2, .. })));
-        assert!(matches!(decode::<u64>("test", &[]), Err(StoreError::Damaged { .. })));
+        assert!(matches!(decode::<Timestamp>("test", &bytes), Err(StoreError::Damaged { .. })));
+        bytes[0] = 2;
+        assert!(matches!(decode::<Timestamp>("test", &bytes), Err(StoreError::Newer { found: 2, .. })));
+        bytes[0] = 0;
+        assert!(matches!(decode::<Timestamp>("test", &bytes), Err(StoreError::Damaged { .. })));
+        assert!(matches!(decode::<Timestamp>("test", &[]), Err(StoreError::Damaged { .. })));
     }
 
     #[test]
     fn a_length_that_cannot_be_is_damage_and_not_believed() {
         for length in [1u64 << 40, u64::MAX >> 1] {
-            let mut bytes = encode("test", &length).unwrap();
+            let mut bytes = encode_wire("test", 1, &length).unwrap();
             bytes.extend(b"text");
-            assert!(matches!(decode::<String>("test", &bytes), Err(StoreError::Damaged { .. })), "{length}");
-            assert!(matches!(decode::<Vec<u64>>("test", &bytes), Err(StoreError::Damaged { .. })), "{length}");
+            let body = &bytes[1..];
+            assert!(matches!(decode_body::<String>("test", body), Err(StoreError::Damaged { .. })), "{length}");
+            assert!(matches!(decode_body::<Vec<u64>>("test", body), Err(StoreError::Damaged { .. })), "{length}");
         }
+    }
+
+    #[test]
+    fn a_head_of_the_first_version_is_read_and_written_as_the_second() {
+        let old = encode_wire("head", 1, &(3u64, 9u64, [4u64, 0, 1, 0, 2, 0, 0])).unwrap();
+        let head = decode::<Head>("head", &old).unwrap();
+        assert_eq!((head.epoch, head.last_seq, head.total()), (Epoch(3), 9, 7));
+        assert_eq!([Status::Queued, Status::Sent, Status::Read].map(|status| head.count(status)), [4, 1, 2]);
+        let new = encode("head", &head).unwrap();
+        assert_eq!((new[0], decode::<Head>("head", &new).unwrap()), (2, head));
     }
 }

@@ -9,13 +9,12 @@ use domain::receipt::Reported;
 use domain::{
     Attempt, AttemptNo, AttemptRef, Dossier, Epoch, Inbound, Message, MessageId, OrgNo, ProviderId, Seq, State,
 };
-use serde::Serialize;
 
 use crate::backend::{StoreError, Write};
 use crate::codec::encode;
+use crate::encryption::MasterKey;
 use crate::keys;
-use crate::records::{Head, Lane, Parked};
-use crate::seal::MasterKey;
+use crate::records::{Head, Lane, Parked, Record};
 use crate::statuses::{StatusIndex, status_key};
 use crate::store::Store;
 
@@ -55,22 +54,22 @@ impl Commit {
         self.put_parts("message", message, |part| keys::message_part(org, id, part))?;
         self.put("state", keys::state(org, id), state)?;
         if let Some(due) = due_key(org, message, state) {
-            self.mark(due);
+            self.put_index_key(due);
         }
         if let Some(expiry) = expiry_key(org, message, state) {
-            self.mark(expiry);
+            self.put_index_key(expiry);
         }
         if let Some(status) = status_key(org, message, state) {
-            self.mark(status);
+            self.put_index_key(status);
         }
         if let Some(hash) = idempotency_hash(message) {
-            self.put("idempotency key", keys::idempotency(org, hash), &(id, fingerprint))?;
+            self.put("idempotency key", keys::idempotency(org, hash), &(id, *fingerprint))?;
         }
         if let Some(dossier) = &message.dossier {
-            self.mark(keys::dossier_message(org, dossier.key(), id));
+            self.put_index_key(keys::dossier_message(org, dossier.key(), id));
         }
         if message.erased.is_none() {
-            self.mark(keys::recipient_message(org, message.to.as_str(), id));
+            self.put_index_key(keys::recipient_message(org, message.to.as_str(), id));
         }
         Ok(())
     }
@@ -96,7 +95,7 @@ impl Commit {
 
     /// The provider gave an id to an attempt that another has: by it, that one is found, whatever becomes of this one.
     pub fn named_after(&mut self, id: &ProviderId, attempt: AttemptRef) {
-        self.mark(keys::claim(self.org, id, attempt));
+        self.put_index_key(keys::claim(self.org, id, attempt));
     }
 
     /// Removes what leads from the provider's ids to the attempts of a message; what leads to other messages stays.
@@ -126,7 +125,7 @@ impl Commit {
         for author in inbound.names() {
             self.writes.push(Write::Put(keys::author_inbound(org, author, id), OWN_WINDOW.to_vec()));
             if inbound.opens_window {
-                self.mark(keys::window(org, inbound.sender_no, author, inbound.written_at(), id));
+                self.put_index_key(keys::window(org, inbound.sender_no, author, inbound.written_at(), id));
             }
         }
         Ok(())
@@ -147,7 +146,7 @@ impl Commit {
     pub fn entry(&mut self, seq: Seq, entry: &Kept, dossier: Option<&Dossier>) -> Result<(), StoreError> {
         self.put("audit entry", keys::audit(self.org, seq), entry)?;
         if let Some(dossier) = dossier {
-            self.mark(keys::dossier_activity(self.org, dossier.key(), seq));
+            self.put_index_key(keys::dossier_activity(self.org, dossier.key(), seq));
         }
         Ok(())
     }
@@ -176,7 +175,7 @@ impl Commit {
         self.put("block", keys::block(self.org, block.last), block)
     }
 
-    /// The organisation's own record after `before`, its secrets sealed under `key`.
+    /// The organisation's own record after `before`, its secrets encrypted under `key`.
     pub fn org(&mut self, key: &MasterKey, before: Option<&Org>, after: &Org) -> Result<(), StoreError> {
         // A record that became shorter must not keep its old end.
         self.forget_org(key, before)?;
@@ -185,14 +184,14 @@ impl Commit {
             // It has no older messages.
             self.status_index(&StatusIndex::Whole)?;
         }
-        self.put_bytes(&key.seal(after)?, |part| keys::org_part(org, part));
+        self.put_bytes(&key.encrypt(after)?, |part| keys::org_part(org, part));
         Ok(())
     }
 
     /// Removes the organisation's own record.
     pub fn forget_org(&mut self, key: &MasterKey, record: Option<&Org>) -> Result<(), StoreError> {
-        // Sealed anew it is as long as it was.
-        let bytes = record.map(|record| key.seal(record)).transpose()?.unwrap_or_default();
+        // Encrypted anew it is as long as it was.
+        let bytes = record.map(|record| key.encrypt(record)).transpose()?.unwrap_or_default();
         let parts = (0..).take(bytes.len().div_ceil(PART_MAX));
         self.writes.extend(parts.map(|part| Write::Delete(keys::org_part(self.org, part))));
         Ok(())
@@ -217,13 +216,13 @@ impl Commit {
         self.into_records().into_keys().collect()
     }
 
-    pub(crate) fn put<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {
+    pub(crate) fn put<T: Record>(&mut self, kind: &'static str, key: Vec<u8>, record: &T) -> Result<(), StoreError> {
         self.writes.push(Write::Put(key, encode(kind, record)?));
         Ok(())
     }
 
     /// Puts a record of any length.
-    pub(crate) fn put_parts<T: Serialize>(
+    pub(crate) fn put_parts<T: Record>(
         &mut self,
         kind: &'static str,
         record: &T,
@@ -238,7 +237,8 @@ impl Commit {
             .extend((0..).zip(bytes.chunks(PART_MAX)).map(|(part, bytes)| Write::Put(key(part), bytes.to_vec())));
     }
 
-    pub(crate) fn mark(&mut self, key: Vec<u8>) {
+    /// Puts an entry of an index: its key says all, and its value is empty.
+    pub(crate) fn put_index_key(&mut self, key: Vec<u8>) {
         self.writes.push(Write::Put(key, Vec::new()));
     }
 }

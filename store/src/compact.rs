@@ -1,4 +1,4 @@
-//! Writes a store anew: the place of what was deleted or overwritten keeps it until something else happens to be put there,
+//! Writes a store anew: the extent of what was deleted or overwritten keeps it until something else happens to be put there,
 //! so only fresh files are known to hold nothing else than what is there.
 //!
 //! The copy is made and checked beside sled's folder, then takes its place. Whatever cuts that off, the next opening finds

@@ -84,10 +84,10 @@ impl Commit {
     /// Notes that an erasure took something, so that what comes later and is about it does not bring the person back.
     pub fn taken(&mut self, what: Taken<'_>, by: MessageId, until: Timestamp) -> Result<(), StoreError> {
         let name = what.key(self.org);
-        let mark = keys::gone(&name, until);
+        let expiry = keys::gone(&name, until);
         self.put("what is gone", name, &by)?;
-        if let Some(mark) = mark {
-            self.mark(mark);
+        if let Some(expiry) = expiry {
+            self.put_index_key(expiry);
         }
         Ok(())
     }
@@ -96,16 +96,16 @@ impl Commit {
     /// it is known when it comes again.
     pub fn forget_inbound(&mut self, inbound: &Inbound, until: Option<Timestamp>) -> Result<(), StoreError> {
         let name = keys::inbound_name(self.org, &inbound.sender, &inbound.provider_id);
-        let mark = until.and_then(|until| keys::gone(&name, until));
+        let expiry = until.and_then(|until| keys::gone(&name, until));
         let mut made = Self::new(self.org, self.epoch);
         made.received(inbound)?;
-        self.purge(made.into_keys().into_iter().filter(|key| mark.is_none() || *key != name));
+        self.purge(made.into_keys().into_iter().filter(|key| expiry.is_none() || *key != name));
         // One that came before windows had keys of their own.
         for author in inbound.names().filter(|_| inbound.opens_window) {
             self.delete(keys::shared_window(self.org, inbound.sender_no, author, inbound.written_at()));
         }
-        if let Some(mark) = mark {
-            self.mark(mark);
+        if let Some(expiry) = expiry {
+            self.put_index_key(expiry);
         }
         Ok(())
     }

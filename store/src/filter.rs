@@ -1,4 +1,4 @@
-//! Which runs need not be asked for a key: a Bloom filter of each run's keys.
+//! Which sorted runs need not be asked for a key: a Bloom filter of each run's keys.
 
 use std::hash::BuildHasher;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const COUNTED: usize = 21;
 /// How keys become bits. A filter that was kept by another version is made anew.
 const VERSION: u8 = 1;
 
-/// Keys that may be in a run. Others may pass, too.
+/// A Bloom filter: the keys that may be in a run. Others may pass, too.
 pub(crate) struct Filter(AtomicBloomFilter);
 
 /// What a filter knows of a key.

@@ -1,17 +1,21 @@
 //! The data folder: what marks it as ours, which format it has, and who holds it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::backend::StoreError;
-use crate::mark::{Mark, Marks};
+use crate::high_water_mark::{HighWaterMark, HighWaterMarkSlots};
 use crate::{block_file, journal, sled};
 
-/// The format that this version writes: 2 since keys of hashes stand in rows of their own.
-const FORMAT: u32 = 2;
-/// What tells that a folder is ours; also keeps the marks, and the note of a failed sync.
+/// The format that this version writes: 2 since keys of hashes stand in rows of their own, 3 since a head names its statuses.
+const FORMAT: u32 = 3;
+/// The first twotick that reads it.
+const NEEDS: &str = "0.1.0";
+/// The oldest that this version reads. What is written since then stays readable: `docs/upgrading.md` promises it.
+const OLDEST: u32 = 2;
+/// What tells that a folder is ours; also keeps the high-water mark, and the note of a failed sync.
 pub(crate) const MARKER: &str = "twotick.store";
 /// May lie in a folder before its first use: an operator may bring keys along.
 const BEFORE_FIRST_USE: [&str; 3] = ["admin.key", "master.key", "lost+found"];
@@ -20,7 +24,8 @@ const BEFORE_FIRST_USE: [&str; 3] = ["admin.key", "master.key", "lost+found"];
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    /// Locked; also keeps the marks.
+    format: u32,
+    /// Locked; also keeps the high-water mark.
     marker: File,
 }
 
@@ -34,17 +39,23 @@ pub enum FolderError {
     #[error("{} holds no twotick store; name the data folder of a service", .0.display())]
     NoStore(PathBuf),
     /// A newer version wrote it.
-    #[error("{} has store format {found}, and this version reads {FORMAT}; start a newer twotick", .path.display())]
+    #[error(
+        "{} has store format {found}, and this twotick reads {OLDEST} to {FORMAT}; start twotick {} or a newer one. Nothing was \
+         changed",
+        .path.display(), .needs.as_deref().unwrap_or("of the version that wrote it")
+    )]
     Newer {
         /// The folder.
         path: PathBuf,
         /// Its format.
         found: u32,
+        /// The first version that reads it, as the folder says.
+        needs: Option<String>,
     },
     /// An older version wrote it, and this one would not find all that is in it.
     #[error(
-        "{} has store format {found}, and this version reads {FORMAT} only: take a backup with the twotick that wrote it, and \
-         restore that into a new folder",
+        "{} has store format {found}, of before the first release, and this twotick reads {OLDEST} to {FORMAT}: take a backup with \
+         the twotick that wrote it, and restore that into a new folder",
         .path.display()
     )]
     Older {
@@ -105,25 +116,47 @@ impl DataFolder {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
         let text = String::from_utf8_lossy(&bytes);
+        let mut format = FORMAT;
         if text.is_empty() {
             // New, or a first start that was cut off before it could say so.
-            file.seek(SeekFrom::Start(0)).map_err(io("write to"))?;
-            writeln!(file, "twotick store\nformat {FORMAT}").map_err(io("write to"))?;
-            let mut marks = file.try_clone().and_then(Marks::read).map_err(io("read"))?;
-            marks.note(Mark { batches: 0, trusted: true }).map_err(io("write to"))?;
+            file.write_all_at(head().as_bytes(), 0).map_err(io("write to"))?;
+            let mut slots = file.try_clone().and_then(HighWaterMarkSlots::read).map_err(io("read"))?;
+            slots.note(HighWaterMark { batches: 0, trusted: true }).map_err(io("write to"))?;
             file.sync_all().map_err(io("sync"))?;
             sync_folder(path).map_err(io("sync"))?;
         } else {
-            let format = text.strip_prefix("twotick store\nformat ").and_then(|rest| rest.lines().next());
-            let found = format.and_then(|format| format.trim().parse().ok());
+            let mut lines = text.lines();
+            let title = lines.next().filter(|title| *title == "twotick store");
+            let found = title.and_then(|_| lines.next()?.strip_prefix("format ")?.trim().parse().ok());
             match found {
-                Some(FORMAT) => {}
-                Some(found) if found > FORMAT => return Err(FolderError::Newer { path: path.to_owned(), found }),
+                Some(found @ OLDEST..=FORMAT) => format = found,
+                Some(found) if found > FORMAT => {
+                    let needs = lines.next().and_then(|line| line.strip_prefix("needs ")).map(str::to_owned);
+                    return Err(FolderError::Newer { path: path.to_owned(), found, needs });
+                }
                 Some(found) => return Err(FolderError::Older { path: path.to_owned(), found }),
                 None => return Err(FolderError::NotAStore(path.to_owned())),
             }
         }
-        Ok(Self { path: path.to_owned(), marker: file })
+        Ok(Self { path: path.to_owned(), format, marker: file })
+    }
+
+    /// Notes, before anything is written in it, that the folder has the format of this version: an older twotick refuses it from
+    /// here on. Its records become new ones as they are written.
+    pub(crate) fn upgrade(&mut self) -> io::Result<()> {
+        if self.format == FORMAT {
+            return Ok(());
+        }
+        // One sector, so it is written whole or not at all.
+        self.marker.write_all_at(head().as_bytes(), 0)?;
+        self.marker.sync_all()?;
+        tracing::info!(
+            from = self.format,
+            to = FORMAT,
+            "the data folder is of an older version, and is upgraded as it is used"
+        );
+        self.format = FORMAT;
+        Ok(())
     }
 
     /// Opens a folder that holds a store, and makes none.
@@ -159,38 +192,43 @@ impl DataFolder {
         }
     }
 
-    /// Where it is, to look later whether it still is.
-    pub fn place(&self) -> io::Result<Place> {
-        Ok(Place { files: vec![(self.path.join(MARKER), identity(&self.marker.metadata()?))] })
+    /// Its identity, to look later whether it is still there.
+    pub fn identity(&self) -> io::Result<FolderIdentity> {
+        Ok(FolderIdentity { files: vec![(self.path.join(MARKER), device_and_inode(&self.marker.metadata()?))] })
     }
 
-    pub(crate) fn marks(&self) -> io::Result<Marks> {
-        Marks::read(self.marker.try_clone()?)
+    pub(crate) fn high_water_mark_slots(&self) -> io::Result<HighWaterMarkSlots> {
+        HighWaterMarkSlots::read(self.marker.try_clone()?)
     }
+}
+
+/// What the marker begins with. The slots of the high-water mark stand behind it, in sectors of their own.
+fn head() -> String {
+    format!("twotick store\nformat {FORMAT}\nneeds {NEEDS}\n")
 }
 
 /// Where a data folder was opened, and the files in it that hold the store. While these are in use, no other file can have the
 /// identity of one.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct FolderIdentity {
     files: Vec<(PathBuf, (u64, u64))>,
 }
 
-impl Place {
+impl FolderIdentity {
     /// The same with the files of the store in it, which is open.
     pub fn with_store(mut self, folder: &Path) -> io::Result<Self> {
         for path in files(folder) {
-            let found = identity(&fs::metadata(&path)?);
+            let found = device_and_inode(&fs::metadata(&path)?);
             self.files.push((path, found));
         }
         Ok(self)
     }
 
-    /// Whether all of it is still there. What is written to files that were removed is gone with the process.
+    /// Whether all of it is still there. What is written to files that were removed is lost with the process.
     pub fn check(&self) -> Result<(), StoreError> {
         for (path, file) in &self.files {
             let cause = match fs::metadata(path) {
-                Ok(found) if identity(&found) == *file => continue,
+                Ok(found) if device_and_inode(&found) == *file => continue,
                 Ok(_) => "another is in its place".to_owned(),
                 Err(error) => error.to_string(),
             };
@@ -228,7 +266,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 const OTHERS: u32 = 0o077;
 
 /// Its device and inode.
-fn identity(file: &fs::Metadata) -> (u64, u64) {
+fn device_and_inode(file: &fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
@@ -305,24 +343,24 @@ mod tests {
     fn each_file_of_an_open_store_is_missed_when_it_is_gone_or_another_is_in_its_place() {
         let temp = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(temp.path()).unwrap();
-        let place = folder.place().unwrap();
+        let identity = folder.identity().unwrap();
         let _store = crate::open(folder, 16 << 20).unwrap();
-        let place = place.with_store(temp.path()).unwrap();
-        place.check().unwrap();
+        let identity = identity.with_store(temp.path()).unwrap();
+        identity.check().unwrap();
         assert_eq!(missing(temp.path()), None);
         let away = temp.path().join("away");
         for name in ["sled", "journal", "sled/db", "sled/blocks", "journal/0", "journal/1", MARKER] {
             let path = temp.path().join(name);
             fs::rename(&path, &away).unwrap();
-            assert!(place.check().is_err(), "{name} is gone");
+            assert!(identity.check().is_err(), "{name} is gone");
             assert_eq!(missing(temp.path()).is_some(), name != MARKER, "{name}");
             assert!(!is_there(temp.path()), "{name}");
             if away.is_file() {
                 fs::copy(&away, &path).unwrap();
-                assert!(place.check().unwrap_err().to_string().contains("another is in its place"), "{name}");
+                assert!(identity.check().unwrap_err().to_string().contains("another is in its place"), "{name}");
             }
             fs::rename(&away, &path).unwrap();
-            place.check().unwrap();
+            identity.check().unwrap();
         }
     }
 
@@ -348,10 +386,27 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_refused_and_left_as_it_was() {
-        for (format, advice) in [(FORMAT + 1, "start a newer twotick"), (FORMAT - 1, "take a backup")] {
+    fn an_older_format_becomes_this_one_when_the_store_is_opened_to_be_written() {
+        let temp = tempfile::tempdir().unwrap();
+        drop(crate::open(DataFolder::open(temp.path()).unwrap(), 16 << 20).unwrap());
+        let marker = File::options().write(true).open(temp.path().join(MARKER)).unwrap();
+        marker.write_all_at(b"twotick store\nformat 2\n\0\0\0\0\0\0\0\0\0\0\0\0", 0).unwrap();
+        let format = || DataFolder::open(temp.path()).unwrap().format;
+        assert_eq!((format(), format()), (2, 2), "to look at it changes nothing");
+        drop(crate::open(DataFolder::open(temp.path()).unwrap(), 16 << 20).unwrap());
+        assert_eq!(format(), FORMAT);
+        assert!(fs::read_to_string(temp.path().join(MARKER)).unwrap().starts_with(&head()));
+    }
+
+    #[test]
+    fn a_format_that_is_not_read_is_refused_and_left_as_it_was() {
+        for (format, rest, advice) in [
+            (FORMAT + 1, "needs 0.7.0\n", "start twotick 0.7.0 or a newer one"),
+            (FORMAT + 1, "", "start twotick of the version that wrote it"),
+            (OLDEST - 1, "", "take a backup"),
+        ] {
             let temp = tempfile::tempdir().unwrap();
-            let text = format!("twotick store\nformat {format}\n");
+            let text = format!("twotick store\nformat {format}\n{rest}");
             fs::write(temp.path().join(MARKER), &text).unwrap();
             let error = DataFolder::open(temp.path()).unwrap_err().to_string();
             assert!(error.contains(&format!("store format {format}")) && error.contains(advice), "{error}");

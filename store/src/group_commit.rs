@@ -1,4 +1,4 @@
-//! Group commit: all that arrives during one flush is the next batch, and everybody waits for one fdatasync together.
+//! Group commit: all that arrives while one batch is written is the next batch, and everybody waits for one fdatasync together.
 //!
 //! A batch that fails, or panics, poisons the committer: nothing of it is acknowledged, and nothing more is written until the store
 //! was opened again, because the store no longer knows what is on the disk.
@@ -15,12 +15,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backend::{StoreError, Write};
 use crate::commit::Commit;
-use crate::folder::Place;
+use crate::folder::FolderIdentity;
 use crate::store::Store;
 
-/// Commits that may wait for the next flush.
+/// Commits that may wait for the next batch.
 pub const QUEUE_MAX: usize = 16_384;
-/// Keys in one batch: beyond it the rest waits for the next, so that no flush grows without end.
+/// Keys in one batch: beyond it the rest waits for the next, so that no batch grows without end.
 const BATCH_KEYS_MAX: usize = 65_536;
 
 /// Called once it is known whether a commit is durable.
@@ -42,7 +42,7 @@ enum Work {
 /// Why no commit can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// Too many wait for the next flush: try again in a moment.
+    /// Too many wait for the next batch: try again in a moment.
     #[error("too many commits are waiting")]
     Busy,
     /// The store is unwell or closing.
@@ -72,7 +72,7 @@ struct Inner {
     health: watch::Sender<Option<StoreError>>,
     stats: Arc<Stats>,
     tap: Arc<Mutex<Option<Tap>>>,
-    place: Option<Place>,
+    identity: Option<FolderIdentity>,
 }
 
 enum Road {
@@ -106,13 +106,13 @@ impl Committer {
     }
 
     /// The same for a store in a folder: nothing is acknowledged once that is not there any more.
-    pub fn start_in(store: &Store, place: Option<Place>) -> std::io::Result<Self> {
+    pub fn start_in(store: &Store, identity: Option<FolderIdentity>) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let mut writer = Writer::new(store, place.clone());
+        let mut writer = Writer::new(store, identity.clone());
         let (health, stats, tap) = (writer.health.clone(), Arc::clone(&writer.stats), Arc::clone(&writer.tap));
         let thread = std::thread::Builder::new().name("commit".into()).spawn(move || writer.run(jobs))?;
         let road = Road::Thread { queue, thread: Mutex::new(Some(thread)) };
-        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap, place }) })
+        Ok(Self { inner: Arc::new(Inner { road, health, stats, tap, identity }) })
     }
 
     /// Writes each commit at once, on the caller's thread: for tests under a paused clock, which a thread would not hold.
@@ -120,12 +120,12 @@ impl Committer {
         let writer = Writer::new(store, None);
         let (health, stats, tap) = (writer.health.clone(), Arc::clone(&writer.stats), Arc::clone(&writer.tap));
         let road = Road::Inline { writer: Mutex::new(writer), stopped: AtomicBool::new(false) };
-        Self { inner: Arc::new(Inner { road, health, stats, tap, place: None }) }
+        Self { inner: Arc::new(Inner { road, health, stats, tap, identity: None }) }
     }
 
     /// Looks whether the store's folder is still there; without it the store is unwell, also while nothing is written. Blocks.
     pub fn look(&self) {
-        if let Some(Err(error)) = self.inner.place.as_ref().map(Place::check)
+        if let Some(Err(error)) = self.inner.identity.as_ref().map(FolderIdentity::check)
             && self.inner.health.borrow().is_none()
         {
             poison(&self.inner.health, &error);
@@ -154,7 +154,7 @@ impl Committer {
         self.inner.health.subscribe()
     }
 
-    /// Commits that wait for the next flush.
+    /// Commits that wait for the next batch.
     pub fn waiting(&self) -> usize {
         match &self.inner.road {
             Road::Thread { queue, .. } => QUEUE_MAX.saturating_sub(queue.capacity()),
@@ -225,15 +225,15 @@ struct Writer {
     stats: Arc<Stats>,
     /// Locked for as long as a batch is written.
     tap: Arc<Mutex<Option<Tap>>>,
-    /// Where the store must be when a batch is acknowledged.
-    place: Option<Place>,
+    /// The folder and files that must still be there when a batch is acknowledged.
+    identity: Option<FolderIdentity>,
 }
 
 impl Writer {
-    fn new(store: &Store, place: Option<Place>) -> Self {
+    fn new(store: &Store, identity: Option<FolderIdentity>) -> Self {
         let (health, _) = watch::channel(None);
         let (stats, tap) = (Arc::default(), Arc::default());
-        Self { store: store.clone(), epochs: HashMap::new(), health, stats, tap, place }
+        Self { store: store.clone(), epochs: HashMap::new(), health, stats, tap, identity }
     }
 
     fn run(&mut self, mut queue: mpsc::Receiver<Work>) {
@@ -309,7 +309,7 @@ impl Writer {
         self.busy(Some(Instant::now()));
         if !writes.is_empty() {
             self.store.backend.apply(writes)?;
-            self.place.as_ref().map_or(Ok(()), Place::check)?;
+            self.identity.as_ref().map_or(Ok(()), FolderIdentity::check)?;
         }
         if let (Some(tap), Some(writes)) = (tap.as_mut(), tapped) {
             tap(writes);

@@ -34,7 +34,7 @@ impl Store {
     /// id of the user.
     pub fn last_inbound(&self, org: OrgNo, sender: SenderNo, to: &str) -> Result<Option<Timestamp>, StoreError> {
         let mut last = None;
-        for name in self.called(org, to)?.names {
+        for name in self.known_names(org, to)?.names {
             self.scan(keys::windows(org, sender, &name), Order::Descending, &mut |key, _| {
                 last = last.max(keys::window_at(key));
                 ControlFlow::Break(())
@@ -85,7 +85,7 @@ impl Store {
                 self.last_inbound_behind(keys::of_kind(b'n', org), keys::message_of_part, before, limit, &mut ids)?
             }
             Some(from) => {
-                for name in self.called(org, from)?.names {
+                for name in self.known_names(org, from)?.names {
                     let prefix = keys::author_inbounds(org, &name);
                     self.last_inbound_behind(prefix, keys::message_at_end, before, limit, &mut ids)?;
                 }

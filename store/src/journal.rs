@@ -1,7 +1,8 @@
-//! The journal: each batch as it was written, and synced before anybody is told, until all that it changed is in the blocks.
+//! The write-ahead log (journal): each batch as it was written, and synced before anybody is told, until all that it changed is in
+//! the blocks.
 //!
-//! Two files beside sled take turns: one takes the batches of the memtable that grows, the other keeps those of the one that
-//! is being moved, and is free when that is done.
+//! Two files beside sled take turns: one takes the batches of the memtable that grows, the other keeps those of the memtable that
+//! is being flushed, and is free when that is done.
 
 mod file;
 
@@ -25,7 +26,7 @@ pub(crate) const FILES: [&str; 2] = ["0", "1"];
 pub(crate) struct Journal {
     /// Takes batches.
     current: JournalFile,
-    /// Keeps those of the memtable that is being moved, or is free.
+    /// Keeps those of the memtable that is being flushed, or is free.
     other: JournalFile,
 }
 
@@ -40,14 +41,14 @@ pub(crate) struct Replayed {
 }
 
 impl Journal {
-    /// Opens the journal in the data folder, and reads back what is behind batch number `moved`.
-    pub(crate) fn open(folder: &Path, moved: u64) -> Result<(Self, Replayed), StoreError> {
+    /// Opens the journal in the data folder, and reads back what is behind batch number `flushed`, the last that is in the blocks.
+    pub(crate) fn open(folder: &Path, flushed: u64) -> Result<(Self, Replayed), StoreError> {
         let mut files = open_files(&folder.join(SUBFOLDER)).map_err(failed_io("open its journal"))?;
-        // Whole files are moved: one that begins before that is free, whatever it holds.
-        for file in files.iter_mut().filter(|file| file.first().is_some_and(|first| first <= moved)) {
+        // Whole files are flushed: one that begins before that number is free, whatever it holds.
+        for file in files.iter_mut().filter(|file| file.first().is_some_and(|first| first <= flushed)) {
             file.free();
         }
-        let mut replayed = Replayed { memtables: Vec::new(), last: moved, acknowledged: moved };
+        let mut replayed = Replayed { memtables: Vec::new(), last: flushed, acknowledged: flushed };
         files.sort_by_key(|file| file.first().unwrap_or(0));
         for file in files.iter_mut().filter(|file| file.first().is_some()) {
             let before = file.first().map_or(0, |first| first.saturating_sub(1));
@@ -84,13 +85,13 @@ impl Journal {
         self.current.is_full()
     }
 
-    /// What comes next goes to the other file, whose batches are all moved.
+    /// What comes next goes to the other file, whose batches are all flushed.
     pub(crate) fn turn_over(&mut self) {
         std::mem::swap(&mut self.current, &mut self.other);
         self.current.free();
     }
 
-    /// Removes all batches, which are all moved, from the disk.
+    /// Removes all batches, which are all flushed, from the disk.
     pub(crate) fn clear(&mut self) -> Result<(), StoreError> {
         [&mut self.current, &mut self.other]
             .into_iter()

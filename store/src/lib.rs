@@ -1,7 +1,7 @@
 //! Durable commits.
 //!
 //! The only write is a [`Commit`]: everything that one step changes, of one organisation. The [`Committer`] groups the
-//! commits that arrive during a flush into the next one and says of each when it is durable. Reads go through
+//! commits that arrive while a batch is written into the next batch and says of each when it is durable. Reads go through
 //! [`Store`], which knows the records; a [`Backend`] below it knows only ordered keys and values, so that a database
 //! server can stand there one day.
 //!
@@ -18,17 +18,19 @@ pub mod compact;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod consent;
+pub mod encryption;
 mod erase;
 mod filter;
+mod flusher;
 pub mod folder;
+mod fsync_recovery;
 pub mod group_commit;
+mod high_water_mark;
 mod inbound;
 mod journal;
 mod keys;
-mod mark;
 pub mod memory;
 mod memtable;
-mod mover;
 mod open;
 mod packed;
 mod people;
@@ -36,15 +38,12 @@ mod purge;
 mod quota;
 mod random;
 pub mod records;
+mod reencrypt;
 pub mod repair;
-mod rescue;
-mod reseal;
 pub mod restore;
 mod restored;
-mod resync;
 mod runs;
 pub mod scratch;
-pub mod seal;
 pub mod search;
 pub mod sled;
 mod sled_log;
@@ -52,19 +51,20 @@ mod space;
 mod statuses;
 mod store;
 mod table;
+mod undo_log;
 pub mod verify;
 
 pub use backend::{Backend, StoreError};
 pub use commit::Commit;
+pub use encryption::{KeyId, MasterKey};
 pub use erase::Taken;
 pub use folder::DataFolder;
 pub use group_commit::{CommitError, Committer, Unavailable};
 pub use memory::MemoryBackend;
 pub use open::open;
-pub use people::Called;
+pub use people::KnownNames;
 pub use quota::Counted;
 pub use records::{Head, Lane, Parked, Restored, Upkeep};
-pub use reseal::Resealed;
-pub use seal::{KeyId, MasterKey};
+pub use reencrypt::Reencrypted;
 pub use sled::SledBackend;
 pub use store::{DueEntry, Store};

@@ -10,12 +10,12 @@ use crate::backend::{Order, Write};
 /// What the map needs for an entry besides its key and value, in bytes, as measured.
 const OVERHEAD: usize = 96;
 
-/// Keys that were changed: to a value, or to nothing.
+/// Keys that were changed: to a value, or to a tombstone (`None`).
 pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// One of them.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-/// Changes that are durable in the journal, and not yet in the blocks.
+/// Changes that are durable in the write-ahead log (journal), and not yet flushed into the blocks.
 #[derive(Default)]
 pub(crate) struct Memtable {
     changes: RwLock<Changes>,
@@ -43,7 +43,7 @@ impl Memtable {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// What `key` was changed to, if it was.
+    /// What `key` was changed to, if it was: a value, or a tombstone (`None`).
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
         self.read().get(key).cloned()
     }

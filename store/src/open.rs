@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::StoreError;
 use crate::folder::DataFolder;
-use crate::sled::{Doubt, SledBackend};
+use crate::sled::{Doubt, SledBackend, failed_io};
 use crate::store::Store;
 use crate::verify::verify;
 
@@ -14,17 +14,18 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens the store in `folder` with so many bytes of cache. Blocks, and where something is amiss for as long as a walk
 /// through the whole store takes.
-pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
+pub fn open(mut folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
+    folder.upgrade().map_err(failed_io("note the format of its folder"))?;
     let backend = Arc::new(SledBackend::open(folder, cache_bytes)?);
     let store = Store::new(Arc::<SledBackend>::clone(&backend));
     match backend.doubt() {
         None => {
-            backend.move_in_background()?;
+            backend.flush_in_background()?;
             store.build_status_indexes()?;
             return Ok(store);
         }
         Some(Doubt::Lost { acknowledged, found }) => return Err(StoreError::Lost { acknowledged, found }),
-        Some(doubt @ (Doubt::BrokenLog(_) | Doubt::Unverified | Doubt::NoMark)) => {
+        Some(doubt @ (Doubt::BrokenLog(_) | Doubt::Unverified | Doubt::NoHighWaterMark)) => {
             tracing::warn!(%doubt, "the store is verified before it is served");
         }
     }
@@ -39,7 +40,7 @@ pub fn open(folder: DataFolder, cache_bytes: u64) -> Result<Store, StoreError> {
         None => {
             tracing::info!(records = report.records, "verified: everything is there");
             backend.trust()?;
-            backend.move_in_background()?;
+            backend.flush_in_background()?;
             store.build_status_indexes()?;
             Ok(store)
         }

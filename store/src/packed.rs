@@ -3,11 +3,11 @@
 
 use crate::backend::StoreError;
 
-/// A key, and its value; `None` says that the key is not there any more.
+/// A key, and its value; `None` is a tombstone: the key is deleted.
 pub(crate) type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Says in the place of a length that there is no value.
-const GONE: u32 = u32::MAX;
+/// Stands in place of the value's length, and says that the entry is a tombstone.
+const TOMBSTONE: u32 = u32::MAX;
 const HEADER: usize = 6;
 
 /// Bytes that an entry takes before compression.
@@ -21,7 +21,7 @@ pub(crate) fn pack<'a>(entries: impl IntoIterator<Item = Entry<'a>>) -> Result<V
     let mut raw = Vec::new();
     for (key, value) in entries {
         raw.extend(u16::try_from(key.len()).map_err(too_long)?.to_le_bytes());
-        raw.extend(value.map_or(Ok(GONE), |value| u32::try_from(value.len())).map_err(too_long)?.to_le_bytes());
+        raw.extend(value.map_or(Ok(TOMBSTONE), |value| u32::try_from(value.len())).map_err(too_long)?.to_le_bytes());
         raw.extend_from_slice(key);
         raw.extend_from_slice(value.unwrap_or_default());
     }
@@ -73,7 +73,7 @@ fn split(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let (value_len, bytes) = bytes.split_first_chunk()?;
     let (key, bytes) = bytes.split_at_checked(u16::from_le_bytes(*key_len).into())?;
     match u32::from_le_bytes(*value_len) {
-        GONE => Some(((key, None), bytes)),
+        TOMBSTONE => Some(((key, None), bytes)),
         len => {
             let (value, bytes) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
             Some(((key, Some(value)), bytes))

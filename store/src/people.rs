@@ -1,6 +1,6 @@
 //! Who is behind a name: the links between the names of one person, written and read.
 
-use domain::people::{Former, Person, Ties};
+use domain::people::{Former, NameOwners, Person};
 use domain::{MessageId, OrgNo, spelling};
 
 use crate::backend::StoreError;
@@ -10,14 +10,14 @@ use crate::store::Store;
 
 /// All that somebody is known by. Names are canonical spellings of phone numbers, and Meta's ids of users.
 #[derive(Clone, Debug, Default)]
-pub struct Called {
+pub struct KnownNames {
     /// What they are known by now, the name that was asked for first.
     pub names: Vec<String>,
     /// What they were known by before.
     pub former: Vec<Former>,
 }
 
-impl Called {
+impl KnownNames {
     /// Somebody of this name, in any spelling, who is this person if it is one that is known.
     pub fn new(name: &str, person: Option<Person>) -> Self {
         let name = spelling::canonical(name).into_owned();
@@ -30,7 +30,7 @@ impl Called {
 
 impl Store {
     /// Who is behind a name in any spelling.
-    pub fn ties(&self, org: OrgNo, name: &str) -> Result<Ties, StoreError> {
+    pub fn name_owners(&self, org: OrgNo, name: &str) -> Result<NameOwners, StoreError> {
         Ok(self.record("name", &keys::name(org, name))?.unwrap_or_default())
     }
 
@@ -40,21 +40,21 @@ impl Store {
     }
 
     /// All that whoever has a name is known by.
-    pub fn called(&self, org: OrgNo, name: &str) -> Result<Called, StoreError> {
-        let person = self.ties(org, name)?.now.map(|id| self.person(org, id)).transpose()?.flatten();
-        Ok(Called::new(name, person))
+    pub fn known_names(&self, org: OrgNo, name: &str) -> Result<KnownNames, StoreError> {
+        let person = self.name_owners(org, name)?.now.map(|id| self.person(org, id)).transpose()?.flatten();
+        Ok(KnownNames::new(name, person))
     }
 }
 
 impl Commit {
     /// Who is behind a name.
-    pub fn ties(&mut self, name: &str, ties: &Ties) -> Result<(), StoreError> {
+    pub fn name_owners(&mut self, name: &str, owners: &NameOwners) -> Result<(), StoreError> {
         let key = keys::name(self.org, name);
-        if ties.is_empty() {
+        if owners.is_empty() {
             self.delete(key);
             return Ok(());
         }
-        self.put("name", key, ties)
+        self.put("name", key, owners)
     }
 
     /// Somebody who is known by several names.

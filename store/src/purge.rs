@@ -62,8 +62,8 @@ impl Commit {
             ControlFlow::Continue(())
         })?;
         let count = found.len();
-        for (mark, until, name) in found {
-            self.delete(mark);
+        for (expiry, until, name) in found {
+            self.delete(expiry);
             let by: Option<MessageId> = store.record("what is gone", &name)?;
             if by.is_none_or(|by| by.drawn_at().after(known_for) <= until.after(DRAWN_WITHIN)) {
                 self.delete(name);

@@ -65,7 +65,7 @@ impl Commit {
         let (org, Counted { at, place }) = (self.org, counted);
         self.writes.extend(before.map(|before| Write::Delete(keys::counted_at(org, before, place))));
         self.put("counted recipient", keys::counted(org, place), at)?;
-        self.mark(keys::counted_at(org, *at, place));
+        self.put_index_key(keys::counted_at(org, *at, place));
         Ok(())
     }
 

@@ -15,11 +15,11 @@ use domain::{OrgNo, Timestamp};
 use crate::backend::{Backend, StoreError, Write};
 use crate::backup::{self, BackupError, Summary};
 use crate::compact::released;
+use crate::encryption::Found;
 use crate::folder::{DataFolder, FolderError, parent, sync_folder};
 use crate::keys;
 use crate::records::Restored;
 use crate::repair;
-use crate::seal::Found;
 use crate::sled::{self, SledBackend};
 use crate::store::Store;
 use crate::verify::{Report, verify};
@@ -243,8 +243,8 @@ impl Restore<'_> {
                 }
             })?;
         }
-        let mark = Restored { backup: summary.id.clone(), taken_at: summary.taken_at, at, held: 0 };
-        let held = store.hold_unfinished(&mark, self.policy, &mut |held| progress(Stage::Holding(held)));
+        let note = Restored { backup: summary.id.clone(), taken_at: summary.taken_at, at, held: 0 };
+        let held = store.hold_unfinished(&note, self.policy, &mut |held| progress(Stage::Holding(held)));
         let report = verify(&store, &mut |records| progress(Stage::Verifying(records)));
         drop(store);
         let held = match held {

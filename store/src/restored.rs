@@ -1,5 +1,5 @@
 //! A store that was restored from a backup: the original may have sent since what was not finished then, so each such
-//! message is held until a person decides. Marked before any owner starts, hence no step of one.
+//! message is held until a person decides. Noted before any owner starts, hence no step of one.
 
 use std::ops::ControlFlow;
 
@@ -19,8 +19,8 @@ const BATCH: usize = 1000;
 
 impl Commit {
     /// Notes that the organisation was restored.
-    pub fn restored(&mut self, mark: &Restored) -> Result<(), StoreError> {
-        self.put("mark of a restore", keys::restored(self.org), mark)
+    pub fn restored(&mut self, note: &Restored) -> Result<(), StoreError> {
+        self.put("note of a restore", keys::restored(self.org), note)
     }
 
     /// A person has decided about everything that was held.
@@ -32,7 +32,7 @@ impl Commit {
 impl Store {
     /// Whether, and from what, an organisation was restored, as long as messages may be held for it.
     pub fn restored(&self, org: OrgNo) -> Result<Option<Restored>, StoreError> {
-        self.record("mark of a restore", &keys::restored(org))
+        self.record("note of a restore", &keys::restored(org))
     }
 
     /// Up to `limit` messages that are held since a restore, of senders with numbers below `senders`.
@@ -74,10 +74,10 @@ impl Store {
     }
 
     /// Holds, in every organisation, what was not finished; how many messages are held then, also by an earlier restore.
-    /// `mark.held` is filled in. To be called once, on a store that was restored and that nobody owns yet.
+    /// `note.held` is filled in. To be called once, on a store that was restored and that nobody owns yet.
     pub fn hold_unfinished(
         &self,
-        mark: &Restored,
+        note: &Restored,
         policy: &Policy,
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64, StoreError> {
@@ -88,15 +88,15 @@ impl Store {
             head.epoch = Epoch(head.epoch.0 + 1);
             let earlier = u64::try_from(self.held(org.no, org.next_sender, usize::MAX)?.len()).unwrap_or(0);
             let tell = &mut |now| progress(held + earlier + now);
-            let of_org = earlier + self.hold_in(org.no, &mut head, mark.at, policy, tell)?;
+            let of_org = earlier + self.hold_in(org.no, &mut head, note.at, policy, tell)?;
             held += of_org;
-            let mark = Restored { held: of_org, ..mark.clone() };
+            let note = Restored { held: of_org, ..note.clone() };
             let mut commit = Commit::new(org.no, head.epoch);
-            let fact = Fact::Restored { backup: mark.backup.clone(), taken_at: mark.taken_at, held: of_org };
-            let entry = Entry { at: mark.at, subject: Subject::Organisation, by: By::System, fact };
+            let fact = Fact::Restored { backup: note.backup.clone(), taken_at: note.taken_at, held: of_org };
+            let entry = Entry { at: note.at, subject: Subject::Organisation, by: By::System, fact };
             head.last_seq += 1;
             commit.entry(head.last_seq, &Kept::new(entry, random()?), None)?;
-            commit.restored(&mark)?;
+            commit.restored(&note)?;
             commit.head(&head)?;
             self.backend.apply(commit.writes)?;
         }
@@ -122,8 +122,8 @@ impl Store {
             next.start = keys::behind(last);
             let mut commit = Commit::new(org, head.epoch);
             for id in found.iter().filter_map(|key| keys::message_at_end(key)) {
-                const GONE: StoreError = StoreError::Damaged { what: "due index" };
-                let (message, before) = (self.message(org, id)?.ok_or(GONE)?, self.state(org, id)?.ok_or(GONE)?);
+                const MISSING: StoreError = StoreError::Damaged { what: "due index" };
+                let (message, before) = (self.message(org, id)?.ok_or(MISSING)?, self.state(org, id)?.ok_or(MISSING)?);
                 // One that was held by an earlier restore comes by again, and stays as it is.
                 if let Decision::Move(step) = decide(&message, &before, &Event::Restored, policy, at, 0.0) {
                     held += u64::from(step.next.is_held_by_restore());

@@ -1,6 +1,6 @@
-//! Runs: where records go whose keys begin with a hash. Such keys lie anywhere among those that are there, so to put a few of
-//! them into their blocks would mean to write nearly all blocks anew. A memtable's become a run of their own instead, a short
-//! sorted row of blocks, and runs of about the same size are merged into one: each record is written once per size.
+//! Sorted runs: where records go whose keys begin with a hash. Such keys lie anywhere among those that are there, so to put a few
+//! of them into their blocks would mean to write nearly all blocks anew. Instead, those of a memtable become a run of their own, a
+//! short sorted row of blocks. Runs of about the same size are merged into one: each record is written once per size.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ const FAN_IN: usize = 4;
 /// With so many runs commits wait until some are merged.
 const MOST: usize = 64;
 
-/// A sorted row of blocks, and which keys may be in it. It holds changes: a key that is gone is in it, too, while an older run may
-/// hold it.
+/// A sorted row of blocks, and which keys may be in it. It holds changes: a deleted key is in it as a tombstone, as long as an
+/// older run may hold that key.
 pub(crate) struct Run {
     /// What its keys in the index begin with; its filter stands under this alone.
     pub(crate) row: Vec<u8>,
@@ -78,8 +78,8 @@ impl Runs {
         self.load().len() >= MOST
     }
 
-    /// Begins the newest run, with room for so many keys. Its number is its own also where what goes into it was begun to be moved
-    /// before: the run of that may be merged with older ones by now, and must not stand before this.
+    /// Begins the newest run, with room for so many keys. Its number is its own, also where an earlier flush of the same memtable
+    /// was cut off: the run of that one may be merged with older ones by now, and must not stand before this.
     pub(crate) fn begin(&self, keys: usize) -> Arc<Run> {
         let number = self.load().first().map_or(0, |newest| newest.number().saturating_add(1));
         self.insert(0, number, keys)
@@ -134,7 +134,7 @@ pub(crate) struct Merge {
     /// Newest first.
     pub(crate) sources: Vec<Arc<Run>>,
     pub(crate) target: Arc<Run>,
-    /// Whether no run is older than its sources: what is gone need not be remembered.
+    /// Whether no run is older than its sources: tombstones need not be kept.
     pub(crate) is_of_all: bool,
     /// Records in the target.
     pub(crate) written: usize,
@@ -214,7 +214,7 @@ mod tests {
         assert!(large.is_of_all && runs.begin_merge(Some(&large)).is_none());
         let come: Vec<_> = (0..4).map(|_| runs.begin(100)).collect();
         let small = runs.begin_merge(Some(&large)).unwrap();
-        assert!(!small.is_of_all, "what is gone of them may be in the large ones");
+        assert!(!small.is_of_all, "what tombstones in them delete may be in the large ones");
         assert!(small.sources.iter().eq(come.iter().rev()));
         assert!(runs.begin_merge(Some(&small)).is_none());
         runs.end_merge(&small, Some(Arc::clone(&small.target)));

@@ -227,7 +227,7 @@ impl Store {
 
     /// All names of the recipient that a filter asks for.
     fn recipient(&self, org: OrgNo, filter: &MessageFilter) -> Result<Vec<String>, StoreError> {
-        filter.to.as_deref().map_or_else(|| Ok(Vec::new()), |to| Ok(self.called(org, to)?.names))
+        filter.to.as_deref().map_or_else(|| Ok(Vec::new()), |to| Ok(self.known_names(org, to)?.names))
     }
 
     fn matching(

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Order, StoreError, Visit, Write};
 use crate::blocks::Blocks;
+use crate::flusher::Flusher;
 use crate::folder::{DataFolder, sync_folder};
-use crate::mark::{Mark, Marks};
-use crate::mover::Mover;
+use crate::high_water_mark::{HighWaterMark, HighWaterMarkSlots};
 use crate::table::Table;
-use crate::{compact, rescue, resync, sled_log};
+use crate::{compact, fsync_recovery, sled_log, undo_log};
 
 /// Of the data folder.
 pub(crate) const SUBFOLDER: &str = "sled";
@@ -29,7 +29,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// sled in the data folder's subfolder `sled`.
 pub struct SledBackend {
     /// Before the table, which it uses.
-    mover: OnceLock<Mover>,
+    flusher: OnceLock<Flusher>,
     table: Arc<Table>,
     trust: Mutex<Trust>,
     folder: DataFolder,
@@ -37,7 +37,7 @@ pub struct SledBackend {
 
 /// How far it has come, and whether that is all.
 struct Trust {
-    marks: Marks,
+    slots: HighWaterMarkSlots,
     doubt: Option<Doubt>,
 }
 
@@ -60,7 +60,7 @@ pub enum Doubt {
     Unverified,
     /// Nothing tells how far it had come.
     #[error("nothing tells how far it had come")]
-    NoMark,
+    NoHighWaterMark,
 }
 
 /// How sled is opened everywhere.
@@ -94,7 +94,7 @@ impl SledBackend {
         Self::try_open(folder, cache_bytes).inspect_err(|error| {
             // Perhaps a sync of what a process that was killed had left: the next one would succeed without it.
             if let StoreError::Backend { .. } = error {
-                resync::note(&path);
+                fsync_recovery::note(&path);
             }
         })
     }
@@ -102,16 +102,16 @@ impl SledBackend {
     fn try_open(folder: DataFolder, cache_bytes: u64) -> Result<Self, StoreError> {
         compact::settle(folder.path()).map_err(failed_io("remove what a compaction left"))?;
         let path = folder.path().join(SUBFOLDER);
-        let mut marks = folder.marks().map_err(failed_io("read its mark"))?;
-        let mark = marks.last();
+        let mut slots = folder.high_water_mark_slots().map_err(failed_io("read its high-water mark"))?;
+        let mark = slots.last();
         let is_there = path.join(LOG).exists();
         let mut doubt = None;
         if is_there {
             let broken = prepare(folder.path(), &path).map_err(failed_io("prepare its log"))?;
             doubt = match mark {
-                None => Some(Doubt::NoMark),
-                Some(Mark { trusted: false, .. }) => Some(Doubt::Unverified),
-                Some(Mark { trusted: true, .. }) => (!broken.is_empty()).then_some(Doubt::BrokenLog(broken)),
+                None => Some(Doubt::NoHighWaterMark),
+                Some(HighWaterMark { trusted: false, .. }) => Some(Doubt::Unverified),
+                Some(HighWaterMark { trusted: true, .. }) => (!broken.is_empty()).then_some(Doubt::BrokenLog(broken)),
             };
         }
         let acknowledged = mark.map_or(0, |mark| mark.batches);
@@ -119,19 +119,21 @@ impl SledBackend {
             return Err(StoreError::Lost { acknowledged, found: 0 });
         }
         if doubt.is_some() {
-            marks.note(Mark { batches: acknowledged, trusted: false }).map_err(failed_io("write its mark"))?;
-            marks.sync().map_err(failed_io("sync its mark"))?;
+            slots
+                .note(HighWaterMark { batches: acknowledged, trusted: false })
+                .map_err(failed_io("write its high-water mark"))?;
+            slots.sync().map_err(failed_io("sync its high-water mark"))?;
         }
         let config = config(&path, cache_bytes);
         let tree = open_patiently(&config);
-        // Also after a failure: a copy left behind would be put back over a log that was restored from a backup.
-        let synced = sync_files(&path).and_then(|()| rescue::clear(folder.path()));
+        // Also after a failure: an undo log left behind would be put back over a log that was restored from a backup.
+        let synced = sync_files(&path).and_then(|()| undo_log::clear(folder.path()));
         let tree = tree?;
         synced.map_err(failed_io("sync its files"))?;
         let blocks = open_blocks(tree, &path, cache_bytes)?;
         let table = Arc::new(Table::open(blocks, folder.path(), memtable_bytes(cache_bytes))?);
         let (acknowledged, found) = (acknowledged.max(table.acknowledged), table.batches());
-        let backend = Self { mover: OnceLock::new(), table, trust: Mutex::new(Trust { marks, doubt }), folder };
+        let backend = Self { flusher: OnceLock::new(), table, trust: Mutex::new(Trust { slots, doubt }), folder };
         if found < acknowledged {
             backend.trusted().doubt = Some(Doubt::Lost { acknowledged, found });
         }
@@ -146,16 +148,16 @@ impl SledBackend {
         Ok(Self::open(DataFolder::open(path)?, cache_bytes)?)
     }
 
-    /// Moves records into their blocks in a thread of its own from now on, not with a commit now and then.
-    pub fn move_in_background(&self) -> Result<(), StoreError> {
-        let mover = Mover::start(Arc::clone(&self.table)).map_err(failed_io("start a thread"))?;
-        let _ = self.mover.set(mover);
+    /// Flushes memtables in a thread of its own from now on, not with a commit now and then.
+    pub fn flush_in_background(&self) -> Result<(), StoreError> {
+        let flusher = Flusher::start(Arc::clone(&self.table)).map_err(failed_io("start a thread"))?;
+        let _ = self.flusher.set(flusher);
         Ok(())
     }
 
-    /// Moves some records into their blocks, and syncs them; false if none need be moved.
-    pub fn move_step(&self) -> Result<bool, StoreError> {
-        self.table.move_step()
+    /// Flushes a part of a memtable into blocks, or merges a part of some runs, and syncs it; false if there is nothing to do.
+    pub fn flush_step(&self) -> Result<bool, StoreError> {
+        self.table.flush_step()
     }
 
     /// Why it may hold less than was acknowledged, if it may.
@@ -171,8 +173,8 @@ impl SledBackend {
             self.table.settle()?;
         }
         let batches = self.table.batches();
-        trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))?;
-        trust.marks.sync().map_err(failed_io("sync its mark"))?;
+        trust.slots.note(HighWaterMark { batches, trusted: true }).map_err(failed_io("write its high-water mark"))?;
+        trust.slots.sync().map_err(failed_io("sync its high-water mark"))?;
         trust.doubt = None;
         Ok(())
     }
@@ -212,8 +214,8 @@ pub(crate) fn open_blocks(index: ::sled::Db, path: &Path, cache_bytes: u64) -> R
 
 /// Makes the files of a store that was not closed fit to be opened; where its log is broken.
 fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
-    rescue::restore(folder, &path.join(LOG))?;
-    resync::run(folder)?;
+    undo_log::restore(folder, &path.join(LOG))?;
+    fsync_recovery::run(folder)?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         // A snapshot whose writing was cut off: sled would take it for its newest, find it damaged and give up. The one
@@ -226,7 +228,7 @@ fn prepare(folder: &Path, path: &Path) -> io::Result<Vec<u64>> {
     sync_files(path)?;
     let log = File::open(path.join(LOG))?;
     let survey = sled_log::survey(&log, sled_log::replayed_from(path)?)?;
-    rescue::save(folder, &log, &survey.replayed)?;
+    undo_log::save(folder, &log, &survey.replayed)?;
     Ok(survey.broken)
 }
 
@@ -266,10 +268,10 @@ impl Backend for SledBackend {
             return Err(StoreError::Backend { doing: "write", cause: doubt.to_string() });
         }
         let batches = self.table.apply(writes)?;
-        if let Some(mover) = self.mover.get().filter(|_| self.table.is_full()) {
-            mover.wake();
+        if let Some(flusher) = self.flusher.get().filter(|_| self.table.is_full()) {
+            flusher.wake();
         }
-        trust.marks.note(Mark { batches, trusted: true }).map_err(failed_io("write its mark"))
+        trust.slots.note(HighWaterMark { batches, trusted: true }).map_err(failed_io("write its high-water mark"))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -27,7 +27,7 @@ pub(crate) struct Survey {
     pub(crate) replayed: Vec<u64>,
 }
 
-/// What lies in one segment's place.
+/// What lies where a segment may.
 enum Segment {
     /// Never written to, or wiped.
     Blank,
@@ -70,18 +70,18 @@ pub(crate) fn survey(log: &File, from: i64) -> io::Result<Survey> {
             }
         }
         let len = read_up_to(log, &mut bytes, start)?;
-        if let Segment::Whole { lsn, stable, messages, broken: place } = look(bytes.get(..len).unwrap_or_default()) {
+        if let Segment::Whole { lsn, stable, messages, broken: offset } = look(bytes.get(..len).unwrap_or_default()) {
             survey.messages += messages;
             stable_max = stable.max(stable_max);
-            segments.push((lsn, start, place));
+            segments.push((lsn, start, offset));
         }
     }
     // Behind the last position known to be stable, sled looks for the end itself, and stops at the first tear.
     let stable = stable_max - stable_max % i64::try_from(SEGMENT).unwrap_or(i64::MAX);
-    for (lsn, start, place) in segments {
+    for (lsn, start, offset) in segments {
         survey.replayed.push(start);
-        if let Some(place) = place.filter(|_| lsn < stable) {
-            survey.broken.push(start + u64::try_from(place).unwrap_or(0));
+        if let Some(offset) = offset.filter(|_| lsn < stable) {
+            survey.broken.push(start + u64::try_from(offset).unwrap_or(0));
         }
     }
     Ok(survey)

@@ -7,14 +7,14 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use domain::state::{Phase, Status};
+use domain::state::Status;
 use domain::{Epoch, Message, MessageId, OrgNo, State};
-use serde::{Deserialize, Serialize};
 
 use crate::backend::{Order, StoreError};
-use crate::codec::decode_start;
+use crate::codec;
 use crate::commit::Commit;
 use crate::keys;
+use crate::records::{Record, StateStartV1, Wire};
 use crate::store::Store;
 
 /// Messages that one step of building looks at.
@@ -23,7 +23,7 @@ const STEP: usize = 10_000;
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// How far an organisation's index is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatusIndex {
     /// All its messages are in it.
     Whole,
@@ -47,8 +47,13 @@ pub(crate) const fn is_indexed(status: Status) -> bool {
 
 /// The status in a state's record, whose beginning tells it.
 pub(crate) fn status_of(state: &[u8]) -> Result<Status, StoreError> {
-    let (_version, phase): (u32, Phase) = decode_start("state", state)?;
-    Ok(phase.status())
+    match codec::split("state", state)? {
+        (1, body) => {
+            let (_, phase): StateStartV1 = codec::decode_start("state", body)?;
+            Ok(phase.into_value().status())
+        }
+        (version, _) => Err(codec::unknown("state", version, State::VERSION)),
+    }
 }
 
 impl Commit {
@@ -98,7 +103,7 @@ impl Store {
             (looked_at, last) = (looked_at + 1, Some(id));
             // One that cannot be read is for `verify` to tell.
             if let Some(status) = status_of(state).ok().filter(|status| is_indexed(*status)) {
-                commit.mark(keys::with_status(org, status, id));
+                commit.put_index_key(keys::with_status(org, status, id));
             }
             if looked_at < step { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -114,10 +119,11 @@ mod tests {
 
     use domain::Timestamp;
     use domain::org::Org;
+    use domain::state::Phase;
 
     use super::*;
     use crate::MemoryBackend;
-    use crate::seal::MasterKey;
+    use crate::encryption::MasterKey;
 
     const ORG: OrgNo = OrgNo(1);
     const MESSAGES: u8 = 20;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use domain::audit::{Block, Entry, Hash, Kept};
 use domain::org::Org;
 use domain::{AttemptNo, AttemptRef, Message, MessageId, OrgNo, ProviderId, SenderNo, Seq, State, Timestamp};
-use serde::de::DeserializeOwned;
 
 use crate::backend::{Backend, Order, StoreError, Visit};
-use crate::codec::{decode, encode};
+use crate::codec::decode;
 use crate::commit::PART_MAX;
+use crate::encryption::{Found, KeyId, MasterKey};
 use crate::keys;
-use crate::records::{Head, Lane, Parked};
-use crate::seal::{Found, KeyId, MasterKey};
+use crate::records::{self, Head, Lane, Parked, Record};
 
 /// The records in a backend.
 #[derive(Clone)]
@@ -33,24 +32,24 @@ pub struct DueEntry {
 }
 
 impl Store {
-    /// Reads from `backend` all but sealed secrets.
+    /// Reads from `backend` all but encrypted secrets.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self { backend, key: None }
     }
 
-    /// The same with the key that secrets are sealed under.
+    /// The same with the key that secrets are encrypted under.
     pub fn with_key(self, key: MasterKey) -> Self {
         Self { key: Some(key), ..self }
     }
 
-    /// The key that secrets are sealed under.
+    /// The key that secrets are encrypted under.
     pub fn master_key(&self) -> Result<&MasterKey, StoreError> {
         self.key.as_ref().ok_or(StoreError::Locked)
     }
 
     /// Every organisation with its secrets, deleted ones whose data is still there included.
     pub fn orgs(&self) -> Result<Vec<Org>, StoreError> {
-        self.found_orgs()?.into_iter().map(|found| found.open(self.key.as_ref())).collect()
+        self.found_orgs()?.into_iter().map(|found| found.decrypt(self.key.as_ref())).collect()
     }
 
     /// The same without their secrets, which are empty: needs no master key.
@@ -58,7 +57,7 @@ impl Store {
         Ok(self.found_orgs()?.into_iter().map(Found::without_secrets).collect())
     }
 
-    /// The master keys that secrets are sealed under: one, but for a change of the key that was cut off.
+    /// The master keys that secrets are encrypted under: one, but for a change of the key that was cut off.
     pub fn keys_in_use(&self) -> Result<BTreeSet<KeyId>, StoreError> {
         Ok(self.found_orgs()?.iter().filter_map(Found::key).collect())
     }
@@ -159,7 +158,7 @@ impl Store {
         let end = keys::within(keys::of_kind(b'a', org)).end;
         let mut found = Vec::new();
         self.backend.scan(&*keys::audit(org, first)..&*end, Order::Ascending, &mut |_, bytes| {
-            found.push(decode::<Kept>("audit entry", bytes).and_then(|kept| encode("audit entry", &kept.sealed())));
+            found.push(decode("audit entry", bytes).and_then(|kept| records::sealed(&kept)));
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         found.into_iter().collect()
@@ -215,16 +214,12 @@ impl Store {
         self.backend.size_on_disk()
     }
 
-    pub(crate) fn record<T: DeserializeOwned>(&self, kind: &'static str, key: &[u8]) -> Result<Option<T>, StoreError> {
+    pub(crate) fn record<T: Record>(&self, kind: &'static str, key: &[u8]) -> Result<Option<T>, StoreError> {
         self.backend.get(key)?.map(|bytes| decode(kind, &bytes)).transpose()
     }
 
     /// A record of any length.
-    pub(crate) fn parts<T: DeserializeOwned>(
-        &self,
-        kind: &'static str,
-        prefix: Vec<u8>,
-    ) -> Result<Option<T>, StoreError> {
+    pub(crate) fn parts<T: Record>(&self, kind: &'static str, prefix: Vec<u8>) -> Result<Option<T>, StoreError> {
         // Nearly all have one part, and to get that costs less than to look for others.
         match self.backend.get(&keys::first_part(&prefix))? {
             None => return Ok(None),

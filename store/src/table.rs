@@ -1,8 +1,8 @@
 //! Records at a price per block in place of per key: a message's life changes some thirty keys.
 //!
-//! A batch is written to the [`Journal`], which makes it durable, and its changes go into a [`Memtable`]. When that is full the
-//! next one is begun, and the full one is moved, a step at a time, into sorted [`Blocks`]; then its part of the journal is
-//! free. A read looks into both memtables, then into the block.
+//! A batch is written to the write-ahead log ([`Journal`]), which makes it durable, and its changes go into a [`Memtable`]. When
+//! that is full the next one is begun, and the full one is flushed, a step at a time, into sorted [`Blocks`]; then its part of the
+//! journal is free. A read looks into both memtables, then into the block.
 
 mod read;
 #[cfg(test)]
@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::backend::{StoreError, Write};
-use crate::blocks::{Blocks, Moving};
+use crate::blocks::{Blocks, FlushProgress};
+use crate::fsync_recovery;
 use crate::journal::Journal;
 use crate::memtable::Memtable;
-use crate::resync;
 use crate::runs::Merge;
 
 /// Ordered records: the latest in memory and in the journal, the others in blocks.
@@ -64,8 +64,8 @@ impl Latest {
 /// What is done beside reading and writing.
 #[derive(Default)]
 struct Tidying {
-    /// How far the full memtable is in the blocks.
-    moving: Moving,
+    /// How far the full memtable is flushed.
+    flush: FlushProgress,
     /// The merges that go on, the latest last.
     merges: Vec<Merge>,
 }
@@ -80,7 +80,7 @@ struct Writer {
 impl Table {
     /// Reads back the journal in the data folder. A memtable takes so many bytes; there may be two.
     pub(crate) fn open(blocks: Blocks, folder: &Path, memtable_bytes: usize) -> Result<Self, StoreError> {
-        let (journal, mut replayed) = Journal::open(folder, blocks.moved()?)?;
+        let (journal, mut replayed) = Journal::open(folder, blocks.flushed()?)?;
         let growing = replayed.memtables.pop().map_or_else(Arc::default, |(memtable, _)| Arc::new(memtable));
         let full = replayed.memtables.pop().map(|(memtable, last)| Full { memtable: Arc::new(memtable), last });
         Ok(Self {
@@ -111,7 +111,7 @@ impl Table {
         self.check()?;
         // What is written over again and again fills the journal, and not the memtable.
         if self.latest.load().growing.bytes() >= self.memtable_bytes || writer.journal.is_full() {
-            while (self.is_full() || self.blocks.has_too_many_runs()) && self.move_step()? {}
+            while (self.is_full() || self.blocks.has_too_many_runs()) && self.flush_step()? {}
             self.turn_over(&mut writer);
         }
         let number = writer.last + 1;
@@ -121,12 +121,12 @@ impl Table {
         Ok(number)
     }
 
-    /// Moves everything into the blocks, and empties the journal.
+    /// Flushes everything into the blocks, and empties the journal.
     pub(crate) fn settle(&self) -> Result<&Blocks, StoreError> {
         let mut writer = self.writer();
-        while self.move_step()? {}
+        while self.flush_step()? {}
         self.turn_over(&mut writer);
-        while self.move_step()? {}
+        while self.flush_step()? {}
         writer.journal.clear().inspect_err(|error| self.fail(error))?;
         Ok(&self.blocks)
     }
@@ -134,11 +134,11 @@ impl Table {
     /// Gives up blocks that cannot be read; how many.
     pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
         let _nobody_writes = self.writer();
-        let _nobody_moves = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_flushes = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.blocks.forget_unreadable().inspect_err(|error| self.fail(error))
     }
 
-    /// Begins a new memtable; the one before is full, and the one before that is moved.
+    /// Begins a new memtable; the one before is full, and the one before that is flushed.
     fn turn_over(&self, writer: &mut Writer) {
         let full = Full { memtable: Arc::clone(&self.latest.load().growing), last: writer.last };
         writer.journal.turn_over();
@@ -152,34 +152,34 @@ impl Table {
 
     /// A write failed, perhaps a sync: it must not be tried again, and the next start is to know.
     fn fail(&self, error: &StoreError) {
-        resync::note(&self.folder);
+        fsync_recovery::note(&self.folder);
         let _ = self.failed.set(error.clone());
     }
 
-    /// Whether there is something to move.
+    /// Whether a memtable is to be flushed.
     pub(crate) fn is_full(&self) -> bool {
         self.latest.load().full.is_some()
     }
 
-    /// Moves a part of the full memtable into the blocks, or else merges a part of some runs, durably; false if there is nothing to
+    /// Flushes a part of the full memtable into the blocks, or else merges a part of some runs, durably; false if there is nothing to
     /// do. Once that has failed it is not tried again: a second sync succeeds without what the first could not write.
-    pub(crate) fn move_step(&self) -> Result<bool, StoreError> {
+    pub(crate) fn flush_step(&self) -> Result<bool, StoreError> {
         let mut tidying = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.check()?;
         // sled panics on some kinds of damage; a thread that ended by it would leave everybody waiting.
-        let panicked = |_| Err(StoreError::Backend { doing: "move records", cause: "it panicked".into() });
+        let panicked = |_| Err(StoreError::Backend { doing: "flush records", cause: "it panicked".into() });
         let did = panic::catch_unwind(AssertUnwindSafe(|| self.tidy(&mut tidying))).unwrap_or_else(panicked);
         did.inspect_err(|error| self.fail(error))
     }
 
-    fn tidy(&self, Tidying { moving, merges }: &mut Tidying) -> Result<bool, StoreError> {
+    fn tidy(&self, Tidying { flush, merges }: &mut Tidying) -> Result<bool, StoreError> {
         let latest = self.latest.load_full();
         let Some(full) = &latest.full else { return self.blocks.merge_step(merges) };
-        let moved = self.blocks.absorb(&full.memtable.read(), full.last, moving)?;
-        if moved.is_none() {
+        let left = self.blocks.flush(&full.memtable.read(), full.last, flush)?;
+        if left.is_none() {
             self.latest.store(Arc::new(Latest { growing: Arc::clone(&latest.growing), full: None }));
         }
-        *moving = moved.unwrap_or_default();
+        *flush = left.unwrap_or_default();
         Ok(true)
     }
 

@@ -14,13 +14,12 @@ use std::ops::{ControlFlow, Range};
 
 use domain::org::Org;
 use domain::{OrgId, OrgNo};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::backend::{Order, StoreError, Write};
 use crate::codec::encode;
+use crate::encryption::Found;
 use crate::keys;
-use crate::seal::Found;
+use crate::records::Record;
 use crate::store::Store;
 
 pub use report::{Broken, Finding, Of, Report};
@@ -204,7 +203,7 @@ impl Walk<'_> {
     }
 
     /// What was found wrong of a record, this puts right.
-    fn mend_record<T: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, right: &T) {
+    fn mend_record<T: Record>(&mut self, kind: &'static str, key: Vec<u8>, right: &T) {
         if let Ok(value) = encode(kind, right) {
             self.mends.add(Write::Put(key, value));
         }
@@ -237,10 +236,10 @@ impl Walk<'_> {
         *self.expected.entry(letter).or_default() += 1;
     }
 
-    /// Looks for the mark that lets messages be held.
+    /// Looks for the note that lets messages be held.
     fn restored(&mut self) {
         match self.store.restored(self.org) {
-            Ok(mark) => self.is_restored = mark.is_some(),
+            Ok(restored) => self.is_restored = restored.is_some(),
             Err(error) => self.wrong(name(b'R'), Of::Organisation, Broken::Unreadable(error)),
         }
         if self.count(b'R') > u64::from(self.is_restored) {
@@ -249,7 +248,7 @@ impl Walk<'_> {
     }
 
     /// Expects a key, of which the value alone tells nothing.
-    fn expect_mark(&mut self, key: &[u8], value: &[u8], of: Of) {
+    fn expect_key(&mut self, key: &[u8], value: &[u8], of: Of) {
         let letter = key.first().copied().unwrap_or_default();
         self.expect(letter);
         match self.store.backend.get(key) {
@@ -260,7 +259,7 @@ impl Walk<'_> {
     }
 
     /// Expects a record that points at something; what it should be, where other records tell that.
-    fn expect_record<T: DeserializeOwned>(
+    fn expect_record<T: Record>(
         &mut self,
         key: &[u8],
         right: Option<Vec<u8>>,
@@ -305,13 +304,13 @@ const fn name(letter: u8) -> &'static str {
         b'n' => "inbound message",
         b'f' => "author's inbound message",
         b'u' => "inbound id",
-        b'U' => "mark of what is gone",
+        b'U' => "expiry of what is gone",
         b'w' => "window",
         b'c' => "consent",
         b'g' => "statement",
         b'z' => "erasure",
         b'l' => "retention",
-        b'R' => "mark of a restore",
+        b'R' => "note of a restore",
         b'j' => "quota's usage",
         b'v' => "counted recipient",
         b'q' => "counted recipient's time",

@@ -91,7 +91,7 @@ fn told(notification: &Notification) -> Vec<String> {
     let change = |change: &Change| {
         let inbound = change.inbound.iter().map(|item| {
             let said: Vec<_> = said(&item.raw).into_iter().map(|said| said.text).collect();
-            let names = item.told.as_ref().map(|told| (&told.names, &told.before));
+            let names = item.link.as_ref().map(|link| (&link.names, &link.before));
             format!(
                 "{} {:?} {names:?} {said:?} {}",
                 item.id.as_str(),

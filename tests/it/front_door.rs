@@ -111,7 +111,7 @@ async fn beyond_its_connections_only_health_checks_are_answered() {
     answer.problem(503, "OVERLOADED");
     assert_eq!((answer.header("connection"), answer.header("retry-after")), ("close", "1"));
     assert!(ask(&mut held[0], HEALTH).await.unwrap().starts_with("HTTP/1.1 200"), "the others are served as before");
-    // Beyond the spare places too, connections are closed unread; once some are given up, all is as before.
+    // Beyond the spare slots, too, connections are closed unread; once some are given up, all is as before.
     let mut crowd = Vec::new();
     for _ in 0..200 {
         crowd.push(connect(&app).await);

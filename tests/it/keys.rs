@@ -70,18 +70,22 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
 
 /// The calls of the route table, with `*` for each id.
 fn routes() -> BTreeSet<(String, String)> {
-    let source = include_str!("../../src/http.rs");
-    let rows = source.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", ["));
-    let rows = rows.filter_map(|(method, rest)| Some((method, rest.split_once("]) =>")?.0)));
-    let segment = |word: &str| {
-        let word = word.trim();
-        word.strip_prefix('"').map_or("*".to_owned(), |literal| literal.trim_end_matches('"').to_owned())
+    let source = include_str!("../../src/http/routes.rs");
+    let table = source.split_once("static ROUTES").unwrap().1.split_once("\n];").unwrap().0;
+    let route = |line: &str| {
+        let quoted: Vec<_> = line.split('"').skip(1).step_by(2).collect();
+        let (method, path) = match line.trim().split_once('(')?.0 {
+            "get" => ("GET", *quoted.first()?),
+            "post" => ("POST", *quoted.first()?),
+            "admin" | "Route::new" => (*quoted.first()?, *quoted.get(1)?),
+            _ => return None,
+        };
+        let segments = path
+            .split('/')
+            .map(|segment| if segment.starts_with('{') { "/*".to_owned() } else { format!("/{segment}") });
+        Some((method.to_owned(), segments.collect()))
     };
-    rows.map(|(method, words)| {
-        let path: String = words.split(',').map(|word| format!("/{}", segment(word))).collect();
-        (method.to_owned(), path)
-    })
-    .collect()
+    table.lines().filter_map(route).collect()
 }
 
 #[test]

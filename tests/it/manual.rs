@@ -1,4 +1,4 @@
-//! What a person may do with a message: retry a failed one, call back a queued one.
+//! What a person may do with a message: retry a failed one, cancel a queued one.
 
 use serde_json::{Value, json};
 

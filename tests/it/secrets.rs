@@ -128,10 +128,10 @@ async fn the_master_key_is_made_once_and_a_start_without_it_or_with_another_is_r
     fs::rename(&file, app.folder().join("kept")).unwrap();
     let gone = refused(&app, &[]).await;
     assert!(gone.contains(path(&file)) && gone.contains("admin.master_key"), "{gone}");
-    assert!(!file.exists(), "none is made over sealed secrets");
+    assert!(!file.exists(), "none is made over encrypted secrets");
     app.set("admin.master_key", "env:T_MASTER");
     let other = refused(&app, &[("T_MASTER", &"0f".repeat(32))]).await;
-    assert!(other.contains("admin.master_key gives") && other.contains("sealed under"), "{other}");
+    assert!(other.contains("admin.master_key gives") && other.contains("encrypted under"), "{other}");
     let doctor = twotick(&app, "doctor", &[], &[("T_MASTER", &"0f".repeat(32))]).await;
     assert!(doctor.code == Some(1) && doctor.stdout.contains("WRONG  master key"), "{doctor:?}");
     let unusable = twotick(&app, "serve", &[], &[("T_MASTER", "short")]).await;
@@ -176,7 +176,7 @@ async fn rekey_moves_the_secrets_to_a_new_master_key_and_goes_on_where_it_was_cu
     let fresh = "4e".repeat(32);
     let env = [("T_OLD", third.as_str()), ("T_NEW", &fresh)];
     let wrong = twotick(&app, "rekey", &["--old", "env:T_OLD", "--new", "env:T_NEW"], &env).await;
-    assert!(wrong.code == Some(1) && wrong.stderr.contains("sealed under"), "{wrong:?}");
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("encrypted under"), "{wrong:?}");
     // The key in force is elsewhere, and the file is another store's.
     let foreign = "1d".repeat(32);
     fs::write(&file, &foreign).unwrap();

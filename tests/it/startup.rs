@@ -101,10 +101,11 @@ async fn a_folder_of_another_format_is_refused_and_left_alone() {
     app.is_damaged = true;
     let before = names(&app.data());
     let ours = fs::read_to_string(&marker).unwrap();
-    for (format, advice) in
-        [("format 3", "a newer twotick"), ("format 1", "take a backup with the twotick that wrote it")]
-    {
-        let other = ours.replace("format 2", format);
+    for (format, advice) in [
+        ("format 99", "start twotick 0.1.0 or a newer one"),
+        ("format 1", "take a backup with the twotick that wrote it"),
+    ] {
+        let other = ours.replace("format 3", format);
         fs::write(&marker, &other).unwrap();
         let exit = refused(&app.data()).await;
         assert!(exit.stderr.contains(advice), "{exit:?}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{PHONE, Setup, TestApp, faults, notification, path, phone, run_with, seed, status, text, with};
 
 /// Under which name [`the_fixture_of_this_version_is_written`] writes: the version, once its format is final.
-const NAME: &str = "format-2";
+const NAME: &str = env!("CARGO_PKG_VERSION");
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")

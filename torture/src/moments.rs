@@ -18,8 +18,8 @@ const WITHIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The name of the thread that writes the commits.
 const COMMIT_THREAD: &str = "commit";
-/// The name of the thread that moves records into blocks.
-const MOVE_THREAD: &str = "mover";
+/// The name of the thread that flushes memtables into blocks.
+const FLUSHER_THREAD: &str = "flusher";
 
 /// A moment to kill at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub(crate) enum Moment {
     /// Receipts have just been answered with 200.
     Receipt,
     /// The thread that commits is inside `fdatasync`.
-    Flush,
-    /// The thread that moves records into blocks is inside `fdatasync`.
-    Move,
+    CommitSync,
+    /// The thread that flushes memtables into blocks is inside `fdatasync`.
+    FlushSync,
     /// It has been started and does not listen yet.
     Start,
     /// It was told to stop and is about to.
@@ -51,8 +51,8 @@ impl Moment {
         Self::Called,
         Self::Taken,
         Self::Receipt,
-        Self::Flush,
-        Self::Move,
+        Self::CommitSync,
+        Self::FlushSync,
         Self::Start,
         Self::Drain,
     ];
@@ -64,8 +64,8 @@ impl Moment {
             Self::Called => "after the intent, its call under way",
             Self::Taken => "after WhatsApp took a message, before its answer",
             Self::Receipt => "right after receipts were answered 200",
-            Self::Flush => "inside the fdatasync of a commit",
-            Self::Move => "inside an fdatasync of records moved into blocks",
+            Self::CommitSync => "inside the fdatasync of a commit",
+            Self::FlushSync => "inside an fdatasync of records moved into blocks",
             Self::Start => "while it starts",
             Self::Drain => "while it stops",
         }
@@ -83,8 +83,8 @@ impl Moment {
             Self::Called => grows(|| simulator.stats().requests).await,
             Self::Taken => grows(|| simulator.stats().accepted).await,
             Self::Receipt => grows(|| simulator.stats().receipts_sent).await,
-            Self::Flush => tokio::task::spawn_blocking(move || is_syncing(pid, COMMIT_THREAD)).await?,
-            Self::Move => tokio::task::spawn_blocking(move || is_syncing(pid, MOVE_THREAD)).await?,
+            Self::CommitSync => tokio::task::spawn_blocking(move || is_syncing(pid, COMMIT_THREAD)).await?,
+            Self::FlushSync => tokio::task::spawn_blocking(move || is_syncing(pid, FLUSHER_THREAD)).await?,
         };
         kill(pid, Signal::SIGKILL)?;
         Ok(came)

@@ -79,7 +79,7 @@ impl Plan {
         let delays: Vec<&str> = ["0s", "50ms"].into_iter().chain(["300ms"; 48]).collect();
         let table = json!({
             "admin": {"key": admin_key},
-            // As little as may be: so records are moved into blocks all the time.
+            // As little as may be: so memtables are flushed into blocks all the time.
             "store": {"cache": "1MiB"},
             "outbound": {
                 "retry_delays": delays,

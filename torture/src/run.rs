@@ -144,8 +144,8 @@ impl<'a> Run<'a> {
             5 | 6 => self.kill(Moment::Called).await?,
             7 | 8 => self.kill(Moment::Taken).await?,
             9 | 10 => self.kill(Moment::Receipt).await?,
-            11 | 12 => self.kill(Moment::Flush).await?,
-            13 | 14 => self.kill(Moment::Move).await?,
+            11 | 12 => self.kill(Moment::CommitSync).await?,
+            13 | 14 => self.kill(Moment::FlushSync).await?,
             _ => self.kill(Moment::Random).await?,
         }
         self.unhook();

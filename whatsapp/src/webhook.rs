@@ -55,9 +55,7 @@ pub struct Change {
     pub preferences: Vec<Preference>,
     /// What became of a template.
     pub template: Option<TemplateUpdate>,
-    /// Errors of the sender's account, its app or Meta, that concern no message.
-    pub errors: Vec<ProviderError>,
-    /// What changes no message: those errors, and what is not understood.
+    /// What changes no message: errors of the sender's account, its app or Meta, and what is not understood.
     pub notices: Vec<Notice>,
     /// How many items could not be read.
     pub skipped: usize,
@@ -144,9 +142,7 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
             });
             change.read_preferences(&value, &contacts, now);
             change.read_all(&value, "errors", &[], |change, told| {
-                let error = error(told)?;
-                change.notices.push(Notice::error(error.code));
-                change.errors.push(error);
+                change.notices.push(Notice::error(error(told)?.code));
                 Some(())
             });
             let unknown = value.all().filter(|(name, _)| !KNOWN.contains(name));

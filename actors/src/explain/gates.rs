@@ -22,7 +22,7 @@ impl Facts<'_> {
     }
 
     fn call_back(&self) -> String {
-        format!("POST /api/v1/outbound/messages/{}/cancel calls it back", self.message.id)
+        format!("POST /api/v1/outbound/messages/{}/cancel cancels it", self.message.id)
     }
 
     pub(super) fn enabled(&self) -> Option<Objection> {
@@ -67,7 +67,7 @@ impl Facts<'_> {
             }
             PausedBy::Meta => remedy(pause.meta_code().unwrap_or_default(), org, from),
         };
-        let until = self.holds.next_probe.filter(|_| pause.by == PausedBy::Meta);
+        let until = self.limits.next_probe.filter(|_| pause.by == PausedBy::Meta);
         Some(Objection { until, ..Objection::closed(detail, remedy) })
     }
 
@@ -90,7 +90,7 @@ impl Facts<'_> {
     }
 
     pub(super) fn template(&self, due: Timestamp) -> Option<Objection> {
-        let until = self.waits(due, &[Wait::Template]).or(self.held.template_until)?;
+        let until = self.waits(due, &[Wait::Template]).or(self.gates.template_until)?;
         let remedy = format!(
             "See the template's status in WhatsApp Manager; it is tried again by itself. Once it is repaired: {}.",
             self.resume()
@@ -150,8 +150,8 @@ impl Facts<'_> {
     }
 
     pub(super) fn pair(&self, due: Timestamp) -> Option<Objection> {
-        let until = self.waits(due, &[Wait::Pair]).or(self.held.pair_until)?;
-        let (detail, remedy) = if self.held.is_pair_refused {
+        let until = self.waits(due, &[Wait::Pair]).or(self.gates.pair_until)?;
+        let (detail, remedy) = if self.gates.is_pair_refused {
             (
                 "Meta refuses further messages to its recipient from this number for now",
                 format!("It goes by itself; write less often to one recipient. To try now: {}.", self.resume()),
@@ -186,15 +186,15 @@ impl Facts<'_> {
     }
 
     pub(super) fn throttle(&self) -> Option<Objection> {
-        let Throttle { code, since, until } = self.holds.throttle.as_ref()?;
+        let Throttle { code, since, until } = self.limits.throttle.as_ref()?;
         let detail = format!("Meta throttles its sender since {since} with error {code}: {}", meaning(*code));
         Some(Objection::waiting(detail, Some(*until), remedy(*code, &self.org.id, &self.message.from)))
     }
 
     /// What its sender sends per second.
     pub(super) fn pace(&self) -> f64 {
-        if self.held.per_second > 0.0 {
-            return self.held.per_second;
+        if self.gates.per_second > 0.0 {
+            return self.gates.per_second;
         }
         let own = self.org.sender(&self.message.from).and_then(|sender| sender.messages_per_second);
         f64::from(own.unwrap_or(self.settings.messages_per_second))
@@ -202,7 +202,7 @@ impl Facts<'_> {
 
     pub(super) fn rate(&self, ahead: Option<usize>, pace: f64, passed: Option<Timestamp>) -> Option<Objection> {
         let (org, from) = (&self.org.id, &self.message.from);
-        let wait = self.held.rate_wait.map(|wait| self.now.after(wait));
+        let wait = self.gates.rate_wait.map(|wait| self.now.after(wait));
         let until = passed.or(wait)?;
         let detail = match ahead {
             Some(n) if passed.is_some() => format!("{n} others of its sender go before it, at {pace:.1} per second"),
@@ -217,14 +217,14 @@ impl Facts<'_> {
     pub(super) fn capacity(&self) -> Option<Objection> {
         let detail = "its sender has as many calls under way as whatsapp.max_concurrent allows";
         let remedy = "It goes when one of them is answered; if that is slow, raise whatsapp.max_concurrent.";
-        self.held.is_full.then(|| Objection::waiting(detail, None, remedy))
+        self.gates.is_full.then(|| Objection::waiting(detail, None, remedy))
     }
 
-    /// How many of its sender's messages go before it, and whether there are more: those that wait for their turn, or those
+    /// How many of its sender's messages go before it, and whether there are more: those that wait for a send permit, or those
     /// before it in the index.
     pub(super) fn ahead(&self, store: &Store) -> Result<(Option<usize>, bool), StoreError> {
-        if self.held.ahead.is_some() {
-            return Ok((self.held.ahead, false));
+        if self.gates.ahead.is_some() {
+            return Ok((self.gates.ahead, false));
         }
         if self.state.due().is_none_or(|due| due > self.now) {
             return Ok((None, false));

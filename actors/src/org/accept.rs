@@ -11,7 +11,7 @@ use ractor::ActorProcessingErr;
 use store::Unavailable;
 use tokio::sync::oneshot;
 
-use super::place::reserve;
+use super::commit_slot::reserve;
 use super::{After, State};
 use crate::admission::Admission;
 
@@ -86,14 +86,14 @@ impl State {
     pub(super) fn accept(&mut self, accept: Accept) -> Result<(), ActorProcessingErr> {
         let Accept { request, by, reply, admission } = accept;
         match self.admit(&request)? {
-            Plan::Fresh => self.create(request, by, reply, admission)?,
+            Plan::New => self.create(request, by, reply, admission)?,
             Plan::Pending(key) => {
                 if let Some(pending) = self.pending.get_mut(&key) {
                     pending.repeats.push((reply, admission));
                 }
             }
             Plan::Known(id) => {
-                let known = self.ledger.latest(id)?;
+                let known = self.writer.latest(id)?;
                 let answer = known.map(|(message, state)| Accepted { message, state, replayed: true });
                 let _ = reply.send(answer.ok_or(AcceptError::Unavailable));
             }
@@ -123,13 +123,13 @@ impl State {
     }
 
     fn room(&self) -> Plan {
-        if self.has_room() { Plan::Fresh } else { Plan::Refused(AcceptError::QueueFull) }
+        if self.has_room() { Plan::New } else { Plan::Refused(AcceptError::QueueFull) }
     }
 
     pub(super) fn has_room(&self) -> bool {
         let most = self.ctx.settings().limits.max_queued;
         let most = self.record.quotas.max_queued.map_or(most, |own| most.min(own.into()));
-        self.ledger.head.count(Status::Queued) < most
+        self.writer.head.count(Status::Queued) < most
     }
 
     fn create(
@@ -164,14 +164,14 @@ impl State {
         let message = Arc::new(request.into_message(id, sender.0, sender.1, now));
         let state = self.first_state(&message, now);
 
-        let mut draft = self.ledger.draft(now, by);
-        let state = self.ledger.accept(&mut draft, &message, state, &fingerprint)?;
-        self.ledger.close(&mut draft)?;
+        let mut transaction = self.writer.begin(now, by);
+        let state = self.writer.accept(&mut transaction, &message, state, &fingerprint)?;
+        self.writer.close(&mut transaction)?;
         if let Some(key) = key.clone() {
             self.pending.insert(key, Pending { id, fingerprint, repeats: Vec::new() });
         }
         let after = After::Accepted { key, message: Arc::clone(&message), state: Arc::clone(&state) };
-        self.submit(slot, draft, after, move |result| {
+        self.submit(slot, transaction, after, move |result| {
             let answer = result.map(|()| Accepted { message, state, replayed: false });
             let _ = reply.send(answer.map_err(|_| AcceptError::Unavailable));
             admission.end();
@@ -222,7 +222,7 @@ impl State {
 
 /// What is to be done with a request.
 enum Plan {
-    Fresh,
+    New,
     /// The same request is on its way, under this key.
     Pending(String),
     /// The same request created this message.

@@ -11,23 +11,23 @@ use domain::{Message, OrgNo, PhoneNumberId};
 use store::{Store, StoreError};
 
 use super::State;
-use super::fresh::Fresh;
-use super::ledger::Draft;
+use super::uncommitted::Uncommitted;
+use super::writer::Transaction;
 
 /// What is known of them, commits on their way included.
 pub(super) struct Billing {
     /// Whether anything is known of any: nearly always not, and then nothing is looked up.
     has_any: bool,
-    fresh: Fresh<(String, TemplateKey), Billed>,
+    uncommitted: Uncommitted<(String, TemplateKey), Billed>,
 }
 
 impl Billing {
     pub(super) fn load(store: &Store, org: OrgNo) -> Result<Self, StoreError> {
-        Ok(Self { has_any: store.has_billed(org)?, fresh: Fresh::default() })
+        Ok(Self { has_any: store.has_billed(org)?, uncommitted: Uncommitted::default() })
     }
 
-    pub(super) fn landed(&mut self, seq: domain::Seq) {
-        self.fresh.landed(seq);
+    pub(super) fn committed(&mut self, seq: domain::Seq) {
+        self.uncommitted.committed(seq);
     }
 }
 
@@ -80,16 +80,18 @@ impl State {
     }
 
     fn billed(&self, from: &PhoneNumberId, template: &TemplateKey) -> Result<Option<Billed>, StoreError> {
-        latest(&self.record, from, |account| match self.billing.fresh.get(&(account.to_owned(), template.clone())) {
-            Some(billed) => Ok(Some(billed.clone())),
-            None => self.ctx.store.billed(self.record.no, account, template),
+        latest(&self.record, from, |account| {
+            match self.billing.uncommitted.get(&(account.to_owned(), template.clone())) {
+                Some(billed) => Ok(Some(billed.clone())),
+                None => self.ctx.store.billed(self.record.no, account, template),
+            }
         })
     }
 
-    /// Adds to a draft what a receipt tells of its message's template, if that is news.
+    /// Adds to a transaction what a receipt tells of its message's template, if that is news.
     pub(super) fn learn_billing(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         message: &Message,
         receipt: &Receipt,
     ) -> Result<(), StoreError> {
@@ -110,15 +112,15 @@ impl State {
             category,
             message: message.id,
         };
-        let record = self.ledger.fact(draft, Subject::Sender(message.from.clone()), fact)?;
+        let record = self.writer.fact(transaction, Subject::Sender(message.from.clone()), fact)?;
         tracing::info!(
             org = %self.record.id, template = name, language, category = category.as_str(),
             "WhatsApp bills a template otherwise than was known; its messages need consent to that from now on"
         );
         let billed = Billed { account: account.clone(), name, language, category, at: receipt.at, record };
-        draft.commit.billed(&billed)?;
+        transaction.commit.billed(&billed)?;
         self.billing.has_any = true;
-        self.billing.fresh.note(record, (account, template), billed);
+        self.billing.uncommitted.note(record, (account, template), billed);
         Ok(())
     }
 }

@@ -72,15 +72,15 @@ impl State {
             let _ = reply.send(Ok(Arc::clone(&self.record)));
             return Ok(());
         }
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
-        self.ledger.fact(&mut draft, subject, fact)?;
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), by);
+        self.writer.fact(&mut transaction, subject, fact)?;
         let before = Some(&*self.record).filter(|_| self.is_kept);
-        draft.commit.org(self.ctx.store.master_key()?, before, &next)?;
-        self.ledger.close(&mut draft)?;
+        transaction.commit.org(self.ctx.store.master_key()?, before, &next)?;
+        self.writer.close(&mut transaction)?;
         self.record = Arc::clone(&next);
         self.is_kept = true;
         let (directory, me, root) = (Arc::clone(&self.ctx.directory), self.me.clone(), self.root.clone());
-        self.submit(slot, draft, After::Record, move |result| {
+        self.submit(slot, transaction, After::Record, move |result| {
             let answer = match (result, next.deleted_at) {
                 (Ok(()), None) => {
                     // Before the answer: whoever gets it may use a new key at once.
@@ -103,10 +103,10 @@ impl State {
     pub(super) fn denied(&mut self, key: &ApiKey, denial: Denial) -> Result<(), ActorProcessingErr> {
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else { return Ok(()) };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), By::ApiKey(key.name.clone()));
-        self.ledger.fact(&mut draft, Subject::ApiKey(key.id.clone()), Fact::Denied { denial })?;
-        self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::Changed, |_| ());
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), By::ApiKey(key.name.clone()));
+        self.writer.fact(&mut transaction, Subject::ApiKey(key.id.clone()), Fact::Denied { denial })?;
+        self.writer.close(&mut transaction)?;
+        self.submit(slot, transaction, After::Changed, |_| ());
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl State {
             }
         });
         let has_gone = |message: &Message| record.senders.iter().all(|sender| sender.no != message.sender);
-        for (_, resident) in self.ledger.desk.addresses().filter(|(message, _)| has_gone(message)) {
+        for (_, resident) in self.writer.active.addresses().filter(|(message, _)| has_gone(message)) {
             resident.send(MessageMsg::Provider(None));
         }
         self.follow_quotas()?;

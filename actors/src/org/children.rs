@@ -9,7 +9,7 @@ use domain::lifecycle::{Decision, Event, decide};
 use domain::{Message, MessageId, SenderNo, Seq, State as MessageState, Timestamp};
 use ractor::{Actor, ActorCell, ActorProcessingErr};
 
-use super::desk::Resident;
+use super::active_set::Resident;
 use super::{After, OrgMsg, State};
 use crate::address::Address;
 use crate::audit::{self, AuditActor, AuditMsg};
@@ -71,7 +71,7 @@ impl State {
         let provider = self.provider(message.sender).await?;
         let id = message.id;
         let vitals = self.vitals.child(Kind::Message, &id.to_string(), self.ctx.clock.now());
-        let incarnation = self.ledger.desk.next_incarnation();
+        let incarnation = self.writer.active.next_incarnation();
         let args = message::Args {
             ctx: Arc::clone(&self.ctx),
             org: self.me.actor().get_derived(),
@@ -86,7 +86,7 @@ impl State {
             Ok((actor, _)) => {
                 self.vitals.adopt(&vitals);
                 let resident = Resident::new(Address::new(actor, vitals), incarnation, &self.ctx);
-                self.ledger.desk.moved_in(message, state, resident);
+                self.writer.active.moved_in(message, state, resident);
                 Ok(())
             }
             // A failed start does not come as an event.
@@ -143,7 +143,7 @@ impl State {
         }
         self.start_provider(no).await?;
         if let Some(address) = self.running_provider(no).cloned() {
-            for (message, resident) in self.ledger.desk.addresses() {
+            for (message, resident) in self.writer.active.addresses() {
                 if message.sender == no {
                     resident.send(MessageMsg::Provider(Some(address.clone())));
                 }
@@ -165,7 +165,7 @@ impl State {
         let args = audit::Args {
             ctx: Arc::clone(&self.ctx),
             org: self.record.no,
-            epoch: self.ledger.head.epoch,
+            epoch: self.writer.head.epoch,
             last_seq: self.ctx.store.head(self.record.no)?.last_seq,
             vitals: Arc::clone(&self.audit.vitals),
         };
@@ -238,33 +238,33 @@ impl State {
             self.later(MESSAGE_BUDGET.delay, OrgMsg::Revive(id));
             return Ok(());
         };
-        let Some((message, before)) = self.ledger.latest(id)? else { return Ok(()) };
+        let Some((message, before)) = self.writer.latest(id)? else { return Ok(()) };
         let now = self.ctx.clock.now();
         let event = Event::Crash { cause: cause.to_owned() };
         if let Decision::Move(step) = decide(&message, &before, &event, &self.ctx.settings().policy, now, 0.0) {
-            let mut draft = self.ledger.draft(now, By::System);
-            self.ledger.apply(&mut draft, &message, &before, *step, None)?;
-            self.ledger.close(&mut draft)?;
-            self.submit(slot, draft, After::Changed, |_| ());
+            let mut transaction = self.writer.begin(now, By::System);
+            self.writer.apply(&mut transaction, &message, &before, *step, None)?;
+            self.writer.close(&mut transaction)?;
+            self.submit(slot, transaction, After::Changed, |_| ());
         }
         Ok(())
     }
 
     /// A crashed MessageActor's pause is over.
     pub(super) async fn revive(&mut self, id: MessageId) -> Result<(), ActorProcessingErr> {
-        if self.ledger.desk.resident(id).is_none()
-            && let Some((message, state)) = self.ledger.latest(id)?
+        if self.writer.active.resident(id).is_none()
+            && let Some((message, state)) = self.writer.latest(id)?
         {
             self.welcome(message, state).await?;
         }
         Ok(())
     }
 
-    pub(super) fn later(&self, after: Duration, mail: OrgMsg) {
+    pub(super) fn later(&self, after: Duration, msg: OrgMsg) {
         let me = self.me.clone();
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            me.send(mail);
+            me.send(msg);
         });
     }
 }

@@ -9,7 +9,7 @@ use domain::intake::{NewMessage, OWN_KEYS};
 use domain::lifecycle::{Decision, Event, Move, OptOut, decide};
 use domain::message::{Category, Recipient};
 use domain::org::ConsentPolicy;
-use domain::people::Told;
+use domain::people::IdentityLink;
 use domain::{AttemptNo, AttemptRef, Dossier, Inbound, Message, State as MessageState, spelling};
 use ractor::ActorProcessingErr;
 use serde_json::json;
@@ -18,8 +18,8 @@ use store::{CommitError, StoreError, Unavailable};
 use tokio::sync::oneshot;
 use whatsapp::webhook::Said;
 
-use super::ledger::Draft;
-use super::place::reserve;
+use super::commit_slot::reserve;
+use super::writer::Transaction;
 use super::{After, State};
 
 /// What a client tells of a recipient.
@@ -39,11 +39,11 @@ impl State {
         let committer = self.ctx.committer.clone();
         let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
         let now = self.ctx.clock.now();
-        let mut draft = self.ledger.draft(now, by.clone());
+        let mut transaction = self.writer.begin(now, by.clone());
         let statement = Statement { choice, covers, at: now, recorded_at: now, by, source };
-        let Some(known) = self.say(&mut draft, &name, &statement, None)? else { return Ok(()) };
-        self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::Changed, move |result| {
+        let Some(known) = self.say(&mut transaction, &name, &statement, None)? else { return Ok(()) };
+        self.writer.close(&mut transaction)?;
+        self.submit(slot, transaction, After::Changed, move |result| {
             let _ = reply.send(result.map(|()| known).map_err(|_| Unavailable::Closed));
         });
         Ok(())
@@ -51,25 +51,25 @@ impl State {
 
     /// What is known of a recipient, durable or not.
     pub(super) fn known(&self, canonical: &str) -> Result<Option<Consent>, StoreError> {
-        match self.fresh.get(canonical) {
+        match self.uncommitted_consents.get(canonical) {
             Some(consent) => Ok(Some(consent.clone())),
             None => self.ctx.store.consent(self.record.no, canonical),
         }
     }
 
     /// The same, also of one of whom nothing is. One that was erased has a name again from here on.
-    pub(super) fn known_as(&self, draft: &Draft, canonical: &str) -> Result<Consent, StoreError> {
-        let unknown = || Consent::unknown(self.ctx.clock.new_message_id(draft.at), String::new());
+    pub(super) fn known_as(&self, transaction: &Transaction, canonical: &str) -> Result<Consent, StoreError> {
+        let unknown = || Consent::unknown(self.ctx.clock.new_message_id(transaction.at), String::new());
         let mut known = self.known(canonical)?.unwrap_or_else(unknown);
         canonical.clone_into(&mut known.recipient);
         Ok(known)
     }
 
-    /// Adds a statement of whoever has this name to a draft, under all names of theirs; what is then known under the first.
+    /// Adds a statement of whoever has this name to a transaction, under all names of theirs; what is then known under the first.
     /// `None` if it tells nothing new, and then nothing is added.
     fn say(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         name: &str,
         statement: &Statement,
         dossier: Option<&Dossier>,
@@ -79,11 +79,13 @@ impl State {
             Source::Api { .. } | Source::Linked { .. } => None,
             Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } => self.had(name, statement.at)?,
         };
-        let Some(person) = had else { return self.say_under(draft, &self.called(name)?.names, statement, dossier) };
+        let Some(person) = had else {
+            return self.say_under(transaction, &self.known_names(name)?.names, statement, dossier);
+        };
         // It came late. As if it had come in time, it goes with them, and a revocation stays with the name, too.
-        let known = self.say_under(draft, &person.names, statement, dossier)?;
+        let known = self.say_under(transaction, &person.names, statement, dossier)?;
         if statement.choice == Choice::Revoked {
-            self.say_under(draft, &self.called(name)?.names, statement, None)?;
+            self.say_under(transaction, &self.known_names(name)?.names, statement, None)?;
         }
         Ok(known)
     }
@@ -91,18 +93,18 @@ impl State {
     /// The same under all these names of one person.
     fn say_under(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         names: &[String],
         statement: &Statement,
         dossier: Option<&Dossier>,
     ) -> Result<Option<Consent>, StoreError> {
         let Some((name, others)) = names.split_first() else { return Ok(None) };
-        let known = self.known_as(draft, name)?;
-        let Some(next) = known.after(statement, self.ledger.head.last_seq + 1) else { return Ok(None) };
-        self.record_statement(draft, name, next.clone(), statement, dossier)?;
+        let known = self.known_as(transaction, name)?;
+        let Some(next) = known.after(statement, self.writer.head.last_seq + 1) else { return Ok(None) };
+        self.record_statement(transaction, name, next.clone(), statement, dossier)?;
         for other in others {
-            let other_next = self.known_as(draft, other)?.like(&next, self.ledger.head.last_seq + 1);
-            self.record_statement(draft, other, other_next, statement, None)?;
+            let other_next = self.known_as(transaction, other)?.like(&next, self.writer.head.last_seq + 1);
+            self.record_statement(transaction, other, other_next, statement, None)?;
         }
         Ok(Some(next))
     }
@@ -110,7 +112,7 @@ impl State {
     /// The same, of somebody who shows several names; what is then known under the first.
     fn say_as(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         shown: &[&str],
         statement: &Statement,
         dossier: Option<&Dossier>,
@@ -122,8 +124,8 @@ impl State {
                 continue;
             }
             let is_first = said.is_empty();
-            said.extend(self.called(name)?.names);
-            let known = self.say(draft, name, statement, dossier.filter(|_| is_first))?;
+            said.extend(self.known_names(name)?.names);
+            let known = self.say(transaction, name, statement, dossier.filter(|_| is_first))?;
             if is_first {
                 first = known;
             }
@@ -134,23 +136,23 @@ impl State {
     /// Adds a statement under one name, and what is known there after it: its id is the next entry's number.
     pub(super) fn record_statement(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         canonical: &str,
         next: Consent,
         statement: &Statement,
         dossier: Option<&Dossier>,
     ) -> Result<(), StoreError> {
         let fact = Fact::Consent { choice: statement.choice, covers: statement.covers };
-        let seq = self.ledger.entry(draft, Subject::Consent(next.id), fact, dossier)?;
-        draft.commit.statement(&next, seq, statement)?;
-        self.fresh.note(seq, canonical.to_owned(), next);
+        let seq = self.writer.entry(transaction, Subject::Consent(next.id), fact, dossier)?;
+        transaction.commit.statement(&next, seq, statement)?;
+        self.uncommitted_consents.note(seq, canonical.to_owned(), next);
         Ok(())
     }
 
     /// Follows an inbound message that is just a stop or a start word, or Meta's own label for the end of marketing.
-    pub(super) fn hear(
+    pub(super) fn follow_words(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         inbound: &Inbound,
         dossier: Option<&Dossier>,
     ) -> Result<(), StoreError> {
@@ -159,13 +161,13 @@ impl State {
             choice,
             covers,
             at: inbound.at.min(inbound.received_at),
-            recorded_at: draft.at,
-            by: draft.by.clone(),
+            recorded_at: transaction.at,
+            by: transaction.by.clone(),
             source: Source::Word { inbound: inbound.id },
         };
         let names: Vec<_> = inbound.names().collect();
-        match self.say_as(draft, &names, &statement, dossier)? {
-            Some(known) => self.confirm(draft, known, choice, inbound, dossier),
+        match self.say_as(transaction, &names, &statement, dossier)? {
+            Some(known) => self.confirm(transaction, known, choice, inbound, dossier),
             None => Ok(()),
         }
     }
@@ -183,7 +185,7 @@ impl State {
     /// in the same commit.
     fn confirm(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         mut known: Consent,
         choice: Choice,
         inbound: &Inbound,
@@ -193,102 +195,107 @@ impl State {
         // One who has given up the name that they wrote under is not there any more.
         let to = if spelling::canonical(shown) == known.recipient { shown } else { &known.recipient };
         let body = json!({"to": to, "payloadJson": {"type": "text", "text": {"body": text}}});
-        let key = format!("{OWN_KEYS}{}:{}:{}", choice.as_str(), known.id, consent::day(draft.at));
+        let key = format!("{OWN_KEYS}{}:{}:{}", choice.as_str(), known.id, consent::day(transaction.at));
         let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
-        if is_used || !self.has_room() || !known.confirm(choice, draft.at) {
+        if is_used || !self.has_room() || !known.confirm(choice, transaction.at) {
             return Ok(());
         }
-        let parsed = body.as_object().map(|body| NewMessage::parse(body, None, draft.at));
+        let parsed = body.as_object().map(|body| NewMessage::parse(body, None, transaction.at));
         let Some(Ok(request)) = parsed else { return Ok(()) };
-        draft.commit.consent(&known)?;
-        self.fresh.note(self.ledger.head.last_seq, known.recipient.clone(), known);
+        transaction.commit.consent(&known)?;
+        self.uncommitted_consents.note(self.writer.head.last_seq, known.recipient.clone(), known);
         let fingerprint = request.fingerprint;
-        let id = self.ctx.clock.new_message_id(draft.at);
+        let id = self.ctx.clock.new_message_id(transaction.at);
         let message = Message {
             category: Category::Confirmation,
             dossier: dossier.cloned(),
             idempotency_key: Some(key),
-            ..request.into_message(id, inbound.sender.clone(), inbound.sender_no, draft.at)
+            ..request.into_message(id, inbound.sender.clone(), inbound.sender_no, transaction.at)
         };
-        let state = self.first_state(&message, draft.at);
+        let state = self.first_state(&message, transaction.at);
         // Nobody asked for it but twotick itself.
-        let by = std::mem::replace(&mut draft.by, By::System);
-        self.ledger.accept(draft, &Arc::new(message), state, &fingerprint)?;
-        draft.by = by;
+        let by = std::mem::replace(&mut transaction.by, By::System);
+        self.writer.accept(transaction, &Arc::new(message), state, &fingerprint)?;
+        transaction.by = by;
         Ok(())
     }
 
     /// Follows WhatsApp's own switch for marketing messages.
-    pub(super) fn prefer(&mut self, draft: &mut Draft, preference: Preference) -> Result<(), StoreError> {
+    pub(super) fn prefer(&mut self, transaction: &mut Transaction, preference: Preference) -> Result<(), StoreError> {
         let Preference { names, choice, at, detail } = preference;
         let statement = Statement {
             choice,
             covers: Covers::Marketing,
-            at: at.min(draft.at),
-            recorded_at: draft.at,
-            by: draft.by.clone(),
+            at: at.min(transaction.at),
+            recorded_at: transaction.at,
+            by: transaction.by.clone(),
             source: Source::Preference { told_at: at, detail },
         };
         for name in &names {
-            if self.known(&spelling::canonical(name))?.is_some_and(|known| known.has_heard(&statement)) {
+            if self.known(&spelling::canonical(name))?.is_some_and(|known| known.has_seen(&statement)) {
                 // A repeat, perhaps of one who was erased since: it must not bring their names back.
                 return Ok(());
             }
         }
-        if let Some(told) = Told::new(&names, &[], at) {
-            self.link(draft, &told)?;
+        if let Some(link) = IdentityLink::new(&names, &[], at) {
+            self.link(transaction, &link)?;
         }
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        self.say_as(draft, &names, &statement, None)?;
+        self.say_as(transaction, &names, &statement, None)?;
         Ok(())
     }
 
-    /// Adds a step of a message to a draft. An attempt that consent no longer lets go does not begin; what the step tells
+    /// Adds a step of a message to a transaction. An attempt that consent no longer lets go does not begin; what the step tells
     /// of the recipient is recorded with it.
     pub(super) fn take_step(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         message: &Arc<Message>,
         before: &MessageState,
         step: Move,
         response: Option<(AttemptNo, Vec<u8>)>,
     ) -> Result<Arc<MessageState>, StoreError> {
         let step = match step.call {
-            Some(_) => match self.barred(draft, message, before)? {
+            Some(_) => match self.consent_denied(transaction, message, before)? {
                 Some(end) => end,
-                None => self.ration(draft, message, before)?.unwrap_or(step),
+                None => self.ration(transaction, message, before)?.unwrap_or(step),
             },
             None => step,
         };
         if let Some((_, answer)) = &response {
-            self.meet(draft, message, &whatsapp::answer::user_ids(answer), draft.at)?;
+            self.meet(transaction, message, &whatsapp::answer::user_ids(answer), transaction.at)?;
         }
         let opt_out = step.opt_out;
-        let after = self.ledger.apply(draft, message, before, step, response)?;
+        let after = self.writer.apply(transaction, message, before, step, response)?;
         if let Some(OptOut { attempt, at }) = opt_out {
             let statement = Statement {
                 choice: Choice::Revoked,
                 covers: Covers::Marketing,
                 at,
-                recorded_at: draft.at,
+                recorded_at: transaction.at,
                 by: By::WhatsApp,
                 source: Source::OptOut { attempt: AttemptRef { message: message.id, attempt } },
             };
-            self.say(draft, message.to.as_str(), &statement, message.dossier.as_ref())?;
+            self.say(transaction, message.to.as_str(), &statement, message.dossier.as_ref())?;
         }
         Ok(after)
     }
 
     /// The step that ends a message in place of an attempt, if its recipient's consent does not let it go, or its recipient
     /// is being erased.
-    fn barred(&self, draft: &Draft, message: &Message, before: &MessageState) -> Result<Option<Move>, StoreError> {
+    fn consent_denied(
+        &self,
+        transaction: &Transaction,
+        message: &Message,
+        before: &MessageState,
+    ) -> Result<Option<Move>, StoreError> {
         let category = self.weighed(&message.from, message.category, || message.template())?;
         let event = match self.refusal(&message.to, category)? {
             _ if self.erasures.cover(message) => Event::Cancel,
-            Some((refusal, _)) => Event::Barred(refusal),
+            Some((refusal, _)) => Event::ConsentDenied(refusal),
             None => return Ok(None),
         };
-        let decision = decide(message, before, &event, &self.ctx.settings().policy, draft.at, 0.0);
+        let decision = decide(message, before, &event, &self.ctx.settings().policy, transaction.at, 0.0);
         Ok(match decision {
             Decision::Move(step) => Some(*step),
             Decision::Ignore(_) => None,
@@ -315,10 +322,10 @@ impl State {
         dossier: Option<&Dossier>,
         then: impl FnOnce(Result<(), CommitError>) + Send + 'static,
     ) -> Result<(), ActorProcessingErr> {
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
-        self.ledger.entry(&mut draft, subject, Fact::Blocked(refusal), dossier)?;
-        self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::Changed, then);
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), by);
+        self.writer.entry(&mut transaction, subject, Fact::Blocked(refusal), dossier)?;
+        self.writer.close(&mut transaction)?;
+        self.submit(slot, transaction, After::Changed, then);
         Ok(())
     }
 }

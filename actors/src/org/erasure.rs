@@ -1,6 +1,6 @@
-//! Erasing a person's data: a few records with each commit, between the other mail, and on after a crash.
+//! Erasing a person's data: a few records with each commit, between the actor's other messages, and on after a crash.
 //!
-//! Whom not to write to, and that it was asked for, is recorded first. Then what waits to be sent to them is called back;
+//! Whom not to write to, and that it was asked for, is recorded first. Then what waits to be sent to them is cancelled;
 //! a send that is under way is let come to its end.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -14,12 +14,12 @@ use domain::people::Former;
 use domain::state::Phase;
 use domain::{Message, MessageId, OrgNo, Seq, Timestamp};
 use ractor::ActorProcessingErr;
-use store::{Called, Parked, Store, StoreError, Taken, Unavailable};
+use store::{KnownNames, Parked, Store, StoreError, Taken, Unavailable};
 use tokio::sync::oneshot;
 
-use super::ledger::Draft;
-use super::place::reserve;
-use super::upkeep::KNOWN_FOR;
+use super::commit_slot::reserve;
+use super::retention_sweep::KNOWN_FOR;
+use super::writer::Transaction;
 use super::{After, OrgMsg, State};
 
 /// Records of each kind that one commit changes.
@@ -77,8 +77,8 @@ struct Step {
 impl State {
     pub(super) fn erase(&mut self, request: EraseRequest) -> Result<(), ActorProcessingErr> {
         let EraseRequest { name, by, reply } = request;
-        let called = self.called(&name)?;
-        let same = self.same_erasure(&called)?;
+        let known = self.known_names(&name)?;
+        let same = self.same_erasure(&known)?;
         if let Some((_, replies)) = self.erasures.queue.iter_mut().find(|(erasure, _)| Some(erasure.id) == same) {
             replies.retain(|reply| !reply.is_closed());
             replies.push(reply);
@@ -92,28 +92,28 @@ impl State {
         }
         let now = self.ctx.clock.now();
         let id = self.ctx.clock.new_message_id(now);
-        let mut draft = self.ledger.draft(now, by.clone());
-        let seq = self.ledger.fact(&mut draft, Subject::Erasure(id), Fact::ErasureBegun)?;
-        let Called { names, former } = called;
+        let mut transaction = self.writer.begin(now, by.clone());
+        let seq = self.writer.fact(&mut transaction, Subject::Erasure(id), Fact::ErasureBegun)?;
+        let KnownNames { names, former } = known;
         for name in &names {
-            draft.commit.taken(Taken::Name(name), id, now.after(KNOWN_FOR))?;
-            self.untie(&mut draft, seq, name)?;
-            self.forget_consent(&mut draft, seq, name, None)?;
+            transaction.commit.taken(Taken::Name(name), id, now.after(KNOWN_FOR))?;
+            self.unlink(&mut transaction, seq, name)?;
+            self.forget_consent(&mut transaction, seq, name, None)?;
         }
         for Former { name, until } in &former {
-            self.forget_consent(&mut draft, seq, name, Some(*until))?;
+            self.forget_consent(&mut transaction, seq, name, Some(*until))?;
         }
         let erased = Erased::default();
         let erasure = Erasure { id, names, former, by, begun_at: now, before: seq, told_to: 0, erased };
-        draft.commit.erasure(&erasure)?;
-        self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::ErasureBegun(Box::new((erasure, reply))), |_| ());
+        transaction.commit.erasure(&erasure)?;
+        self.writer.close(&mut transaction)?;
+        self.submit(slot, transaction, After::ErasureBegun(Box::new((erasure, reply))), |_| ());
         Ok(())
     }
 
-    /// The erasure under way that does all that one of somebody who is called so would: nothing came of them since, and no
+    /// The erasure under way that does all that one of somebody who is known so would: nothing came of them since, and no
     /// link, as it cuts all there were.
-    fn same_erasure(&self, Called { names, former }: &Called) -> Result<Option<MessageId>, StoreError> {
+    fn same_erasure(&self, KnownNames { names, former }: &KnownNames) -> Result<Option<MessageId>, StoreError> {
         let (store, org) = (&self.ctx.store, self.record.no);
         let ([name], []) = (names.as_slice(), former.as_slice()) else { return Ok(None) };
         let last = self.erasures.queue.iter().rev().find(|(erasure, _)| erasure.names.contains(name));
@@ -132,7 +132,7 @@ impl State {
     /// then. Under their own it goes whatever its time is: the clock may have been ahead when it was told.
     fn forget_consent(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         seq: Seq,
         name: &str,
         until: Option<Timestamp>,
@@ -141,8 +141,8 @@ impl State {
         let is_theirs = |at: Timestamp| until.is_none_or(|until| at <= until);
         if [known.transactional, known.marketing].into_iter().flatten().all(|said| is_theirs(said.at)) {
             let left = known.erased();
-            draft.commit.erase_consent(name, &left)?;
-            self.fresh.note(seq, name.to_owned(), left);
+            transaction.commit.erase_consent(name, &left)?;
+            self.uncommitted_consents.note(seq, name.to_owned(), left);
         }
         Ok(())
     }
@@ -179,37 +179,37 @@ impl State {
             Err(Unavailable::Closed) => return Ok(()),
         };
         let Some((mut erasure, replies)) = self.erasures.queue.pop_front() else { return Ok(()) };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), erasure.by.clone());
-        let step = self.erase_some(&mut draft, &mut erasure)?;
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), erasure.by.clone());
+        let step = self.erase_some(&mut transaction, &mut erasure)?;
         if step.done > 0 {
-            draft.commit.erasure(&erasure)?;
-            self.ledger.close(&mut draft)?;
+            transaction.commit.erasure(&erasure)?;
+            self.writer.close(&mut transaction)?;
             self.erasures.queue.push_back((erasure, replies));
             self.erasures.is_armed = true;
             let me = self.me.clone();
-            self.submit(slot, draft, After::Changed, move |_| me.send(OrgMsg::EraseNext));
+            self.submit(slot, transaction, After::Changed, move |_| me.send(OrgMsg::EraseNext));
         } else if step.held > 0 {
             self.erasures.queue.push_back((erasure, replies));
             self.erase_later();
         } else {
-            self.ledger.fact(&mut draft, Subject::Erasure(erasure.id), Fact::Erased(erasure.erased))?;
-            draft.commit.erasure_done(erasure.id);
-            self.ledger.close(&mut draft)?;
-            self.submit(slot, draft, After::Changed, move |result| {
+            self.writer.fact(&mut transaction, Subject::Erasure(erasure.id), Fact::Erased(erasure.erased))?;
+            transaction.commit.erasure_done(erasure.id);
+            self.writer.close(&mut transaction)?;
+            self.submit(slot, transaction, After::Changed, move |result| {
                 for reply in replies {
                     let _ = reply.send(result.clone().map(|()| erasure.erased).map_err(|_| Unavailable::Closed));
                 }
             });
             self.erase_on();
-            self.tend_when_due()?;
+            self.sweep_when_due()?;
         }
         Ok(())
     }
 
-    fn erase_some(&mut self, draft: &mut Draft, erasure: &mut Erasure) -> Result<Step, StoreError> {
+    fn erase_some(&mut self, transaction: &mut Transaction, erasure: &mut Erasure) -> Result<Step, StoreError> {
         let mut step = Step::default();
         for name in erasure.all_names() {
-            self.erase_messages(draft, erasure, &name, &mut step)?;
+            self.erase_messages(transaction, erasure, &name, &mut step)?;
         }
         // By then no receipt of theirs can come that finds its message, and none is joined. One that came later is of a message
         // that is not part of this, or is not kept.
@@ -217,31 +217,31 @@ impl State {
             parked.at <= erasure.begun_at
                 && whatsapp::wamid::concerns(&parked.reported, &erasure.names, &erasure.former)
         };
-        for parked in self.lot.take_where(theirs) {
-            draft.commit.unpark(&parked);
+        for parked in self.parked.take_where(theirs) {
+            transaction.commit.unpark(&parked);
             erasure.erased.receipts += 1;
             step.done += 1;
         }
-        self.erase_inbound(draft, erasure, &mut step)?;
-        self.erase_statements(draft, erasure, &mut step)?;
+        self.erase_inbound(transaction, erasure, &mut step)?;
+        self.erase_statements(transaction, erasure, &mut step)?;
         Ok(step)
     }
 
     fn erase_messages(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         erasure: &mut Erasure,
         name: &str,
         step: &mut Step,
     ) -> Result<(), StoreError> {
         let mut ids = Vec::new();
-        let (desk, room) = (&self.ledger.desk, STEP_MAX.saturating_sub(step.done));
+        let (active, room) = (&self.writer.active, STEP_MAX.saturating_sub(step.done));
         let mut held = 0;
         self.ctx.store.messages_to(self.record.no, name, None, &mut |id| {
             if !erasure.covers(name, id) || ids.len() >= room {
                 return ControlFlow::Break(());
             }
-            if desk.is_written(id) && desk.card(id).is_none_or(|card| !is_sending(card.state.phase)) {
+            if active.is_written(id) && active.get(id).is_none_or(|message| !is_sending(message.state.phase)) {
                 ids.push(id);
             } else {
                 held += 1;
@@ -250,7 +250,7 @@ impl State {
         })?;
         step.held += held;
         for id in ids {
-            if self.erase_one(draft, id)? {
+            if self.erase_one(transaction, id)? {
                 step.done += 1;
                 erasure.erased.messages += 1;
             } else {
@@ -261,24 +261,29 @@ impl State {
     }
 
     /// Erases one message; `false` if it must wait.
-    fn erase_one(&mut self, draft: &mut Draft, id: MessageId) -> Result<bool, StoreError> {
-        let Some((message, mut state)) = self.ledger.latest(id)? else { return Ok(false) };
+    fn erase_one(&mut self, transaction: &mut Transaction, id: MessageId) -> Result<bool, StoreError> {
+        let Some((message, mut state)) = self.writer.latest(id)? else { return Ok(false) };
         match state.phase {
             Phase::Queued { .. } => {
                 let policy = &self.ctx.settings().policy;
-                let Decision::Move(step) = decide(&message, &state, &Event::Cancel, policy, draft.at, 0.0) else {
+                let Decision::Move(step) = decide(&message, &state, &Event::Cancel, policy, transaction.at, 0.0) else {
                     return Ok(false);
                 };
-                state = self.ledger.apply(draft, &message, &state, *step, None)?;
+                state = self.writer.apply(transaction, &message, &state, *step, None)?;
             }
             Phase::Sending { .. } => return Ok(false),
             Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {}
         }
-        self.ledger.erase(draft, &message, &state)?;
+        self.writer.erase(transaction, &message, &state)?;
         Ok(true)
     }
 
-    fn erase_inbound(&mut self, draft: &mut Draft, erasure: &mut Erasure, step: &mut Step) -> Result<(), StoreError> {
+    fn erase_inbound(
+        &mut self,
+        transaction: &mut Transaction,
+        erasure: &mut Erasure,
+        step: &mut Step,
+    ) -> Result<(), StoreError> {
         let (store, org) = (&self.ctx.store, self.record.no);
         let room = STEP_MAX.saturating_sub(step.done);
         // One that is known by several names is found by each.
@@ -297,7 +302,7 @@ impl State {
         }
         for id in ids.into_iter().take(room) {
             let inbound = store.inbound(org, id)?.ok_or(StoreError::Damaged { what: "inbound message" })?;
-            draft.commit.forget_inbound(&inbound, Some(draft.at.after(KNOWN_FOR)))?;
+            transaction.commit.forget_inbound(&inbound, Some(transaction.at.after(KNOWN_FOR)))?;
             erasure.erased.inbound += 1;
             step.done += 1;
         }
@@ -306,7 +311,7 @@ impl State {
 
     fn erase_statements(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         erasure: &mut Erasure,
         step: &mut Step,
     ) -> Result<(), StoreError> {
@@ -319,7 +324,7 @@ impl State {
         }
         found.sort_by_key(|(seq, ..)| *seq);
         for (seq, name, statement) in found.into_iter().take(room) {
-            draft.commit.erase_statement(&name, seq, &statement.erased())?;
+            transaction.commit.erase_statement(&name, seq, &statement.erased())?;
             erasure.told_to = seq;
             erasure.erased.statements += 1;
             step.done += 1;

@@ -23,7 +23,7 @@ impl State {
                 return ControlFlow::Break(());
             }
             // One with an actor sees to it itself.
-            if self.ledger.desk.card(id).is_none() {
+            if self.writer.active.get(id).is_none() {
                 expired.push(id);
             }
             ControlFlow::Continue(())
@@ -42,17 +42,17 @@ impl State {
         }
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else { return Ok(()) };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), by);
         for id in ids {
-            let Some((message, before)) = self.ledger.latest(id)? else { continue };
-            let decision = decide(&message, &before, event, &self.ctx.settings().policy, draft.at, 0.0);
+            let Some((message, before)) = self.writer.latest(id)? else { continue };
+            let decision = decide(&message, &before, event, &self.ctx.settings().policy, transaction.at, 0.0);
             if let Decision::Move(step) = decision {
-                self.ledger.apply(&mut draft, &message, &before, *step, None)?;
+                self.writer.apply(&mut transaction, &message, &before, *step, None)?;
             }
         }
-        if !draft.changed.is_empty() {
-            self.ledger.close(&mut draft)?;
-            self.submit(slot, draft, After::Changed, |_| ());
+        if !transaction.changed.is_empty() {
+            self.writer.close(&mut transaction)?;
+            self.submit(slot, transaction, After::Changed, |_| ());
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use domain::{Dossier, Inbound, PhoneNumberId, ProviderId, Seq};
 use store::StoreError;
 
 use super::State;
-use super::ledger::Draft;
 use super::receipts::Arrival;
+use super::writer::Transaction;
 
 type Name = (PhoneNumberId, ProviderId);
 
@@ -27,7 +27,7 @@ impl Arrivals {
     }
 
     /// Everything up to this entry is durable.
-    pub(super) fn landed(&mut self, seq: Seq) {
+    pub(super) fn committed(&mut self, seq: Seq) {
         while let Some((_, name)) = self.order.pop_front_if(|(noted, _)| *noted <= seq) {
             self.names.remove(&name);
         }
@@ -35,25 +35,29 @@ impl Arrivals {
 }
 
 impl State {
-    /// Adds an inbound message to a draft, with all that it tells, unless it is a repeat: one of a person who was erased since
-    /// must not bring their names back.
-    pub(super) fn receive_inbound(&mut self, draft: &mut Draft, arrival: &Arrival) -> Result<(), StoreError> {
-        let (Arrival { inbound, told }, org) = (arrival, self.record.no);
+    /// Adds an inbound message to a transaction, with all that it tells, unless it is a repeat: one of a person who was erased
+    /// since must not bring their names back.
+    pub(super) fn receive_inbound(
+        &mut self,
+        transaction: &mut Transaction,
+        arrival: &Arrival,
+    ) -> Result<(), StoreError> {
+        let (Arrival { inbound, link }, org) = (arrival, self.record.no);
         let name = (inbound.sender.clone(), inbound.provider_id.clone());
         let is_repeat = self.arrivals.names.contains(&name)
             || self.ctx.store.inbound_id(org, &inbound.sender, &inbound.provider_id)?.is_some();
         if is_repeat {
             return Ok(());
         }
-        if let Some(told) = told {
-            self.link(draft, told)?;
+        if let Some(link) = link {
+            self.link(transaction, link)?;
         }
         let dossier = self.dossier_of_last_message_to(inbound)?;
-        draft.commit.received(inbound)?;
+        transaction.commit.received(inbound)?;
         let fact = Fact::Received { kind: inbound.kind.clone() };
-        let seq = self.ledger.entry(draft, Subject::Inbound(inbound.id), fact, dossier.as_ref())?;
+        let seq = self.writer.entry(transaction, Subject::Inbound(inbound.id), fact, dossier.as_ref())?;
         self.arrivals.note(seq, name);
-        self.hear(draft, inbound, dossier.as_ref())
+        self.follow_words(transaction, inbound, dossier.as_ref())
     }
 
     /// Nobody answers a message before it is durable, so the store knows it.
@@ -61,7 +65,7 @@ impl State {
         let (store, org) = (&self.ctx.store, self.record.no);
         let mut latest = None;
         for shown in inbound.names() {
-            for name in self.called(shown)?.names {
+            for name in self.known_names(shown)?.names {
                 latest = latest.max(store.latest_message_to(org, &name)?);
             }
         }

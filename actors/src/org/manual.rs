@@ -1,4 +1,4 @@
-//! What a person does to a message: call it back, or queue it again.
+//! What a person does to a message: cancel it, or queue it again.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use ractor::ActorProcessingErr;
 use store::Unavailable;
 use tokio::sync::oneshot;
 
-use super::ledger::Snapshot;
-use super::place::reserve;
+use super::commit_slot::reserve;
+use super::writer::Snapshot;
 use super::{After, State};
 
 /// A person's wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manual {
-    /// Call it back.
+    /// Cancel it.
     Cancel,
     /// Queue it again.
     Retry,
@@ -61,7 +61,7 @@ impl State {
         let ManualRequest { id, wish, by, reply } = request;
         let committer = self.ctx.committer.clone();
         let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
-        let Some((message, before)) = self.ledger.latest(id)? else {
+        let Some((message, before)) = self.writer.latest(id)? else {
             let _ = reply.send(Err(ManualError::NotFound));
             return Ok(());
         };
@@ -70,7 +70,7 @@ impl State {
             Manual::Retry => Event::Requeue,
         };
         let now = self.ctx.clock.now();
-        if wish == Manual::Retry && message.is_spent() {
+        if wish == Manual::Retry && message.is_payload_erased() {
             let _ = reply.send(Err(ManualError::WrongState));
             return Ok(());
         }
@@ -86,10 +86,10 @@ impl State {
                         let _ = reply.send(Err(error));
                     });
                 }
-                let mut draft = self.ledger.draft(now, by);
-                let after = self.ledger.apply(&mut draft, &message, &before, *step, None)?;
-                self.ledger.close(&mut draft)?;
-                self.submit(slot, draft, After::Changed, move |result| {
+                let mut transaction = self.writer.begin(now, by);
+                let after = self.writer.apply(&mut transaction, &message, &before, *step, None)?;
+                self.writer.close(&mut transaction)?;
+                self.submit(slot, transaction, After::Changed, move |result| {
                     let answer = result.map(|()| (message, after));
                     let _ = reply.send(answer.map_err(|_| ManualError::Unavailable));
                 });

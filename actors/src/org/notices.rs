@@ -9,7 +9,7 @@ use domain::notice::Notice;
 use store::StoreError;
 
 use super::State;
-use super::ledger::Draft;
+use super::writer::Transaction;
 
 /// Kinds that are told apart within a day. Meta has fewer; what is beyond is counted, and not on the trail.
 const KINDS_MAX: usize = 256;
@@ -31,12 +31,16 @@ impl Notices {
 }
 
 impl State {
-    pub(super) fn notice(&mut self, draft: &mut Draft, notices: Vec<(SenderNo, Notice)>) -> Result<(), StoreError> {
+    pub(super) fn notice(
+        &mut self,
+        transaction: &mut Transaction,
+        notices: Vec<(SenderNo, Notice)>,
+    ) -> Result<(), StoreError> {
         for told in notices {
             let sender = self.record.senders.iter().find(|sender| sender.no == told.0);
             let Some(subject) = sender.map(|sender| Subject::Sender(sender.phone_number_id.clone())) else { continue };
-            if self.notices.is_news(day(draft.at), &told) {
-                self.ledger.fact(draft, subject, Fact::Noticed(told.1))?;
+            if self.notices.is_news(day(transaction.at), &told) {
+                self.writer.fact(transaction, subject, Fact::Noticed(told.1))?;
             }
         }
         Ok(())

@@ -8,20 +8,19 @@ use domain::audit::By;
 use domain::consent::Preference;
 use domain::lifecycle::{Decision, Event, Ignored, decide};
 use domain::notice::Notice;
-use domain::outcome::ProviderError;
-use domain::people::Told;
+use domain::people::IdentityLink;
 use domain::receipt::{Receipt, Reported};
 use domain::{AttemptRef, Inbound, ProviderId, SenderNo, Timestamp};
 use ractor::ActorProcessingErr;
 use store::{Parked, Store, StoreError, Taken, Unavailable};
 use tokio::sync::oneshot;
 
-use super::ledger::Draft;
-use super::place::reserve;
+use super::commit_slot::reserve;
+use super::writer::Transaction;
 use super::{After, OrgMsg, State};
 
 /// How often receipts that nobody claimed are looked through.
-const LOT_EVERY: Duration = Duration::from_secs(60);
+const CLEAR_PARKED_EVERY: Duration = Duration::from_secs(60);
 
 /// What one webhook tells one organisation.
 #[derive(Debug, Default)]
@@ -32,8 +31,6 @@ pub struct News {
     pub inbound: Vec<Arrival>,
     /// What recipients chose about marketing messages.
     pub preferences: Vec<Preference>,
-    /// Errors of a sender that concern no message.
-    pub errors: Vec<(SenderNo, ProviderError)>,
     /// What else was told of a sender.
     pub notices: Vec<(SenderNo, Notice)>,
 }
@@ -44,12 +41,12 @@ pub struct Arrival {
     /// The message.
     pub inbound: Inbound,
     /// What it tells of names of one person, if it does.
-    pub told: Option<Told>,
+    pub link: Option<IdentityLink>,
 }
 
 impl From<Inbound> for Arrival {
     fn from(inbound: Inbound) -> Self {
-        Self { inbound, told: None }
+        Self { inbound, link: None }
     }
 }
 
@@ -60,8 +57,8 @@ pub(crate) struct Webhook {
 
 /// The receipts that wait for their message.
 #[derive(Default)]
-pub(super) struct Lot {
-    parked: HashMap<ProviderId, Vec<Parked>>,
+pub(super) struct ParkedReceipts {
+    by_id: HashMap<ProviderId, Vec<Parked>>,
     /// Ids in the order in which they were first parked.
     order: BTreeSet<(Timestamp, ProviderId)>,
     count: usize,
@@ -80,15 +77,15 @@ fn bytes_of(Parked { reported: Reported { receipt, names }, .. }: &Parked) -> us
     PARKED_BYTES + id + error + pricing + names.iter().map(String::len).sum::<usize>()
 }
 
-impl Lot {
+impl ParkedReceipts {
     pub(super) fn load(store: &Store, org: domain::OrgNo) -> Result<Self, StoreError> {
         let mut all = store.parked(org)?;
         all.sort_by_key(|parked| parked.at);
-        let mut lot = Self::default();
+        let mut receipts = Self::default();
         for parked in all {
-            lot.keep(parked);
+            receipts.keep(parked);
         }
-        Ok(lot)
+        Ok(receipts)
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -98,7 +95,7 @@ impl Lot {
     fn keep(&mut self, parked: Parked) {
         let receipt = &parked.reported.receipt;
         let id = receipt.provider_id.clone();
-        let waiting = self.parked.entry(id.clone()).or_default();
+        let waiting = self.by_id.entry(id.clone()).or_default();
         if waiting.is_empty() {
             self.order.insert((parked.at, id));
         }
@@ -110,7 +107,7 @@ impl Lot {
     }
 
     fn take(&mut self, id: &ProviderId) -> Vec<Parked> {
-        let taken = self.parked.remove(id).unwrap_or_default();
+        let taken = self.by_id.remove(id).unwrap_or_default();
         self.count -= taken.len();
         self.bytes -= taken.iter().map(bytes_of).sum::<usize>();
         if let Some(first) = taken.first() {
@@ -123,7 +120,7 @@ impl Lot {
     pub(super) fn take_where(&mut self, is_meant: impl Fn(&Parked) -> bool) -> Vec<Parked> {
         let is_one_meant = |waiting: &Vec<Parked>| waiting.iter().any(&is_meant);
         let meant: Vec<_> =
-            self.parked.iter().filter(|(_, waiting)| is_one_meant(waiting)).map(|(id, _)| id.clone()).collect();
+            self.by_id.iter().filter(|(_, waiting)| is_one_meant(waiting)).map(|(id, _)| id.clone()).collect();
         meant.iter().flat_map(|id| self.take(id)).collect()
     }
 
@@ -145,35 +142,32 @@ impl Lot {
 
 impl State {
     pub(super) fn webhook(&mut self, webhook: Webhook) -> Result<(), ActorProcessingErr> {
-        let Webhook { news: News { receipts, inbound, preferences, errors, notices }, reply } = webhook;
+        let Webhook { news: News { receipts, inbound, preferences, notices }, reply } = webhook;
         let committer = self.ctx.committer.clone();
         let Some((slot, reply)) = reserve(&committer, reply) else { return Ok(()) };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), By::WhatsApp);
         for reported in receipts {
             match self.find(&reported.receipt)? {
-                Some(attempt) => self.receive(&mut draft, attempt, &reported)?,
-                None => self.park(&mut draft, reported)?,
+                Some(attempt) => self.receive(&mut transaction, attempt, &reported)?,
+                None => self.park(&mut transaction, reported)?,
             }
         }
         for arrival in &inbound {
-            self.receive_inbound(&mut draft, arrival)?;
+            self.receive_inbound(&mut transaction, arrival)?;
         }
         for preference in preferences {
-            self.prefer(&mut draft, preference)?;
+            self.prefer(&mut transaction, preference)?;
         }
-        self.notice(&mut draft, notices)?;
-        self.join_parked(&mut draft)?;
-        self.ledger.close(&mut draft)?;
-        let observed = std::mem::take(&mut draft.observed);
+        self.notice(&mut transaction, notices)?;
+        self.join_parked(&mut transaction)?;
+        self.writer.close(&mut transaction)?;
+        let observed = std::mem::take(&mut transaction.observed);
         // Handed in even when nothing changed: what a repeat repeats may itself still be on its way to the disk.
-        self.submit(slot, draft, After::Changed, move |result| {
+        self.submit(slot, transaction, After::Changed, move |result| {
             let _ = reply.send(result.map_err(|_| Unavailable::Closed));
         });
         for (message, error) in observed {
             self.observe(&message, &error)?;
-        }
-        for (sender, error) in &errors {
-            self.observe_sender(*sender, error)?;
         }
         Ok(())
     }
@@ -181,49 +175,55 @@ impl State {
     /// The attempt that a receipt is about: by the text that came back with it, else by the provider's id.
     fn find(&self, receipt: &Receipt) -> Result<Option<AttemptRef>, StoreError> {
         if let Some(attempt) = receipt.attempt
-            && self.ledger.latest(attempt.message)?.is_some()
+            && self.writer.latest(attempt.message)?.is_some()
         {
             return Ok(Some(attempt));
         }
-        self.ledger.named(&receipt.provider_id)
+        self.writer.named(&receipt.provider_id)
     }
 
     /// Decides one receipt. If that panics, this one is lost and the rest of its batch is not.
-    fn receive(&mut self, draft: &mut Draft, attempt: AttemptRef, reported: &Reported) -> Result<(), StoreError> {
+    fn receive(
+        &mut self,
+        transaction: &mut Transaction,
+        attempt: AttemptRef,
+        reported: &Reported,
+    ) -> Result<(), StoreError> {
         let Reported { receipt, names } = reported;
-        let Some((message, before)) = self.ledger.latest(attempt.message)? else { return Ok(()) };
+        let Some((message, before)) = self.writer.latest(attempt.message)? else { return Ok(()) };
         if message.erased.is_some() {
             // It would bring the recipient's number back.
             return Ok(());
         }
-        self.meet(draft, &message, names, receipt.at)?;
+        self.meet(transaction, &message, names, receipt.at)?;
         let event = Event::Receipt { attempt: attempt.attempt, receipt: Box::new(receipt.clone()) };
         let (policy, roll) = (&self.ctx.settings().policy, self.ctx.clock.roll());
-        let decision = catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, draft.at, roll)));
+        let decision =
+            catch_unwind(AssertUnwindSafe(|| decide(&message, &before, &event, policy, transaction.at, roll)));
         match decision {
             Ok(Decision::Move(step)) => {
-                let after = self.take_step(draft, &message, &before, *step, None)?;
+                let after = self.take_step(transaction, &message, &before, *step, None)?;
                 if before.phase.status() != after.phase.status() {
-                    self.hold_if_restored(draft, &message, &before, &after, attempt.attempt)?;
+                    self.hold_if_restored(transaction, &message, &before, &after, attempt.attempt)?;
                 }
-                self.learn_billing(draft, &message, receipt)?;
-                draft.observed.extend(receipt.error.clone().map(|error| (message, error)));
+                self.learn_billing(transaction, &message, receipt)?;
+                transaction.observed.extend(receipt.error.clone().map(|error| (message, error)));
             }
             // It may still tell of its price: not every receipt does.
-            Ok(Decision::Ignore(Ignored::Repeated)) => self.learn_billing(draft, &message, receipt)?,
+            Ok(Decision::Ignore(Ignored::Repeated)) => self.learn_billing(transaction, &message, receipt)?,
             Ok(Decision::Ignore(_)) => {}
             Err(_) => tracing::error!(message = %message.id, kind = %receipt.kind, "a receipt panicked; it is skipped"),
         }
         Ok(())
     }
 
-    /// Applies what was parked for the ids that a draft has just named.
-    pub(super) fn join_parked(&mut self, draft: &mut Draft) -> Result<(), StoreError> {
-        for provider_id in draft.named.clone() {
-            for parked in self.lot.take(&provider_id) {
-                draft.commit.unpark(&parked);
-                if let Some(attempt) = self.ledger.named(&provider_id)? {
-                    self.receive(draft, attempt, &parked.reported)?;
+    /// Applies what was parked for the ids that a transaction has just named.
+    pub(super) fn join_parked(&mut self, transaction: &mut Transaction) -> Result<(), StoreError> {
+        for provider_id in transaction.named.clone() {
+            for parked in self.parked.take(&provider_id) {
+                transaction.commit.unpark(&parked);
+                if let Some(attempt) = self.writer.named(&provider_id)? {
+                    self.receive(transaction, attempt, &parked.reported)?;
                 }
             }
         }
@@ -231,23 +231,23 @@ impl State {
     }
 
     /// Keeps a receipt for a message that may come, unless that is gone with a person: it would bring them back.
-    fn park(&mut self, draft: &mut Draft, reported: Reported) -> Result<(), StoreError> {
+    fn park(&mut self, transaction: &mut Transaction, reported: Reported) -> Result<(), StoreError> {
         if self.is_of_the_erased(&reported)? {
             return Ok(());
         }
-        let parked = Parked { reported, at: draft.at };
+        let parked = Parked { reported, at: transaction.at };
         let settings = self.ctx.settings();
         let (most, most_bytes) = (settings.limits.max_parked, settings.limits.max_parked_bytes);
-        while self.lot.len() > 0
-            && (self.lot.len() >= most || self.lot.bytes.saturating_add(bytes_of(&parked)) > most_bytes)
+        while self.parked.len() > 0
+            && (self.parked.len() >= most || self.parked.bytes.saturating_add(bytes_of(&parked)) > most_bytes)
         {
-            for parked in self.lot.take_oldest() {
-                draft.commit.unpark(&parked);
+            for parked in self.parked.take_oldest() {
+                transaction.commit.unpark(&parked);
             }
         }
-        draft.commit.park(&parked)?;
-        self.lot.keep(parked);
-        self.watch_lot();
+        transaction.commit.park(&parked)?;
+        self.parked.keep(parked);
+        self.watch_parked();
         Ok(())
     }
 
@@ -267,29 +267,29 @@ impl State {
     }
 
     /// Sees to it that parked receipts are looked through while there are any.
-    pub(super) fn watch_lot(&mut self) {
-        if self.lot.len() > 0 && !self.lot_armed {
-            self.lot_armed = true;
-            self.later(LOT_EVERY, OrgMsg::ClearLot);
+    pub(super) fn watch_parked(&mut self) {
+        if self.parked.len() > 0 && !self.is_parked_armed {
+            self.is_parked_armed = true;
+            self.later(CLEAR_PARKED_EVERY, OrgMsg::ClearParked);
         }
     }
 
     /// Lets receipts go that have waited too long: they are of other apps.
-    pub(super) fn clear_lot(&mut self) -> Result<(), ActorProcessingErr> {
-        self.lot_armed = false;
-        self.watch_lot();
+    pub(super) fn clear_parked(&mut self) -> Result<(), ActorProcessingErr> {
+        self.is_parked_armed = false;
+        self.watch_parked();
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else { return Ok(()) };
         let now = self.ctx.clock.now();
-        let old = self.lot.take_older(now.before(self.ctx.settings().limits.parked_for));
+        let old = self.parked.take_older(now.before(self.ctx.settings().limits.parked_for));
         if old.is_empty() {
             return Ok(());
         }
-        let mut draft = self.ledger.draft(now, By::System);
+        let mut transaction = self.writer.begin(now, By::System);
         for parked in &old {
-            draft.commit.unpark(parked);
+            transaction.commit.unpark(parked);
         }
-        self.submit(slot, draft, After::Changed, |_| ());
+        self.submit(slot, transaction, After::Changed, |_| ());
         Ok(())
     }
 }

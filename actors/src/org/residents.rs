@@ -15,7 +15,7 @@ use crate::settings::Limits;
 use crate::vitals::Vitals;
 
 impl State {
-    /// A message was accepted. While nobody waits for room it moves in at once; else the due index keeps its place.
+    /// A message was accepted. While nobody waits for room it moves in at once; else it stays in the due index.
     pub(super) async fn welcome(
         &mut self,
         message: Arc<Message>,
@@ -29,13 +29,13 @@ impl State {
         if due > now {
             self.wake_at(due);
         } else if self.is_paused(message.sender) || self.is_down(message.sender) {
-            // The due index keeps its place until the sender goes on.
+            // It stays in the due index until the sender goes on.
         } else if !self.ctx.settings().enabled
             || self.crowded.contains(&message.sender)
             || (self.free_for(message.sender) == 0 && !self.make_room())
         {
             self.crowded.insert(message.sender);
-        } else if self.ledger.desk.resident(message.id).is_none() {
+        } else if self.writer.active.resident(message.id).is_none() {
             self.spawn_message(message, state).await?;
         }
         Ok(())
@@ -48,16 +48,16 @@ impl State {
 
     /// How many more messages of a sender may move in.
     fn free_for(&self, sender: SenderNo) -> usize {
-        let (limits, residents) = (&self.ctx.settings().limits, self.ledger.desk.residents());
+        let (limits, residents) = (&self.ctx.settings().limits, self.writer.active.residents());
         let in_all = limits.max_resident_in_all.saturating_sub(self.ctx.residents.load(Ordering::Relaxed));
         let in_all = in_all.max(Limits::MIN_RESIDENT.saturating_sub(residents));
         let free = limits.max_resident.saturating_sub(residents).min(in_all);
-        free.min(self.share().saturating_sub(self.ledger.desk.residents_of(sender)))
+        free.min(self.share().saturating_sub(self.writer.active.residents_of(sender)))
     }
 
     /// Lets those go who only wait for their time, because others are due; says whether there were any.
     fn make_room(&mut self) -> bool {
-        let waiting = self.ledger.desk.waiting(self.ctx.clock.now());
+        let waiting = self.writer.active.waiting(self.ctx.clock.now());
         for (actor, due) in &waiting {
             actor.stop(None);
             self.moved_out(actor);
@@ -86,7 +86,7 @@ impl State {
         let is_active = |sender: &&Sender| self.record.pause_of(sender).is_none() && !self.is_down(sender.no);
         let mut active: Vec<_> = self.record.senders.iter().filter(is_active).map(|sender| sender.no).collect();
         // Who has the fewest comes first: where there is little room, none is kept out by those before it.
-        active.sort_by_key(|no| self.ledger.desk.residents_of(*no));
+        active.sort_by_key(|no| self.writer.active.residents_of(*no));
         let send = active.into_iter().flat_map(|no| [Lane::High, Lane::Normal, Lane::Low].map(|lane| (no, lane)));
         for (sender, lane) in settle.chain(send).collect::<Vec<_>>() {
             let (due, next) = self.due(sender, lane, now)?;
@@ -94,7 +94,7 @@ impl State {
                 self.wake_at(at);
             }
             for id in due {
-                if let Some((message, state)) = self.ledger.latest(id)? {
+                if let Some((message, state)) = self.writer.latest(id)? {
                     self.spawn_message(message, state).await?;
                 }
             }
@@ -112,8 +112,8 @@ impl State {
         let room = self.free_for(sender);
         let (mut found, mut next, mut is_crowded) = (Vec::new(), None, false);
         self.ctx.store.due(self.record.no, sender, lane, &mut |DueEntry { at, id }| {
-            // What is on the desk may have moved on from what the index says, or is being worked on.
-            if self.ledger.desk.card(id).is_some() {
+            // An active message may have moved on from what the index says, or an actor works on it.
+            if self.writer.active.get(id).is_some() {
                 return ControlFlow::Continue(());
             }
             if at > now {
@@ -152,12 +152,12 @@ impl State {
     /// A MessageActor has decided a step.
     pub(super) fn propose(&mut self, proposal: Proposal) -> Result<(), ActorProcessingErr> {
         let Proposal { id, incarnation, base, step, by, response } = proposal;
-        let Some(resident) = self.ledger.desk.resident(id).filter(|resident| resident.incarnation == incarnation)
+        let Some(resident) = self.writer.active.resident(id).filter(|resident| resident.incarnation == incarnation)
         else {
             return Ok(());
         };
         let address = resident.address.clone();
-        let Some((message, before)) = self.ledger.latest(id)? else { return Ok(()) };
+        let Some((message, before)) = self.writer.latest(id)? else { return Ok(()) };
         if before.version != base {
             address.send(MessageMsg::Refused(before));
             return Ok(());
@@ -167,16 +167,16 @@ impl State {
             address.send(MessageMsg::Busy);
             return Ok(());
         };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
-        let mut after = self.take_step(&mut draft, &message, &before, step, response)?;
-        self.join_parked(&mut draft)?;
-        if let Some(card) = self.ledger.desk.card(id) {
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), by);
+        let mut after = self.take_step(&mut transaction, &message, &before, step, response)?;
+        self.join_parked(&mut transaction)?;
+        if let Some(active) = self.writer.active.get(id) {
             // Parked receipts may have moved it on.
-            after = Arc::clone(&card.state);
+            after = Arc::clone(&active.state);
         }
-        self.ledger.close(&mut draft)?;
-        // A sender's place is empty until the message acts: that does not wait for this actor's other mail.
-        self.submit(slot, draft, After::Proposed, move |result| {
+        self.writer.close(&mut transaction)?;
+        // A sender's send permit is unused until the message acts: that must not wait for this actor's other messages.
+        self.submit(slot, transaction, After::Proposed, move |result| {
             if result.is_ok() {
                 address.send(MessageMsg::Durable(after));
             }
@@ -192,9 +192,9 @@ impl State {
         incarnation: u64,
         version: u32,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(card) = self.ledger.desk.card(id) else { return Ok(()) };
-        let (latest, sender) = (Arc::clone(&card.state), card.message.sender);
-        let Some(resident) = self.ledger.desk.resident(id).filter(|resident| resident.incarnation == incarnation)
+        let Some(active) = self.writer.active.get(id) else { return Ok(()) };
+        let (latest, sender) = (Arc::clone(&active.state), active.message.sender);
+        let Some(resident) = self.writer.active.resident(id).filter(|resident| resident.incarnation == incarnation)
         else {
             return Ok(());
         };
@@ -224,14 +224,14 @@ impl State {
         let good_part = (self.share() / 4).max(1);
         let has_room = |sender: &SenderNo| {
             let free = self.free_for(*sender);
-            free >= good_part || (free > 0 && self.ledger.desk.residents_of(*sender) == 0)
+            free >= good_part || (free > 0 && self.writer.active.residents_of(*sender) == 0)
         };
         if self.crowded.iter().any(has_room) { self.fill().await } else { Ok(()) }
     }
 
     /// An actor has ended, or is told to: whose it was.
     pub(super) fn moved_out(&mut self, actor: &ActorCell) -> Option<(MessageId, Arc<Vitals>)> {
-        let (id, resident) = self.ledger.desk.moved_out(actor.get_id())?;
+        let (id, resident) = self.writer.active.moved_out(actor.get_id())?;
         let vitals = Arc::clone(resident.address.vitals());
         self.vitals.disown(&vitals);
         Some((id, vitals))

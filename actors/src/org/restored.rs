@@ -11,8 +11,8 @@ use ractor::ActorProcessingErr;
 use store::{StoreError, Unavailable};
 use tokio::sync::oneshot;
 
-use super::ledger::Draft;
-use super::place::reserve;
+use super::commit_slot::reserve;
+use super::writer::Transaction;
 use super::{After, State};
 
 /// Messages that one request releases.
@@ -23,7 +23,7 @@ const BATCH: usize = 500;
 pub enum HeldWish {
     /// Send them: those that the original has sent, too, come twice.
     Send,
-    /// Call them back: those that the original has not sent never come.
+    /// Cancel them: those that the original has not sent never come.
     Cancel,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct ReleaseRequest {
 impl State {
     pub(super) fn release_held(&mut self, request: ReleaseRequest) -> Result<(), ActorProcessingErr> {
         let ReleaseRequest { wish, by, reply } = request;
-        if self.ledger.restored.is_none() {
+        if self.writer.restored.is_none() {
             let _ = reply.send(Ok(Released { messages: 0, is_all: true }));
             return Ok(());
         }
@@ -54,33 +54,33 @@ impl State {
         let mut found: BTreeSet<_> =
             self.ctx.store.held(self.record.no, self.record.next_sender, BATCH)?.into_iter().collect();
         // Those whose hold is on its way to the disk.
-        found.extend(self.ledger.desk.held());
+        found.extend(self.writer.active.held());
         let is_all = found.len() < BATCH;
         let event = match wish {
-            HeldWish::Send => Event::Release,
+            HeldWish::Send => Event::DueNow,
             HeldWish::Cancel => Event::Cancel,
         };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), by);
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), by);
         let mut messages = 0;
         for id in found {
-            let Some((message, before)) = self.ledger.latest(id)? else { continue };
+            let Some((message, before)) = self.writer.latest(id)? else { continue };
             // A decision on its way to the disk may have moved it on.
             if !before.is_held_by_restore() {
                 continue;
             }
-            let decision = decide(&message, &before, &event, &self.ctx.settings().policy, draft.at, 0.0);
+            let decision = decide(&message, &before, &event, &self.ctx.settings().policy, transaction.at, 0.0);
             if let Decision::Move(step) = decision {
-                self.ledger.apply(&mut draft, &message, &before, *step, None)?;
+                self.writer.apply(&mut transaction, &message, &before, *step, None)?;
                 messages += 1;
             }
         }
-        self.ledger.fact(&mut draft, Subject::Organisation, Fact::Released { messages })?;
+        self.writer.fact(&mut transaction, Subject::Organisation, Fact::Released { messages })?;
         if is_all {
-            draft.commit.forget_restored();
-            self.ledger.restored = None;
+            transaction.commit.forget_restored();
+            self.writer.restored = None;
         }
-        self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::Changed, move |result| {
+        self.writer.close(&mut transaction)?;
+        self.submit(slot, transaction, After::Changed, move |result| {
             let _ = reply.send(result.map(|()| Released { messages, is_all }).map_err(|_| Unavailable::Closed));
         });
         Ok(())
@@ -90,13 +90,13 @@ impl State {
     /// told the same, and have sent it again.
     pub(super) fn hold_if_restored(
         &mut self,
-        draft: &mut Draft,
+        transaction: &mut Transaction,
         message: &Arc<Message>,
         before: &MessageState,
         state: &MessageState,
         attempt: AttemptNo,
     ) -> Result<(), StoreError> {
-        let Some(mark) = &self.ledger.restored else { return Ok(()) };
+        let Some(mark) = &self.writer.restored else { return Ok(()) };
         // What the original made after the backup is known from its receipts, and charges nothing.
         let is_the_originals = |attempt: &Attempt| attempt.started_at < mark.at || !attempt.charged;
         if !before.attempt(attempt).is_some_and(is_the_originals) {
@@ -106,8 +106,8 @@ impl State {
             return Ok(());
         }
         let policy = &self.ctx.settings().policy;
-        if let Decision::Move(step) = decide(message, state, &Event::Restored, policy, draft.at, 0.0) {
-            self.ledger.apply(draft, message, state, *step, None)?;
+        if let Decision::Move(step) = decide(message, state, &Event::Restored, policy, transaction.at, 0.0) {
+            self.writer.apply(transaction, message, state, *step, None)?;
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ use super::{After, OrgMsg, State};
 use crate::provider::{FromProvider, Observation, ProviderMsg};
 
 impl State {
-    pub(super) async fn follow_provider(&mut self, mail: FromProvider) -> Result<(), ActorProcessingErr> {
-        match mail {
+    pub(super) async fn follow_provider(&mut self, msg: FromProvider) -> Result<(), ActorProcessingErr> {
+        match msg {
             FromProvider::Throttled { sender, code, until } => {
                 let warn = |org: &OrgId, sender: &PhoneNumberId| {
                     tracing::warn!(
@@ -50,7 +50,7 @@ impl State {
                 let Observation { message, error, .. } = *observation;
                 for sibling in self.siblings(sender, Scope::Account) {
                     let (message, error) = (Arc::clone(&message), error.clone());
-                    let observation = Observation { message, token: None, error, rest: None };
+                    let observation = Observation { message, token: None, error, retry_after: None };
                     self.tell_provider(sibling, ProviderMsg::Observed(Box::new(observation)));
                 }
                 Ok(())
@@ -72,10 +72,10 @@ impl State {
         log(&self.record.id, &id);
         let committer = self.ctx.committer.clone();
         let Ok(slot) = committer.reserve() else { return Ok(()) };
-        let mut draft = self.ledger.draft(self.ctx.clock.now(), By::WhatsApp);
-        self.ledger.fact(&mut draft, Subject::Sender(id), fact)?;
-        self.ledger.close(&mut draft)?;
-        self.submit(slot, draft, After::Changed, |_| ());
+        let mut transaction = self.writer.begin(self.ctx.clock.now(), By::WhatsApp);
+        self.writer.fact(&mut transaction, Subject::Sender(id), fact)?;
+        self.writer.close(&mut transaction)?;
+        self.submit(slot, transaction, After::Changed, |_| ());
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl State {
             self.tell_provider(*no, ProviderMsg::TryNow);
         }
         let waits = |_: &Message, state: &MessageState| matches!(state.wait, Wait::Pair | Wait::Template);
-        self.release(&numbers, waits, By::Admin)
+        self.make_due(&numbers, waits, By::Admin)
     }
 
     /// A `failed` receipt brought an error: what it says of more than its message is followed like that of an answer.
@@ -95,19 +95,13 @@ impl State {
         match (error.verdict.class, error.verdict.scope) {
             (Class::Blocked, Scope::Template) | (Class::Throttled, _) => {
                 let (sender, error) = (message.sender, Some(error.clone()));
-                let observation = Observation { message: Arc::clone(message), token: None, error, rest: None };
+                let observation = Observation { message: Arc::clone(message), token: None, error, retry_after: None };
                 self.tell_provider(sender, ProviderMsg::Observed(Box::new(observation)));
                 Ok(())
             }
             (Class::Blocked, _) => self.blocked(message.sender, error),
             (Class::Transient | Class::Deferred | Class::Permanent | Class::OptedOut, _) => Ok(()),
         }
-    }
-
-    /// A webhook brought an error of a sender that concerns no message: what would stop it if it were the answer to a send stops it.
-    pub(super) fn observe_sender(&mut self, no: SenderNo, error: &ProviderError) -> Result<(), ActorProcessingErr> {
-        let is_of_all = matches!(error.verdict.scope, Scope::Number | Scope::Account | Scope::App);
-        if error.verdict.class == Class::Blocked && is_of_all { self.blocked(no, error) } else { Ok(()) }
     }
 
     /// Meta refuses whatever a sender sends: it is paused, with all that the error holds for, and nothing is charged.
@@ -163,7 +157,7 @@ impl State {
                 if entry.at > now {
                     return ControlFlow::Break(());
                 }
-                if self.ledger.desk.card(entry.id).is_some() {
+                if self.writer.active.get(entry.id).is_some() {
                     return ControlFlow::Continue(());
                 }
                 first = Some(entry.id);
@@ -174,7 +168,7 @@ impl State {
             }
         }
         if let Some(id) = first
-            && let Some((message, state)) = self.ledger.latest(id)?
+            && let Some((message, state)) = self.writer.latest(id)?
         {
             self.spawn_message(message, state).await?;
         }
@@ -195,10 +189,10 @@ impl State {
         senders.iter().filter(|other| other.no != no).filter(shares).map(|other| other.no).collect()
     }
 
-    fn tell_provider(&self, no: SenderNo, mail: ProviderMsg) {
+    fn tell_provider(&self, no: SenderNo, msg: ProviderMsg) {
         // One that is not running has nothing to slow down.
         if let Some(provider) = self.running_provider(no) {
-            provider.send(mail);
+            provider.send(msg);
         }
     }
 
@@ -220,7 +214,7 @@ impl State {
 }
 
 impl From<FromProvider> for OrgMsg {
-    fn from(mail: FromProvider) -> Self {
-        Self::Provider(mail)
+    fn from(msg: FromProvider) -> Self {
+        Self::Provider(msg)
     }
 }

@@ -45,11 +45,11 @@ impl State {
         let waits = |message: &Message, state: &MessageState| {
             state.wait == Wait::Template && message.template().as_ref() == Some(&status.template)
         };
-        self.release(&senders, waits, By::WhatsApp)
+        self.make_due(&senders, waits, By::WhatsApp)
     }
 
     /// Lets those go at once that were to wait until later.
-    pub(super) fn release(
+    pub(super) fn make_due(
         &mut self,
         senders: &[SenderNo],
         waits: impl Fn(&Message, &MessageState) -> bool,
@@ -67,9 +67,9 @@ impl State {
         }
         let mut waiting = Vec::new();
         for id in later {
-            let latest = self.ledger.latest(id)?;
+            let latest = self.writer.latest(id)?;
             waiting.extend(latest.filter(|(message, state)| waits(message, state)).map(|_| id));
         }
-        self.decide_each(waiting, &Event::Release, by)
+        self.decide_each(waiting, &Event::DueNow, by)
     }
 }

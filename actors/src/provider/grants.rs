@@ -1,15 +1,15 @@
-//! Turns: who gets the next one, and what it must wait for.
+//! Send permits: who gets the next one, and what it must wait for.
 
 use std::time::Duration;
 
-use domain::circuit::Leave;
+use domain::circuit::Permission;
 use domain::{Message, Priority};
 
 use super::{ProviderMsg, State};
 use crate::message::MessageMsg;
-use crate::turn::Turn;
+use crate::send_permit::SendPermit;
 
-/// After so many turns for those before them in a row, the first of a later lane gets one: nobody starves.
+/// After so many permits for those before them in a row, the first of a later lane gets one: nobody starves.
 const LOW_EVERY: u64 = 20;
 /// How often pairs that have rested are forgotten.
 const FORGET_EVERY: u64 = 1024;
@@ -17,11 +17,11 @@ const FORGET_EVERY: u64 = 1024;
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 impl State {
-    /// Gives turns while there are messages, slots and tokens.
+    /// Gives send permits while there are messages, free sends and tokens.
     pub(super) fn grant(&mut self) {
         while self.out < self.ctx.settings().max_concurrent && !self.queue.is_empty() {
             let changes = self.ctx.ways.changes();
-            match self.leave() {
+            match self.permission() {
                 Ok(is_probe) => self.grant_first(is_probe),
                 Err(after) => return self.look_again(after, changes),
             }
@@ -29,7 +29,7 @@ impl State {
     }
 
     /// Whether one more call may be made, and whether as a probe; or how long to wait.
-    fn leave(&mut self) -> Result<bool, Duration> {
+    fn permission(&mut self) -> Result<bool, Duration> {
         if !self.ctx.may_send() {
             return Err(TROUBLE_PAUSE);
         }
@@ -47,11 +47,11 @@ impl State {
         }
         // Asked last: a probe that is granted is made.
         let by_way = match self.ctx.ways.ask(&self.sender.phone_number_id, now) {
-            Leave::Wait(until) => return Err(until.since(now)),
-            Leave::Probe => true,
-            Leave::Free => false,
+            Permission::Wait(until) => return Err(until.since(now)),
+            Permission::Probe => true,
+            Permission::Free => false,
         };
-        let by_limit = self.limit.as_mut().is_some_and(|limit| limit.circuit.ask(now) == Leave::Probe);
+        let by_limit = self.limit.as_mut().is_some_and(|limit| limit.circuit.ask(now) == Permission::Probe);
         // There is one: it was looked for.
         let _ = self.bucket.take(uptime);
         Ok(by_way || by_limit)
@@ -78,7 +78,7 @@ impl State {
         self.refill = Some((at, sleeper.abort_handle()));
     }
 
-    /// Gives a turn to the first of the first lane, and now and then to the first of the last.
+    /// Gives a permit to the first of the first lane, and now and then to the first of the last.
     pub(super) fn grant_first(&mut self, is_probe: bool) {
         self.granted += 1;
         let last_lane = self.queue.keys().next_back().map(|(lane, _): &(Priority, u64)| (*lane, 0));
@@ -86,21 +86,24 @@ impl State {
             Some(lane) if self.granted.is_multiple_of(LOW_EVERY) => self.queue.range(lane..).next(),
             Some(_) | None => self.queue.iter().next(),
         };
-        let Some(place) = first.map(|(place, _)| *place) else { return };
-        if let Some((message, reply)) = self.queue.remove(&place) {
-            self.places.remove(&message.id);
+        let Some(position) = first.map(|(position, _)| *position) else { return };
+        if let Some((message, reply)) = self.queue.remove(&position) {
+            self.positions.remove(&message.id);
             self.out += 1;
-            reply.send(MessageMsg::Turn(Turn::new(self.me.clone(), message, is_probe), self.ctx.flights.take_off()));
+            reply.send(MessageMsg::Permit(
+                SendPermit::new(self.me.clone(), message, is_probe),
+                self.ctx.in_flight.begin(),
+            ));
         }
         if self.granted.is_multiple_of(FORGET_EVERY) {
             self.pairs.forget_rested(self.ctx.clock.now());
         }
     }
 
-    /// A turn is over. One that was not used can be used by another.
-    pub(super) fn back(&mut self, message: &Message, spent: bool, is_probe: bool) {
+    /// A permit comes back. One that was not used can be used by another.
+    pub(super) fn back(&mut self, message: &Message, is_used: bool, is_probe: bool) {
         self.out = self.out.saturating_sub(1);
-        if spent {
+        if is_used {
             return;
         }
         self.bucket.give_back();

@@ -76,7 +76,7 @@ impl State {
     }
 
     /// Meta answered otherwise than by a throttle: if that was a probe, the limit is over.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn answered(&mut self) {
         let now = self.ctx.clock.now();
         let is_over = self.limit.as_mut().is_some_and(|limit| limit.circuit.recovered(now).is_some());
         let Some(limit) = self.limit.take_if(|_| is_over) else { return };

@@ -17,7 +17,7 @@ pub(crate) struct Observation {
     /// `None`: Meta took the message.
     pub(crate) error: Option<ProviderError>,
     /// How long Meta wants to be left alone, if it says so.
-    pub(crate) rest: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What a ProviderActor tells its OrgActor.
@@ -40,9 +40,9 @@ pub(crate) enum FromProvider {
     WantsProbe(SenderNo),
 }
 
-/// What holds a message at its sender.
+/// The gates that a message waits for at its sender.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct SenderGates {
     pub(crate) template_until: Option<Timestamp>,
     pub(crate) pair_until: Option<Timestamp>,
     /// Whether Meta itself refused the pair lately.
@@ -50,7 +50,7 @@ pub(crate) struct Held {
     /// How long until the sender has a token.
     pub(crate) rate_wait: Option<Duration>,
     pub(crate) is_full: bool,
-    /// How many go before it, if it waits here for its turn.
+    /// How many go before it, if it waits here for a send permit.
     pub(crate) ahead: Option<usize>,
     pub(crate) per_second: f64,
 }
@@ -64,9 +64,9 @@ impl State {
             class == Class::Throttled && !matches!(scope, Scope::Pair | Scope::Recipient | Scope::Template);
         let is_answer = observation.token.is_some();
         if is_answer && !is_throttled {
-            self.heard();
+            self.answered();
         }
-        let at_least = observation.rest.unwrap_or_default();
+        let at_least = observation.retry_after.unwrap_or_default();
         match (class, scope) {
             (Class::Throttled, Scope::Pair | Scope::Recipient) => {
                 let recipient = self.recipient(&observation.message);
@@ -79,12 +79,13 @@ impl State {
                     if is_news && is_answer {
                         let message = Arc::clone(&observation.message);
                         let error = Some(error.clone());
-                        let observation = Box::new(Observation { message, token: None, error, rest: observation.rest });
+                        let observation =
+                            Box::new(Observation { message, token: None, error, retry_after: observation.retry_after });
                         self.tell_org(FromProvider::TemplateShut { sender: self.sender.no, observation });
                     }
                 }
             }
-            (Class::Throttled, _) => self.throttled(&error, observation.rest),
+            (Class::Throttled, _) => self.throttled(&error, observation.retry_after),
             (Class::Blocked, _) => {
                 // A refusal of the token before this one says nothing: calls with it were still under way.
                 let is_current = observation.token.as_ref().is_none_or(|token| *token == self.sender.access_token);
@@ -96,12 +97,12 @@ impl State {
             (Class::Transient | Class::Deferred | Class::Permanent | Class::OptedOut, _) => {}
         }
         if is_answer {
-            self.give_back_place(&observation.message, class);
+            self.give_back_slot(&observation.message, class);
         }
     }
 
     /// Meta refused a message before it took it: it has used up none of what its recipient may get.
-    fn give_back_place(&mut self, message: &Message, class: Class) {
+    fn give_back_slot(&mut self, message: &Message, class: Class) {
         let (recipient, now) = (self.recipient(message), self.ctx.clock.now());
         match class {
             Class::Transient | Class::Throttled | Class::Blocked => self.pairs.not_taken(&recipient, message.id, now),
@@ -111,13 +112,13 @@ impl State {
 
     fn worked(&mut self, observation: &Observation) {
         let sender = &self.sender.phone_number_id;
-        if let Some(deaf) = self.ctx.hearing.sent(sender, self.ctx.clock.now())
+        if let Some(fault) = self.ctx.webhook_health.sent(sender, self.ctx.clock.now())
             && let Some(org) = self.ctx.directory.owner(sender)
         {
-            tracing::warn!(org = %org.id, %sender, remedy = deaf.remedy(&org.id, sender), "messages stay SENT: {}", deaf.fault());
+            tracing::warn!(org = %org.id, %sender, remedy = fault.remedy(&org.id, sender), "messages stay SENT: {}", fault.detail());
         }
         self.pace.took(self.ctx.clock.uptime());
-        self.heard();
+        self.answered();
         if self.pairs.were_refused() {
             let recipient = self.recipient(&observation.message);
             self.pairs.accepted(&recipient, self.ctx.clock.now());
@@ -175,24 +176,24 @@ impl State {
         }
     }
 
-    pub(super) fn tell_org(&self, mail: FromProvider) {
+    pub(super) fn tell_org(&self, msg: FromProvider) {
         // If the OrgActor is gone, this actor is being killed with it.
-        let _ = self.org.cast(mail);
+        let _ = self.org.cast(msg);
     }
 
-    pub(super) fn explain(&mut self, message: &Message) -> Held {
+    pub(super) fn explain(&mut self, message: &Message) -> SenderGates {
         let (now, uptime) = (self.ctx.clock.now(), self.ctx.clock.uptime());
         let recipient = self.recipient(message);
-        let place = self.places.get(&message.id);
-        // One that has a place was given its pair's.
-        let pair_until = if place.is_some() { None } else { self.pairs.next_free(&recipient, &message.id, now) };
-        Held {
+        let position = self.positions.get(&message.id);
+        // One that is in the queue already has its slot of the pair.
+        let pair_until = if position.is_some() { None } else { self.pairs.next_free(&recipient, &message.id, now) };
+        SenderGates {
             template_until: message.template().and_then(|template| self.templates.shut_until(&template, now)),
             pair_until,
             is_pair_refused: self.pairs.is_refused(&recipient, now),
             rate_wait: self.bucket.wait(uptime),
             is_full: self.out >= self.ctx.settings().max_concurrent,
-            ahead: place.map(|place| self.queue.range(..place).count()),
+            ahead: position.map(|position| self.queue.range(..position).count()),
             per_second: self.pace.at(uptime),
         }
     }

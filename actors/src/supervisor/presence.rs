@@ -1,4 +1,4 @@
-//! Which organisations are in memory: those that have something to do. Others leave, and are brought back for their mail or
+//! Which organisations are in memory: those that have something to do. Others are passivated, and started again for a message or
 //! when something is due.
 
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use super::{OrgChild, RootMsg, Stage, State};
 use crate::address::Address;
 use crate::directory::Presence;
 use crate::org::OrgMsg;
-use crate::org::rest::{Work, work};
+use crate::org::passivation::{Work, work};
 
 impl State {
-    pub(super) fn may_leave(&mut self, id: &OrgId, next: Option<Timestamp>) {
+    pub(super) fn may_passivate(&mut self, id: &OrgId, next: Option<Timestamp>) {
         let Some(child) = self.orgs.get_mut(id) else { return };
         if let Stage::Running(address) = &child.stage {
             let address = address.clone();
-            child.stage = Stage::Leaving { next, waiting: Vec::new() };
-            self.ctx.directory.set_presence(id, Presence::Away);
-            address.send(OrgMsg::Leave);
+            child.stage = Stage::Passivating { next, waiting: Vec::new() };
+            self.ctx.directory.set_presence(id, Presence::Passivated);
+            address.send(OrgMsg::Passivate);
         }
     }
 
     pub(super) fn stays(&mut self, id: &OrgId, address: Address<OrgMsg>) {
         let Some(child) = self.orgs.get_mut(id) else { return };
-        if let Stage::Leaving { waiting, .. } = &mut child.stage {
-            for mail in std::mem::take(waiting) {
-                address.send(mail);
+        if let Stage::Passivating { waiting, .. } = &mut child.stage {
+            for msg in std::mem::take(waiting) {
+                address.send(msg);
             }
             child.stage = Stage::Running(address.clone());
             self.ctx.directory.set_presence(id, Presence::Running(address));
@@ -39,9 +39,9 @@ impl State {
     pub(super) async fn left(&mut self, id: &OrgId, next: Option<Timestamp>, waiting: Vec<OrgMsg>) {
         let Some(child) = self.orgs.get_mut(id) else { return };
         self.vitals.disown(&child.vitals);
-        child.stage = Stage::Away { alarm: None };
-        for mail in waiting {
-            self.deliver(id, mail).await;
+        child.stage = Stage::Passivated { alarm: None };
+        for msg in waiting {
+            self.deliver(id, msg).await;
         }
         if let Some(next) = next {
             self.wake_at(id, next);
@@ -50,7 +50,7 @@ impl State {
 
     fn wake_at(&mut self, id: &OrgId, at: Timestamp) {
         let (me, due, wait) = (self.me.clone(), id.clone(), at.since(self.ctx.clock.now()));
-        if let Some(OrgChild { stage: Stage::Away { alarm }, .. }) = self.orgs.get_mut(id) {
+        if let Some(OrgChild { stage: Stage::Passivated { alarm }, .. }) = self.orgs.get_mut(id) {
             let sleeper = tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
                 me.send(RootMsg::Due(due));
@@ -68,9 +68,9 @@ impl State {
         }
     }
 
-    /// Starts an organisation that is away if it has something to do now, else sees to it that it is woken when it has.
+    /// Starts a passivated organisation if it has something to do now, else sees to it that it is woken when it has.
     pub(super) async fn look_for_work(&mut self, record: Arc<Org>) -> Result<(), StoreError> {
-        if !matches!(self.orgs.get(&record.id), Some(OrgChild { stage: Stage::Away { .. }, .. })) {
+        if !matches!(self.orgs.get(&record.id), Some(OrgChild { stage: Stage::Passivated { .. }, .. })) {
             return Ok(());
         }
         match work(&self.ctx, &record)? {
@@ -85,8 +85,8 @@ impl State {
         for child in self.orgs.values_mut() {
             match &mut child.stage {
                 Stage::Running(address) => address.send(OrgMsg::Reconfigured),
-                Stage::Leaving { waiting, .. } => waiting.push(OrgMsg::Reconfigured),
-                Stage::Away { .. } | Stage::Down => {}
+                Stage::Passivating { waiting, .. } => waiting.push(OrgMsg::Reconfigured),
+                Stage::Passivated { .. } | Stage::Down => {}
             }
         }
         for record in self.ctx.directory.orgs() {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::context::Context;
 
-/// How long to wait for a place in the commit queue.
+/// How long to wait for a slot in the commit queue.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that one commit purges.
 const PURGE_MAX: usize = 2000;

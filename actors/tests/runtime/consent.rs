@@ -164,7 +164,7 @@ async fn a_revocation_between_attempts_ends_the_message_before_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_revocation_is_answered_no_attempt_begins_and_what_began_before_is_finished() {
-    // However many of the messages have their turn by then.
+    // However many of the messages have a send permit by then.
     for head_start in 0..6 {
         let world = World::with(|settings| settings.max_concurrent = 4).await;
         let acme = world.acme().await;

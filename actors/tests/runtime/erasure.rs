@@ -6,7 +6,7 @@ use actors::{Arrival, Manual, ManualError, News};
 use domain::audit::{Block, By, Fact};
 use domain::consent::{Choice, Covers, Source};
 use domain::erasure::Erased;
-use domain::people::Told;
+use domain::people::IdentityLink;
 use domain::receipt::{ReceiptKind, Reported};
 use domain::{Inbound, MessageId, OrgId, ProviderId, SenderNo, Status, Timestamp};
 use serde_json::json;
@@ -56,8 +56,8 @@ impl World {
             received_at: now,
         };
         let names: Vec<_> = inbound.names().collect();
-        let told = Told::new(&names, &[], now);
-        let inbound = vec![Arrival { inbound, told }];
+        let link = IdentityLink::new(&names, &[], now);
+        let inbound = vec![Arrival { inbound, link }];
         self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 
@@ -160,7 +160,7 @@ async fn what_waits_is_called_back_and_a_send_under_way_is_waited_for() {
     assert!(world.elapsed() - began >= 9 * SECOND);
     assert_eq!((world.status(&acme, under_way), world.status(&acme, later)), (Status::Sent, Status::Cancelled));
     pass(2 * HOUR).await;
-    assert_eq!(world.provider.calls().len(), 1, "what was called back never went");
+    assert_eq!(world.provider.calls().len(), 1, "what was cancelled never went");
     // A receipt that comes after all brings nothing back.
     let late = receipt(ReceiptKind::Read, ProviderId::new("an id that names Ada"), Some(attempt(under_way, 1)));
     world.receive(&acme, vec![late]).await;
@@ -288,7 +288,7 @@ async fn what_was_written_before_a_number_changed_hands_goes_with_who_wrote_it_h
     let acme = world.acme().await;
     let no = world.org_no(&acme);
     let second = world.outbox.clock().now();
-    let wrote = async |name: &str, from: &str, at: Timestamp, told: Option<Told>| {
+    let wrote = async |name: &str, from: &str, at: Timestamp, link: Option<IdentityLink>| {
         let now = world.outbox.clock().now();
         let inbound = Inbound {
             id: world.outbox.clock().new_message_id(now),
@@ -298,14 +298,14 @@ async fn what_was_written_before_a_number_changed_hands_goes_with_who_wrote_it_h
             from: Some(from.parse().unwrap()),
             user_id: None,
             kind: "text".into(),
-            opens_window: told.is_none(),
+            opens_window: link.is_none(),
             payload: b"{}".as_slice().into(),
             at,
             received_at: now,
         };
         world
             .outbox
-            .webhook(&acme, News { inbound: vec![Arrival { inbound, told }], ..News::default() })
+            .webhook(&acme, News { inbound: vec![Arrival { inbound, link }], ..News::default() })
             .await
             .unwrap();
     };
@@ -313,7 +313,7 @@ async fn what_was_written_before_a_number_changed_hands_goes_with_who_wrote_it_h
     wrote("in-1", OLD, second, None).await;
     pass(5 * SECOND).await;
     let then = world.outbox.clock().now();
-    wrote("changed", NEW, then, Told::new(&[NEW], &[OLD], then)).await;
+    wrote("changed", NEW, then, IdentityLink::new(&[NEW], &[OLD], then)).await;
     pass(5 * SECOND).await;
     wrote("in-2", OLD, second, None).await;
     wrote("anothers", OLD, world.outbox.clock().now(), None).await;

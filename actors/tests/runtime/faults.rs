@@ -1,4 +1,4 @@
-//! Any actor may panic at any kind of mail: it is started again within its budget, its neighbours notice nothing, and no
+//! Any actor may panic at any kind of message: it is started again within its budget, its neighbours notice nothing, and no
 //! message is lost or sent twice.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::provider::{Say, wamid};
 use crate::support::{HOUR, MINUTE, SECOND, World, eventually, org_id, pass, receipt, sender};
 
-/// Every kind of mail that the day below brings to every kind of actor; what only a crash brings, and what only a full
+/// Every kind of message that the day below brings to every kind of actor; what only a crash brings, and what only a full
 /// commit queue does, is not among them.
 const SORTS: &[(Kind, &[&str])] = &[
     (

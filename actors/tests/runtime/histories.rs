@@ -71,7 +71,7 @@ impl History {
         let mut settings = settings();
         settings.policy.stale_after = 30 * SECOND;
         settings.limits.max_parked = *[3, 100].choose(&mut dice).unwrap();
-        settings.limits.rest_after = 20 * SECOND;
+        settings.limits.passivate_org_after = 20 * SECOND;
         settings.passivate_after = 5 * SECOND;
         let world = World::seeded(seed, MemoryBackend::new(), settings).await;
         let mut calls = StdRng::seed_from_u64(!seed);
@@ -261,7 +261,7 @@ impl History {
             news.receipts.extend(change.receipts);
             news.preferences.extend(change.preferences);
             news.inbound.extend(change.inbound.into_iter().map(|item| Arrival {
-                told: item.told,
+                link: item.link,
                 inbound: Inbound {
                     id: clock.new_message_id(now),
                     provider_id: item.id,

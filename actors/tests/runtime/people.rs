@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::{Arrival, News};
 use domain::audit::By;
 use domain::consent::{Choice, Covers, Preference, Source};
-use domain::people::Told;
+use domain::people::IdentityLink;
 use domain::{Inbound, OrgId, ProviderId, SenderNo, Status};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -34,7 +34,7 @@ impl World {
             at: now,
             received_at: now,
         };
-        let inbound = vec![Arrival { inbound, told: Told::new(names, before, now) }];
+        let inbound = vec![Arrival { inbound, link: IdentityLink::new(names, before, now) }];
         self.outbox.webhook(org, News { inbound, ..News::default() }).await.unwrap();
     }
 
@@ -161,8 +161,8 @@ async fn whatever_is_told_of_names_all_of_one_person_agree() {
                 8 => {
                     let record = world.outbox.directory().org(&acme).unwrap();
                     world.outbox.erase(&record, one.into(), By::Admin).await.unwrap();
-                    let called = world.store.called(world.org_no(&acme), one).unwrap();
-                    assert_eq!((called.names.len(), called.former.len()), (1, 0), "seed {seed}");
+                    let known = world.store.known_names(world.org_no(&acme), one).unwrap();
+                    assert_eq!((known.names.len(), known.former.len()), (1, 0), "seed {seed}");
                 }
                 _ => world.crash().await,
             }

@@ -92,8 +92,8 @@ async fn what_a_message_says_goes_before_the_message() {
     let id = world.post(&acme, json!({})).await;
     world.until(&acme, id, Status::Sent, MINUTE).await;
     let message = || world.store.message(world.org_no(&acme), id).unwrap().unwrap();
-    assert!(!message().is_spent());
-    eventually("it says nothing", 3 * HOUR, || message().is_spent().then_some(())).await;
+    assert!(!message().is_payload_erased());
+    eventually("it says nothing", 3 * HOUR, || message().is_payload_erased().then_some(())).await;
     eventually("and so the other", HOUR, || (world.purged(&acme).payloads == 2).then_some(())).await;
     assert!(world.store.responses(world.org_no(&acme), id).unwrap().is_empty());
     assert_eq!(world.status(&acme, failed), Status::Failed);

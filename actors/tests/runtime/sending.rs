@@ -38,7 +38,7 @@ async fn a_call_whose_intent_is_durable_does_not_wait_for_what_else_its_organisa
     let acme = world.acme().await;
     world.outbox.faults().arm("/root", Kind::Org, "recording a step", Fault::Stall(SECOND), 1);
     let id = world.post(&acme, json!({})).await;
-    // Behind the step that is the intent, before its landing.
+    // After the step that records the intent, before its commit comes back.
     world.outbox.faults().arm("/root", Kind::Org, "recording receipts", Fault::Stall(MINUTE), 1);
     world.receive(&acme, Vec::new()).await;
     assert_eq!(world.provider.calls()[0].at, SECOND);

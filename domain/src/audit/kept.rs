@@ -1,7 +1,6 @@
 //! How an entry is kept: what may tell of a person stands apart. The hash chain covers the rest and a salted hash of that
 //! part, so the part can be erased and the chain still proves all that is left.
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Entry, Fact, Hash};
@@ -12,18 +11,27 @@ use crate::ids::ProviderId;
 pub type Salt = [u8; 16];
 
 /// An entry as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Its personal texts are empty here.
-    entry: Entry,
-    personal: Personal,
+    pub entry: Entry,
+    /// They stand here.
+    pub personal: Personal,
 }
 
 /// The ids and texts of Meta's in an entry: an id embeds the recipient's number, and a text may quote it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Personal {
+#[derive(Clone, PartialEq, Eq)]
+pub enum Personal {
+    /// The entry tells of nobody.
     None,
-    Held { salt: Salt, texts: Vec<String> },
+    /// It tells of somebody.
+    Held {
+        /// Of this entry alone.
+        salt: Salt,
+        /// In the order in which they stand in the entry.
+        texts: Vec<String>,
+    },
+    /// They were erased; their hash is left, for the chain.
     Erased(Hash),
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::{Circuit, Leave};
+use super::{Circuit, Permission};
 use crate::gate::Backoff;
 use crate::state::Failure;
 use crate::time::Timestamp;
@@ -106,10 +106,10 @@ impl<S: Eq + Hash + Clone> Default for Ways<S> {
 
 impl<S: Eq + Hash + Clone> Ways<S> {
     /// Asks for a call of a sender. One that is granted as a probe serves all who wait.
-    pub fn ask(&mut self, sender: &S, now: Timestamp) -> Leave {
+    pub fn ask(&mut self, sender: &S, now: Timestamp) -> Permission {
         match self.all.circuit.ask(now) {
-            Leave::Free => self.senders.get_mut(sender).map_or(Leave::Free, |way| way.circuit.ask(now)),
-            other @ (Leave::Probe | Leave::Wait(_)) => other,
+            Permission::Free => self.senders.get_mut(sender).map_or(Permission::Free, |way| way.circuit.ask(now)),
+            other @ (Permission::Probe | Permission::Wait(_)) => other,
         }
     }
 
@@ -266,26 +266,26 @@ mod tests {
     #[test]
     fn one_probe_serves_all_and_its_success_closes_what_was_open() {
         let (mut ways, _) = play(&[("a", Some(Unreached)); 3]);
-        assert_eq!(ways.ask(&"b", START), Leave::Wait(at(1)));
-        assert_eq!(ways.ask(&"b", at(1)), Leave::Probe);
-        assert_eq!(ways.ask(&"a", at(1)), Leave::Wait(at(61)), "one at a time");
+        assert_eq!(ways.ask(&"b", START), Permission::Wait(at(1)));
+        assert_eq!(ways.ask(&"b", at(1)), Permission::Probe);
+        assert_eq!(ways.ask(&"a", at(1)), Permission::Wait(at(61)), "one at a time");
         let outage = ways.outage(&"a", at(1)).unwrap();
         assert_eq!((outage.extent, outage.since, outage.is_probing), (Extent::All, START, true));
         ways.failed(&"b", Unreached, &Failure::new("X", "x"), Duration::ZERO, at(1));
-        assert_eq!(ways.ask(&"a", at(2)), Leave::Wait(at(3)), "longer each time");
-        assert_eq!(ways.ask(&"a", at(3)), Leave::Probe);
+        assert_eq!(ways.ask(&"a", at(2)), Permission::Wait(at(3)), "longer each time");
+        assert_eq!(ways.ask(&"a", at(3)), Permission::Probe);
         assert_eq!(ways.worked(&"a"), [Some(Closed { extent: Extent::All, since: START }), None]);
-        assert_eq!((ways.ask(&"b", at(3)), ways.outage(&"b", at(3))), (Leave::Free, None));
+        assert_eq!((ways.ask(&"b", at(3)), ways.outage(&"b", at(3))), (Permission::Free, None));
     }
 
     #[test]
     fn a_sender_that_alone_is_hit_holds_up_nobody_else() {
         let (mut ways, _) = play(&[("a", Some(Foreign)); 9]);
-        assert_eq!((ways.ask(&"a", START), ways.ask(&"b", START)), (Leave::Wait(at(1)), Leave::Free));
+        assert_eq!((ways.ask(&"a", START), ways.ask(&"b", START)), (Permission::Wait(at(1)), Permission::Free));
         assert_eq!(ways.worked(&"b"), [None, None]);
         assert!(ways.outage(&"a", START).is_some(), "another's success does not close it");
         ways.try_now(&"a", START);
-        assert_eq!(ways.ask(&"a", START), Leave::Probe);
+        assert_eq!(ways.ask(&"a", START), Permission::Probe);
         assert_eq!(ways.worked(&"a"), [None, Some(Closed { extent: Extent::Sender, since: START })]);
     }
 }

@@ -1,6 +1,5 @@
 //! Stop words and start words: what a recipient may write to revoke or grant consent, and what they are answered.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::defaults::{self, START, STOP};
@@ -15,7 +14,7 @@ const WRITTEN_CHARS_MAX: usize = 4 * WORD_CHARS_MAX;
 const REPLY_CHARS_MAX: usize = 1000;
 
 /// A list of words.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum WordList {
     /// The ones that come with twotick.
     #[default]
@@ -25,12 +24,16 @@ pub enum WordList {
 }
 
 /// An organisation's words and the answers to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
-    stop: WordList,
-    start: WordList,
-    stop_reply: Option<String>,
-    start_reply: Option<String>,
+    /// What revokes.
+    pub stop: WordList,
+    /// What grants.
+    pub start: WordList,
+    /// The answer to a stop word.
+    pub stop_reply: Option<String>,
+    /// The answer to a start word.
+    pub start_reply: Option<String>,
 }
 
 impl Words {

@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::state::{AttemptStatus, Failure, Phase, Wait};
 
 impl Step<'_> {
-    pub(super) fn lapse(mut self) -> Decision {
+    pub(super) fn outcome_timeout(mut self) -> Decision {
         let Phase::Sending { due } = self.next.phase else { return Decision::Ignore(Ignored::Overtaken) };
         let Some(no) = self.next.latest() else { return Decision::Ignore(Ignored::UnknownAttempt) };
         if due > self.now {
@@ -74,7 +74,7 @@ impl Step<'_> {
         self.done()
     }
 
-    /// The answer comes after a receipt, a lapse or a person has moved the message on. An acceptance is still proof that
+    /// The answer comes after a receipt, a timeout or a person has moved the message on. An acceptance is still proof that
     /// it was sent; else only the attempt is closed.
     fn settle_late(mut self, no: AttemptNo, outcome: &Outcome) -> Decision {
         let Some(attempt) = self.next.attempt(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };

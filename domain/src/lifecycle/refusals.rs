@@ -29,13 +29,13 @@ impl Event {
             Self::Settled { attempt, outcome: Outcome::Refused(error), .. } => (*attempt, now, error),
             Self::Receipt { attempt, receipt } => (*attempt, receipt.at.min(now), receipt.error.as_ref()?),
             Self::Settled { .. }
-            | Self::Turn
+            | Self::SendPermit
             | Self::Expiry
-            | Self::Lapse
-            | Self::Hold { .. }
-            | Self::Release
+            | Self::OutcomeTimeout
+            | Self::Postpone { .. }
+            | Self::DueNow
             | Self::WindowClosed
-            | Self::Barred(_)
+            | Self::ConsentDenied(_)
             | Self::Cancel
             | Self::Requeue
             | Self::Restored

@@ -1,4 +1,4 @@
-//! What becomes of a message while it is QUEUED: what holds it longer, lets it go sooner, or ends its waiting.
+//! What happens to a message while it is QUEUED: what postpones it, makes it due sooner, or ends its waiting.
 
 use super::{Decision, Ignored, Step};
 use crate::audit::Fact;
@@ -22,7 +22,7 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn hold(mut self, until: Timestamp, wait: Wait) -> Decision {
+    pub(super) fn postpone_until(mut self, until: Timestamp, wait: Wait) -> Decision {
         match self.next.phase {
             Phase::Queued { due } if due <= self.now && until > self.now => {
                 self.queue(until, wait);
@@ -35,9 +35,9 @@ impl Step<'_> {
         }
     }
 
-    /// Only what waits for something beyond the message can be released: its own schedule stands.
-    pub(super) fn release(mut self) -> Decision {
-        let is_held = match self.next.wait {
+    /// Only a message that something beyond it postponed is made due: its own schedule stands.
+    pub(super) fn make_due(mut self) -> Decision {
+        let is_postponed = match self.next.wait {
             Wait::Template
             | Wait::Pair
             | Wait::Rate
@@ -53,7 +53,7 @@ impl Step<'_> {
                 self.facts.push(Fact::Requeued);
                 self.done()
             }
-            Phase::Queued { due } if due > self.now && is_held => {
+            Phase::Queued { due } if due > self.now && is_postponed => {
                 self.queue(self.now, self.next.wait);
                 self.done()
             }
@@ -98,7 +98,7 @@ impl Step<'_> {
         self.done()
     }
 
-    pub(super) fn barred(mut self, refusal: Refusal) -> Decision {
+    pub(super) fn consent_denied(mut self, refusal: Refusal) -> Decision {
         if !matches!(self.next.phase, Phase::Queued { .. }) {
             return Decision::Ignore(Ignored::Overtaken);
         }

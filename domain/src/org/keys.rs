@@ -1,7 +1,5 @@
 //! The keys of an organisation, and those that it revoked.
 
-use serde::{Deserialize, Serialize};
-
 use super::Org;
 use crate::audit::Hash;
 use crate::time::Timestamp;
@@ -11,7 +9,7 @@ const REVOKED_MAX: usize = 100;
 
 /// A key that opens an organisation's API. Only the SHA-256 of the key is kept: it is 256 random bits, so a slow hash
 /// would add nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     /// Names the key; not secret.
     pub id: String,
@@ -28,7 +26,7 @@ pub struct ApiKey {
 }
 
 /// What an API key opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyScope {
     /// Posting, retrying and cancelling messages.
     Send,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 const SECRET_MAX: usize = 4096;
@@ -24,13 +23,18 @@ pub enum SecretField {
 
 /// A text that must not be seen. `Debug` hides it; only [`Secret::expose`] shows it. Its memory is wiped
 /// when it goes.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
     /// The secret itself, for the one place that must use it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// From a record, where it is empty if its text is encrypted elsewhere.
+    pub const fn from_record(text: String) -> Self {
+        Self(text)
     }
 }
 

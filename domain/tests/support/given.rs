@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::consent::Refusal;
 use domain::intake::NewMessage;
 use domain::invariants::check_step;
-use domain::lifecycle::Event::{Lapse, Turn};
+use domain::lifecycle::Event::{OutcomeTimeout, SendPermit};
 use domain::lifecycle::{Decision, Event, Policy, decide};
 use domain::message::Category;
 use domain::outcome::Class::{self, Deferred, Permanent, Transient};
@@ -60,8 +60,8 @@ pub(crate) fn holding() -> Given {
 }
 
 /// Due, but held for an hour.
-pub(crate) fn held_by(wait: Wait) -> Given {
-    queued().on(hold_for(HOUR, wait))
+pub(crate) fn postponed_by(wait: Wait) -> Given {
+    queued().on(postpone_for(HOUR, wait))
 }
 
 /// Its store was restored from a backup.
@@ -70,7 +70,7 @@ pub(crate) fn restored() -> Given {
 }
 
 pub(crate) fn sending() -> Given {
-    queued().on(Turn)
+    queued().on(SendPermit)
 }
 
 pub(crate) fn unanswered() -> Given {
@@ -89,17 +89,17 @@ pub(crate) fn refused_by_receipt() -> Given {
 
 /// Nothing was ever heard of attempt 1; attempt 2 is to follow.
 pub(crate) fn resending() -> Given {
-    unanswered().on(Lapse)
+    unanswered().on(OutcomeTimeout)
 }
 
 /// Nothing was ever heard of attempt 1; attempt 2 is under way.
 pub(crate) fn second_try() -> Given {
-    resending().on(Turn)
+    resending().on(SendPermit)
 }
 
 /// Attempt 6 of 6 is under way.
 pub(crate) fn last_try() -> Given {
-    (1..6).fold(sending(), |given, no| given.on(refused(no, Transient)).on(Turn))
+    (1..6).fold(sending(), |given, no| given.on(refused(no, Transient)).on(SendPermit))
 }
 
 /// Meta holds it back from its recipient; it is tried once more a day later.
@@ -109,7 +109,7 @@ pub(crate) fn deferred() -> Given {
 
 /// That second try is under way.
 pub(crate) fn deferred_try() -> Given {
-    deferred().on(Turn)
+    deferred().on(SendPermit)
 }
 
 pub(crate) fn sent() -> Given {
@@ -145,7 +145,7 @@ pub(crate) fn failed() -> Given {
 
 /// FAILED since nothing was ever heard of its only attempt, and it is not to be sent twice.
 pub(crate) fn held() -> Given {
-    holding().on(Turn).on(unknown(1)).on(Lapse)
+    holding().on(SendPermit).on(unknown(1)).on(OutcomeTimeout)
 }
 
 pub(crate) fn cancelled() -> Given {
@@ -163,9 +163,9 @@ impl Given {
         decide(&self.message, &self.state, &dated(event, self.now), &policy(), self.now, 0.0)
     }
 
-    /// Goes through `event`. A turn or a lapse comes when it is due.
+    /// Goes through `event`. A send permit or a timeout comes when it is due.
     pub(crate) fn on(mut self, event: Event) -> Self {
-        if matches!(event, Turn | Lapse) {
+        if matches!(event, SendPermit | OutcomeTimeout) {
             self.now = self.now.max(self.state.due().unwrap());
         }
         let at = self.now;
@@ -191,7 +191,7 @@ fn dated(event: &Event, at: Timestamp) -> Event {
     if let Event::Receipt { receipt, .. } = &mut event {
         receipt.at = at;
     }
-    if let Event::Hold { until, .. } = &mut event {
+    if let Event::Postpone { until, .. } = &mut event {
         *until = at.after(until.since(START));
     }
     event
@@ -275,13 +275,13 @@ pub(crate) fn of_another(event: Event) -> Event {
 }
 
 /// Held for so long from the moment that it comes.
-pub(crate) fn hold_for(secs: u64, wait: Wait) -> Event {
-    Event::Hold { until: START.after(Duration::from_secs(secs)), wait }
+pub(crate) fn postpone_for(secs: u64, wait: Wait) -> Event {
+    Event::Postpone { until: START.after(Duration::from_secs(secs)), wait }
 }
 
 /// The recipient has not agreed to it.
-pub(crate) fn barred() -> Event {
-    Event::Barred(Refusal { category: Category::Transactional, revoked: None })
+pub(crate) fn consent_denied() -> Event {
+    Event::ConsentDenied(Refusal { category: Category::Transactional, revoked: None })
 }
 
 pub(crate) fn crash() -> Event {

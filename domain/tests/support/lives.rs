@@ -46,16 +46,16 @@ enum Wait {
 /// stand for the next: neither was ever made.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Turn,
+    SendPermit,
     Expiry,
-    Lapse,
+    OutcomeTimeout,
     Settled { back: u16, outcome: Outcome },
     Receipt { back: u16, kind: ReceiptKind, error: Option<Verdict>, age: u64 },
-    Hold { secs: u64, wait: domain::Wait },
-    Release,
+    Postpone { secs: u64, wait: domain::Wait },
+    DueNow,
     Restored,
     WindowClosed,
-    Barred,
+    ConsentDenied,
     Cancel,
     Requeue,
     Crash,
@@ -81,16 +81,16 @@ fn happenings() -> impl Strategy<Value = Happening> {
     ];
     let receipt = (0..4u16, kinds(), option::of(verdicts()), 0..MINUTE);
     let what = prop_oneof![
-        8 => Just(What::Turn),
+        8 => Just(What::SendPermit),
         1 => Just(What::Expiry),
-        3 => Just(What::Lapse),
+        3 => Just(What::OutcomeTimeout),
         6 => (0..4u16, outcomes()).prop_map(|(back, outcome)| What::Settled { back, outcome }),
         4 => receipt.prop_map(|(back, kind, error, age)| What::Receipt { back, kind, error, age }),
-        2 => (0..2 * DAY, waits()).prop_map(|(secs, wait)| What::Hold { secs, wait }),
-        2 => Just(What::Release),
+        2 => (0..2 * DAY, waits()).prop_map(|(secs, wait)| What::Postpone { secs, wait }),
+        2 => Just(What::DueNow),
         1 => Just(What::Restored),
         1 => Just(What::WindowClosed),
-        1 => Just(What::Barred),
+        1 => Just(What::ConsentDenied),
         1 => Just(What::Cancel),
         2 => Just(What::Requeue),
         1 => Just(What::Crash),

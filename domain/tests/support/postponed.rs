@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::audit::Fact;
-use domain::lifecycle::Event::{Lapse, Release, Requeue, Turn, WindowClosed};
+use domain::lifecycle::Event::{DueNow, OutcomeTimeout, Requeue, SendPermit, WindowClosed};
 use domain::lifecycle::Ignored::{NotRetryable, Overtaken, TooEarly, UnknownAttempt};
 use domain::lifecycle::{Decision, Event};
 use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient};
@@ -21,7 +21,7 @@ fn kept(message: &Given) -> Vec<u16> {
 
 /// Makes attempt `no`, which Meta refuses because the token has expired.
 fn refused_for_its_token(message: Given, no: u16) -> Given {
-    message.on(Turn).on(refused_for(no, Blocked, Number))
+    message.on(SendPermit).on(refused_for(no, Blocked, Number))
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn five_hundred_refusals_by_an_expired_token_charge_nothing_and_keep_one_attempt
         assert_eq!(message.state.next_retry_at(), None, "nobody knows when its sender is repaired");
     }
     assert_eq!(message.state.failure.as_ref().unwrap().code, "131000", "it says what it waits for");
-    let repaired = message.on(Turn).on(accepted(501));
+    let repaired = message.on(SendPermit).on(accepted(501));
     assert_eq!((repaired.status(), repaired.state.attempt_count(), kept(&repaired)), (Sent, 1, vec![500, 501]));
 }
 
@@ -44,11 +44,11 @@ fn a_throttled_message_keeps_its_budget_and_its_place_in_the_schedule() {
     let (mut waits, mut no) = (Vec::new(), 0);
     while let Some(due) = message.state.due() {
         waits.push(due.since(message.now).as_secs());
-        message = message.on(Turn);
+        message = message.on(SendPermit);
         no += 1;
         message = message.on(refused_for(no, Throttled, Pair));
         assert_eq!(message.state.due(), Some(message.now), "it is its ProviderActor that holds it");
-        message = message.on(hold_for(4, Wait::Pair)).on(Turn);
+        message = message.on(postpone_for(4, Wait::Pair)).on(SendPermit);
         no += 1;
         message = message.on(refused(no, Transient));
     }
@@ -59,8 +59,9 @@ fn a_throttled_message_keeps_its_budget_and_its_place_in_the_schedule() {
 
 #[test]
 fn what_meta_holds_back_is_tried_once_more_a_day_later_and_then_fails() {
-    let by_answer = |message: Given, no| message.on(Turn).on(refused(no, Deferred));
-    let by_receipt = |message: Given, no| message.on(Turn).on(accepted(no)).later(4).on(failed_receipt(no, Deferred));
+    let by_answer = |message: Given, no| message.on(SendPermit).on(refused(no, Deferred));
+    let by_receipt =
+        |message: Given, no| message.on(SendPermit).on(accepted(no)).later(4).on(failed_receipt(no, Deferred));
     for refuse in [by_answer, by_receipt] {
         let waiting = refuse(queued(), 1);
         assert_eq!((waiting.status(), waiting.state.wait, waiting.state.attempt_count()), (Queued, Wait::Deferred, 0));
@@ -68,8 +69,8 @@ fn what_meta_holds_back_is_tried_once_more_a_day_later_and_then_fails() {
         assert_eq!(waiting.state.due(), Some(waiting.now.after(day)));
         assert_eq!(waiting.state.next_retry_at(), waiting.state.due());
         let early = waiting.clone().later(24 * HOUR - 1);
-        assert_eq!(early.decide(&Turn), Decision::Ignore(TooEarly));
-        assert_eq!(early.decide(&Release), Decision::Ignore(Overtaken), "no news of ours makes it sooner");
+        assert_eq!(early.decide(&SendPermit), Decision::Ignore(TooEarly));
+        assert_eq!(early.decide(&DueNow), Decision::Ignore(Overtaken), "no news of ours makes it sooner");
         let ended = refuse(waiting, 2);
         assert_eq!((ended.status(), ended.state.due(), ended.state.attempt_count()), (Failed, None, 1));
     }
@@ -77,33 +78,33 @@ fn what_meta_holds_back_is_tried_once_more_a_day_later_and_then_fails() {
 
 #[test]
 fn other_errors_in_between_do_not_give_a_held_back_message_a_third_day() {
-    let message = deferred_try().on(refused(2, Transient)).on(Turn).on(refused(3, Deferred));
+    let message = deferred_try().on(refused(2, Transient)).on(SendPermit).on(refused(3, Deferred));
     assert_eq!((message.status(), message.state.attempt_count()), (Failed, 2));
 }
 
 #[test]
 fn a_person_who_queues_it_again_gives_a_held_back_message_another_day() {
-    let message = deferred_try().on(refused(2, Deferred)).on(Requeue).on(Turn).on(refused(3, Deferred));
+    let message = deferred_try().on(refused(2, Deferred)).on(Requeue).on(SendPermit).on(refused(3, Deferred));
     assert_eq!((message.status(), message.state.wait), (Queued, Wait::Deferred));
-    assert_eq!(message.on(Turn).on(refused(4, Deferred)).status(), Failed);
+    assert_eq!(message.on(SendPermit).on(refused(4, Deferred)).status(), Failed);
 }
 
 #[test]
 fn a_message_whose_template_is_repaired_early_goes_at_once() {
     let refused = sending().on(refused_for(1, Blocked, Template));
     assert_eq!((refused.state.wait, refused.state.due()), (Wait::Template, Some(START)));
-    let held = refused.on(hold_for(6 * HOUR, Wait::Template)).later(HOUR);
-    assert_eq!(held.decide(&Turn), Decision::Ignore(TooEarly));
-    let released = held.on(Release);
+    let held = refused.on(postpone_for(6 * HOUR, Wait::Template)).later(HOUR);
+    assert_eq!(held.decide(&SendPermit), Decision::Ignore(TooEarly));
+    let released = held.on(DueNow);
     assert_eq!(released.state.due(), Some(released.now));
-    let sent = released.on(Turn).on(accepted(2));
+    let sent = released.on(SendPermit).on(accepted(2));
     assert_eq!((sent.now, sent.status()), (START.after(Duration::from_secs(HOUR)), Sent));
 }
 
 #[test]
 fn a_held_message_expires_on_time() {
-    let waiting = expiring_in(HOUR).on(Turn).on(refused_for(1, Blocked, Template));
-    let held = waiting.on(hold_for(6 * HOUR, Wait::Template));
+    let waiting = expiring_in(HOUR).on(SendPermit).on(refused_for(1, Blocked, Template));
+    let held = waiting.on(postpone_for(6 * HOUR, Wait::Template));
     assert_eq!((held.state.due(), held.state.wait), (held.message.expires_at, Wait::Template));
     let early = held.clone().later(HOUR - 1);
     assert_eq!(early.decide(&Event::Expiry), Decision::Ignore(TooEarly));
@@ -115,7 +116,8 @@ fn a_held_message_expires_on_time() {
 
 #[test]
 fn holds_and_releases_leave_no_trace_but_the_wait() {
-    for (given, event) in [(retrying(), hold_for(MINUTE, Wait::Template)), (held_by(Wait::Pair).later(MINUTE), Release)]
+    for (given, event) in
+        [(retrying(), postpone_for(MINUTE, Wait::Template)), (postponed_by(Wait::Pair).later(MINUTE), DueNow)]
     {
         let Decision::Move(step) = given.decide(&event) else { panic!("nothing happens") };
         assert_eq!((step.call, &step.facts[..]), (None, &[][..]));
@@ -125,7 +127,7 @@ fn holds_and_releases_leave_no_trace_but_the_wait() {
 
 #[test]
 fn a_message_that_is_postponed_says_why_and_until_when() {
-    let given = expiring_in(HOUR).on(Turn);
+    let given = expiring_in(HOUR).on(SendPermit);
     let Decision::Move(step) = given.decide(&refused(1, Deferred)) else { panic!("nothing happens") };
     let [Fact::Postponed { attempt, failure, due }] = &step.facts[..] else { panic!("{:?}", step.facts) };
     assert_eq!((*attempt, failure.code.as_str(), Some(*due)), (AttemptNo(1), "131000", given.message.expires_at));
@@ -141,7 +143,7 @@ fn probes_of_what_does_not_work_are_told_once() {
     {
         let mut given = queued();
         for no in 1..=5 {
-            given = given.on(Turn);
+            given = given.on(SendPermit);
             assert_eq!(facts(&given, &refuse(no)), usize::from(no == 1), "{no}");
             given = given.on(refuse(no));
         }
@@ -166,7 +168,7 @@ fn a_receipt_finds_its_attempt_by_number_after_others_are_gone() {
 
 #[test]
 fn the_number_of_an_attempt_that_is_gone_is_not_given_again() {
-    let message = refused_for_its_token(refused_for_its_token(queued(), 1), 2).on(Turn);
+    let message = refused_for_its_token(refused_for_its_token(queued(), 1), 2).on(SendPermit);
     assert_eq!((kept(&message), message.state.latest()), (vec![2, 3], Some(AttemptNo(3))));
 }
 
@@ -181,7 +183,7 @@ fn a_failed_receipt_for_its_sender_queues_a_sent_message_again_and_keeps_the_att
     let accepted_once = message.state.attempt(AttemptNo(1)).unwrap();
     assert_eq!((accepted_once.status, &accepted_once.provider_id), (AttemptStatus::Failed, &Some(wamid(1))));
     assert_eq!(message.clone().on(delivered_receipt(1)).status(), Delivered);
-    assert_eq!(message.on(Turn).on(accepted(41)).state.attempt_count(), 1);
+    assert_eq!(message.on(SendPermit).on(accepted(41)).state.attempt_count(), 1);
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn a_message_to_a_recipient_who_has_not_written_lately_fails_before_any_call() {
     let ended = queued().on(WindowClosed);
     assert_eq!((ended.status(), ended.state.due(), ended.state.attempts.len()), (Failed, None, 0));
     assert_eq!(ended.state.failure.as_ref().unwrap().code, "WINDOW_CLOSED");
-    let again = ended.later(HOUR).on(Requeue).on(Turn);
+    let again = ended.later(HOUR).on(Requeue).on(SendPermit);
     assert_eq!((again.state.latest(), again.state.attempt_count()), (Some(AttemptNo(1)), 1));
 }
 
@@ -206,7 +208,7 @@ fn a_message_that_meta_takes_and_fails_over_and_over_ends_after_two_hundred_atte
     let mut message = queued();
     for no in 1..=200 {
         assert_eq!(message.status(), Queued);
-        message = message.on(Turn).on(accepted(no)).on(failed_receipt_for(no, Throttled, Number));
+        message = message.on(SendPermit).on(accepted(no)).on(failed_receipt_for(no, Throttled, Number));
     }
     assert_eq!((message.status(), message.state.attempts.len(), message.state.attempt_count()), (Failed, 200, 0));
     assert_eq!(message.decide(&Requeue), Decision::Ignore(NotRetryable), "nor does a person try it again");
@@ -217,11 +219,11 @@ fn a_message_that_meta_takes_and_fails_over_and_over_ends_after_two_hundred_atte
 fn a_message_whose_attempts_use_up_all_numbers_ends_before_one_is_used_twice() {
     let message = (1..u16::MAX).fold(queued(), refused_for_its_token);
     assert_eq!((message.status(), kept(&message)), (Queued, vec![u16::MAX - 1]));
-    let last = message.on(Turn);
+    let last = message.on(SendPermit);
     for ended in [
         last.clone().on(refused_for(u16::MAX, Blocked, Number)),
         last.clone().on(refused(u16::MAX, Transient)),
-        last.on(Lapse),
+        last.on(OutcomeTimeout),
     ] {
         assert_eq!((ended.status(), ended.state.latest()), (Failed, Some(AttemptNo(u16::MAX))));
         assert_eq!(ended.decide(&Requeue), Decision::Ignore(NotRetryable));
@@ -230,9 +232,14 @@ fn a_message_whose_attempts_use_up_all_numbers_ends_before_one_is_used_twice() {
 
 #[test]
 fn an_attempt_of_an_earlier_budget_that_is_not_charged_after_all_leaves_the_schedule_in_order() {
-    let message = holding().on(Turn).on(Lapse).on(Requeue).on(accepted(1)).on(failed_receipt_for(1, Blocked, Number));
+    let message = holding()
+        .on(SendPermit)
+        .on(OutcomeTimeout)
+        .on(Requeue)
+        .on(accepted(1))
+        .on(failed_receipt_for(1, Blocked, Number));
     assert_eq!((message.state.attempt_count(), message.state.budget_start), (0, 0));
-    let retried = message.on(Turn).on(refused(2, Transient));
+    let retried = message.on(SendPermit).on(refused(2, Transient));
     assert_eq!(retried.state.due(), Some(retried.now.after(Duration::from_secs(MINUTE))));
 }
 
@@ -240,9 +247,9 @@ fn an_attempt_of_an_earlier_budget_that_is_not_charged_after_all_leaves_the_sche
 fn a_message_whose_other_attempts_have_used_up_its_budget_does_not_wait_for_one_more() {
     let mut message = sending().on(refused(1, Throttled));
     for no in 2..7 {
-        message = message.on(Turn).on(refused(no, Transient));
+        message = message.on(SendPermit).on(refused(no, Transient));
     }
-    let sent = message.on(Turn).on(sent_receipt(1)).on(refused(7, Transient));
+    let sent = message.on(SendPermit).on(sent_receipt(1)).on(refused(7, Transient));
     assert_eq!((sent.status(), sent.state.attempt_count()), (Sent, 6));
     let ended = sent.on(failed_receipt(1, Throttled));
     assert_eq!((ended.status(), ended.state.attempt_count(), ended.state.max_attempts), (Failed, 6, 6));
@@ -250,6 +257,6 @@ fn a_message_whose_other_attempts_have_used_up_its_budget_does_not_wait_for_one_
 
 #[test]
 fn a_refusal_that_no_repair_helps_ends_a_postponed_message() {
-    let ended = refused_for_its_token(queued(), 1).on(Turn).on(refused(2, Permanent));
+    let ended = refused_for_its_token(queued(), 1).on(SendPermit).on(refused(2, Permanent));
     assert_eq!((ended.status(), kept(&ended), ended.state.attempt_count()), (Failed, vec![1, 2], 1));
 }

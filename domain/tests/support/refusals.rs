@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::lifecycle::Event::Turn;
+use domain::lifecycle::Event::SendPermit;
 use domain::outcome::Class::{self, Blocked, Deferred, OptedOut, Permanent, Throttled, Transient};
 use domain::outcome::Scope::{self, Account, App, Marketing, Message, Number, Pair, Recipient, Template};
 use domain::state::Status::{Failed, Queued};
@@ -81,7 +81,7 @@ fn the_refusals_have_one_row_for_every_class_and_scope() {
 #[test]
 fn no_refusal_lets_a_message_wait_beyond_its_expiry() {
     for (class, scope, expected) in rows() {
-        let message = expiring_in(9).on(Turn).on(refused_for(1, class, scope));
+        let message = expiring_in(9).on(SendPermit).on(refused_for(1, class, scope));
         let due = START.after(Duration::from_secs(match expected {
             Retries(secs) | Waits(_, secs) => secs.min(9),
             Ends => continue,

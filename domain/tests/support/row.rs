@@ -128,7 +128,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Turn, Expiry, Lapse, Hold, Release, Restored, WindowClosed, Barred, Accepted, Refused, NotSent, Unreachable, Unknown, CutOff,
+    SendPermit, Expiry, OutcomeTimeout, Postpone, DueNow, Restored, WindowClosed, ConsentDenied, Accepted, Refused, NotSent, Unreachable, Unknown, CutOff,
     ReceiptSent, ReceiptDelivered, ReceiptRead, ReceiptFailed, Cancel, Requeue, Crash,
 }
 
@@ -136,14 +136,14 @@ impl Kind {
     /// Without a wildcard: a new variant must be named here, and then has no rows.
     pub(crate) fn of(event: &Event) -> Self {
         match event {
-            Event::Turn => Self::Turn,
+            Event::SendPermit => Self::SendPermit,
             Event::Expiry => Self::Expiry,
-            Event::Lapse => Self::Lapse,
-            Event::Hold { .. } => Self::Hold,
-            Event::Release => Self::Release,
+            Event::OutcomeTimeout => Self::OutcomeTimeout,
+            Event::Postpone { .. } => Self::Postpone,
+            Event::DueNow => Self::DueNow,
             Event::Restored => Self::Restored,
             Event::WindowClosed => Self::WindowClosed,
-            Event::Barred(_) => Self::Barred,
+            Event::ConsentDenied(_) => Self::ConsentDenied,
             Event::Settled { outcome: Outcome::Accepted(_), .. } => Self::Accepted,
             Event::Settled { outcome: Outcome::Refused(_), .. } => Self::Refused,
             Event::Settled { outcome: Outcome::NotSent(_), .. } => Self::NotSent,

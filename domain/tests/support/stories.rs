@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::audit::Fact;
 use domain::lifecycle::Decision;
-use domain::lifecycle::Event::{Cancel, Lapse, Requeue, Turn};
+use domain::lifecycle::Event::{Cancel, OutcomeTimeout, Requeue, SendPermit};
 use domain::lifecycle::Ignored::{NotCancellable, Overtaken};
 use domain::outcome::Class::{Permanent, Transient};
 use domain::retry::RetryPolicy;
@@ -19,7 +19,7 @@ fn a_message_that_is_always_refused_ends_as_failed_after_the_printed_schedule() 
     let mut waits = Vec::new();
     while let Some(due) = message.state.due() {
         waits.push(due.since(message.now).as_secs());
-        message = message.on(Turn);
+        message = message.on(SendPermit);
         let latest = message.state.latest().unwrap();
         message = message.on(refused(latest.0, Transient));
     }
@@ -37,7 +37,7 @@ fn a_manual_retry_gets_a_fresh_budget_and_counts_on() {
     let mut waits = Vec::new();
     for no in 7..=12 {
         waits.push(message.state.due().unwrap().since(message.now).as_secs());
-        message = message.on(Turn);
+        message = message.on(SendPermit);
         assert_eq!(message.state.latest(), Some(AttemptNo(no)));
         message = message.on(refused(no, Transient));
     }
@@ -64,7 +64,7 @@ fn a_proof_of_delivery_overrules_the_end_and_clears_its_reason() {
         assert_eq!((delivered.status(), &delivered.state.failure), (Delivered, &None));
         assert_eq!(delivered.state.attempts[0].status, AttemptStatus::Accepted);
         assert_eq!(delivered.state.provider_id(), Some(&wamid(1)));
-        assert!(matches!(delivered.decide(&Turn), Decision::Ignore(Overtaken)), "and it is not sent again");
+        assert!(matches!(delivered.decide(&SendPermit), Decision::Ignore(Overtaken)), "and it is not sent again");
     }
 }
 
@@ -88,22 +88,23 @@ fn a_message_that_a_receipt_ends_or_sends_back_no_longer_counts_as_sent() {
 
 #[test]
 fn what_expires_while_it_waits_is_due_at_its_expiry_and_not_later() {
-    let waiting = expiring_in(HOUR).on(Turn).on(not_sent(1)).on(Turn).on(not_sent(2)).on(Turn).on(not_sent(3));
+    let waiting =
+        expiring_in(HOUR).on(SendPermit).on(not_sent(1)).on(SendPermit).on(not_sent(2)).on(SendPermit).on(not_sent(3));
     assert_eq!(
         waiting.state.due(),
         Some(START.after(Duration::from_secs(6 * MINUTE + 15 * MINUTE))),
         "before it expires"
     );
-    let waiting = waiting.on(Turn).on(not_sent(4));
+    let waiting = waiting.on(SendPermit).on(not_sent(4));
     assert_eq!(waiting.state.due(), waiting.message.expires_at, "the next attempt would come after it");
-    let ended = waiting.on(Turn);
+    let ended = waiting.on(SendPermit);
     assert_eq!((ended.status(), ended.state.attempt_count()), (Failed, 4));
     assert_eq!(ended.state.failure.unwrap().code, "EXPIRED");
 }
 
 #[test]
 fn a_retry_after_the_expiry_is_announced_for_the_expiry() {
-    let given = expiring_in(9).on(Turn);
+    let given = expiring_in(9).on(SendPermit);
     let Decision::Move(step) = given.decide(&not_sent(1)) else { panic!("nothing happens") };
     let expires_at = given.message.expires_at;
     assert_eq!((step.next.attempts[0].next_retry_at, step.next.next_retry_at()), (expires_at, expires_at));
@@ -112,10 +113,10 @@ fn a_retry_after_the_expiry_is_announced_for_the_expiry() {
 
 #[test]
 fn what_expires_names_the_last_error_if_there_was_one() {
-    let expired = |waiting: Given| waiting.on(Turn).state.failure.unwrap();
+    let expired = |waiting: Given| waiting.on(SendPermit).state.failure.unwrap();
     let never_tried = expired(expiring_in(9).later(9));
     assert_eq!((never_tried.code.as_str(), never_tried.message.contains("error")), ("EXPIRED", false));
-    let tried = expired(expiring_in(9).on(Turn).on(refused(1, Transient)));
+    let tried = expired(expiring_in(9).on(SendPermit).on(refused(1, Transient)));
     assert_eq!((tried.code.as_str(), tried.message.contains("131000")), ("EXPIRED", true));
 }
 
@@ -128,7 +129,7 @@ fn a_time_is_the_earliest_that_fits_what_came() {
     assert_eq!(times(&message), [50, 60, 80]);
     assert_eq!(times(&told(message.clone(), sent_receipt(1), 70)), [50, 60, 80], "never later");
     assert_eq!(times(&told(message, sent_receipt(1), 40)), [40, 60, 80]);
-    let started = scheduled_in(MINUTE).on(Turn);
+    let started = scheduled_in(MINUTE).on(SendPermit);
     assert_eq!(times(&told(started, read_receipt(1), 59)), [60, 60, 60], "not before it began");
 }
 
@@ -152,8 +153,8 @@ fn a_receipt_of_an_earlier_attempt_settles_the_message_while_a_later_one_is_unde
 #[test]
 fn of_a_cancel_and_a_turn_exactly_one_wins() {
     let cancelled = queued().on(Cancel);
-    assert_eq!(cancelled.decide(&Turn), Decision::Ignore(Overtaken));
-    let sending = queued().on(Turn);
+    assert_eq!(cancelled.decide(&SendPermit), Decision::Ignore(Overtaken));
+    let sending = queued().on(SendPermit);
     assert_eq!(sending.decide(&Cancel), Decision::Ignore(NotCancellable));
 }
 
@@ -173,9 +174,9 @@ fn a_message_whose_proof_is_withdrawn_waits_for_the_attempt_that_is_under_way() 
     let message = first_sent().later(4).on(failed_receipt(1, Permanent));
     assert_eq!((message.status(), message.state.sent_at), (Sending, None));
     assert_eq!(message.state.due(), Some(message.state.attempts[1].started_at.after(Duration::from_secs(STALE))));
-    let lapsed = message.clone().on(Lapse);
-    assert_eq!((lapsed.status(), lapsed.state.attempts[1].status), (Queued, AttemptStatus::Unknown));
-    let lost = message.clone().on(unknown(2)).on(Lapse);
+    let timed_out = message.clone().on(OutcomeTimeout);
+    assert_eq!((timed_out.status(), timed_out.state.attempts[1].status), (Queued, AttemptStatus::Unknown));
+    let lost = message.clone().on(unknown(2)).on(OutcomeTimeout);
     assert_eq!((lost.status(), lost.state.attempts[1].status), (Queued, AttemptStatus::Unknown));
     assert_eq!(message.clone().on(accepted(2)).status(), Sent);
     let retried = message.on(refused(2, Transient));

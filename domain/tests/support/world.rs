@@ -64,9 +64,9 @@ impl World {
         let made = self.state.latest().map_or(0, |no| no.0);
         let attempt = |back: u16| AttemptNo(made.checked_sub(back).unwrap_or(made + 1));
         match what {
-            What::Turn => Event::Turn,
+            What::SendPermit => Event::SendPermit,
             What::Expiry => Event::Expiry,
-            What::Lapse => Event::Lapse,
+            What::OutcomeTimeout => Event::OutcomeTimeout,
             What::Settled { back, outcome } => {
                 Event::Settled { attempt: attempt(*back), outcome: outcome.clone(), wait: None }
             }
@@ -74,11 +74,13 @@ impl World {
                 let at = Timestamp::from_millis(self.now.as_millis() - age * 1000);
                 receipt(attempt(*back), *kind, at, *error)
             }
-            What::Hold { secs, wait } => Event::Hold { until: self.now.after(Duration::from_secs(*secs)), wait: *wait },
-            What::Release => Event::Release,
+            What::Postpone { secs, wait } => {
+                Event::Postpone { until: self.now.after(Duration::from_secs(*secs)), wait: *wait }
+            }
+            What::DueNow => Event::DueNow,
             What::Restored => Event::Restored,
             What::WindowClosed => Event::WindowClosed,
-            What::Barred => Event::Barred(Refusal { category: Category::Marketing, revoked: None }),
+            What::ConsentDenied => Event::ConsentDenied(Refusal { category: Category::Marketing, revoked: None }),
             What::Cancel => Event::Cancel,
             What::Requeue => Event::Requeue,
             What::Crash => Event::Crash { cause: "index out of bounds".to_owned() },
@@ -104,14 +106,15 @@ impl World {
             self.calls.push(no);
         }
         check_charges(before, next)?;
-        if matches!(event, Event::Hold { .. } | Event::Release | Event::WindowClosed | Event::Barred(_)) {
+        if matches!(event, Event::Postpone { .. } | Event::DueNow | Event::WindowClosed | Event::ConsentDenied(_)) {
             prop_assert_eq!(&next.attempts, &before.attempts, "no attempt is concerned");
         }
         self.state = step.next;
         Ok(())
     }
 
-    /// The next thing that the actors would do: at its due time a turn, then the call's answer, if any, or the lapse.
+    /// The next thing that the actors would do: at its due time a send permit, then the call's answer, if any, or the outcome's
+    /// timeout.
     pub(crate) fn go_on(&mut self, answer: Option<&Outcome>) -> Result<(), TestCaseError> {
         let version = self.state.version;
         let is_open =
@@ -123,11 +126,11 @@ impl World {
             }
             (Phase::Sending { .. }, _, _) => {
                 self.wait_until_due();
-                self.step(&Event::Lapse)?;
+                self.step(&Event::OutcomeTimeout)?;
             }
             (Phase::Queued { .. }, _, _) => {
                 self.wait_until_due();
-                self.step(&Event::Turn)?;
+                self.step(&Event::SendPermit)?;
             }
             (Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled, _, _) => {}
         }

@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::backend::{StoreError, Write};
-use crate::codec::{decode, encode};
+use crate::codec;
+use crate::records::millis;
 
 /// What a backup file begins with; its last letter is the format's number.
 const MAGIC: &[u8; 16] = b"twotick backup 1";
+/// Frames begin with it. A new version of a backup gets a new [`MAGIC`].
+const VERSION: u8 = 1;
+const KIND: codec::Kind = "backup";
 /// No frame is longer, by far: a length beyond it is damage.
 const FRAME_MAX: usize = 64 << 20;
 
@@ -35,12 +39,14 @@ pub(super) struct Change {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Header {
     pub(super) id: String,
+    #[serde(with = "millis")]
     pub(super) begun_at: Timestamp,
     pub(super) master_keys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct End {
+    #[serde(with = "millis")]
     pub(super) taken_at: Timestamp,
     pub(super) records: u64,
     pub(super) changes: u64,
@@ -55,6 +61,7 @@ pub struct Summary {
     /// Its id.
     pub id: String,
     /// The moment that it is of, in milliseconds since the Unix epoch.
+    #[serde(with = "millis")]
     pub taken_at: Timestamp,
     /// Records read, besides those that changed meanwhile.
     pub records: u64,
@@ -62,7 +69,7 @@ pub struct Summary {
     pub bytes: u64,
     /// The file's SHA-256, in hexadecimal.
     pub sha256: String,
-    /// The ids of the master keys that the secrets in it are sealed under.
+    /// The ids of the master keys that the secrets in it are encrypted under.
     pub master_keys: Vec<String>,
 }
 
@@ -120,7 +127,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn frame(&mut self, frame: &Frame) -> Result<(), BackupError> {
-        let payload = lz4_flex::compress_prepend_size(&encode("backup", frame)?);
+        let payload = lz4_flex::compress_prepend_size(&codec::encode_wire(KIND, VERSION, frame)?);
         let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
         let mut bytes = Vec::with_capacity(payload.len() + 8);
         bytes.extend(length.to_le_bytes());
@@ -182,7 +189,10 @@ impl<'a> Reader<'a> {
         let (size, packed) = payload.split_first_chunk().ok_or_else(damaged)?;
         let size = usize::try_from(u32::from_le_bytes(*size)).ok().filter(|size| *size <= FRAME_MAX);
         let bytes = lz4_flex::decompress(packed, size.ok_or_else(damaged)?).map_err(|_| damaged())?;
-        decode("backup", &bytes).map_err(|_| damaged())
+        match codec::split(KIND, &bytes) {
+            Ok((VERSION, body)) => codec::decode_body(KIND, body).map_err(|_| damaged()),
+            Ok(_) | Err(_) => Err(damaged()),
+        }
     }
 
     /// So many bytes; `None` if the file ends before.

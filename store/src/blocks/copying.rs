@@ -4,35 +4,35 @@ use std::ops::Range;
 
 use ::sled::IVec;
 
-use super::{Blocks, MOVED, Step, places};
+use super::{Blocks, FLUSHED, Step, extents};
 use crate::backend::StoreError;
-use crate::block_file::Place;
+use crate::block_file::Extent;
 use crate::filter::Hash;
 use crate::keys;
 use crate::packed::{Unpacked, pack};
 use crate::runs::Run;
 
 impl Blocks {
-    /// Takes blocks that cannot be read out of the index; how many. With one of a run goes what it may have overwritten or deleted: else that
-    /// would be back.
+    /// Takes blocks that cannot be read out of the index; how many. With a block of a run goes what it may have overwritten or
+    /// deleted in older runs: else that would come back.
     pub(crate) fn forget_unreadable(&self) -> Result<u64, StoreError> {
-        let (mut step, mut gone) = (Step::default(), 0);
-        for item in places(&self.index) {
-            let (key, place) = item?;
-            let packed = self.file.get(place)?;
+        let (mut step, mut forgotten) = (Step::default(), 0);
+        for item in extents(&self.index) {
+            let (key, extent) = item?;
+            let packed = self.file.get(extent)?;
             let is_readable = match Run::is_filter(&key) {
                 true => packed.is_some(),
                 false => packed.is_some_and(|packed| Unpacked::new(&packed).is_ok()),
             };
             if !is_readable {
                 step.index.remove(key);
-                step.before.push(place);
-                gone += 1;
+                step.before.push(extent);
+                forgotten += 1;
             }
         }
         self.forget_overwritten(&mut step)?;
         self.commit(step)?;
-        Ok(gone)
+        Ok(forgotten)
     }
 
     /// Takes out of each run what a block of a newer one may have changed that cannot be read.
@@ -43,7 +43,7 @@ impl Blocks {
             let lost_before = lost.len();
             let mut blocks = self.blocks_of(&run.row).peekable();
             while let Some((key, at)) = blocks.next().transpose()? {
-                let at = Place::from_bytes(&at)?;
+                let at = Extent::from_bytes(&at)?;
                 let Some(records) = self.file.get(at)?.and_then(|packed| Unpacked::new(&packed).ok()) else {
                     let next = blocks.peek().and_then(|next| next.as_ref().ok()).map(|(next, _)| next.to_vec());
                     let [from, to] = [key.to_vec(), next.unwrap_or_else(|| keys::within(run.row.clone()).end)];
@@ -86,7 +86,7 @@ impl Blocks {
                 progress(records);
             }
         }
-        step.index.insert(MOVED, &self.moved()?.to_be_bytes());
+        step.index.insert(FLUSHED, &self.flushed()?.to_be_bytes());
         copy.commit(step)?;
         let mut copied = copy.packed();
         for block in self.packed() {
@@ -102,9 +102,9 @@ impl Blocks {
 
     /// Every block and filter as it lies in the file, and its key in the index.
     fn packed(&self) -> impl Iterator<Item = Result<(IVec, Vec<u8>), StoreError>> {
-        places(&self.index).map(|item| {
-            let (key, place) = item?;
-            let packed = self.file.get(place)?.ok_or(StoreError::Damaged { what: "block of records" })?;
+        extents(&self.index).map(|item| {
+            let (key, extent) = item?;
+            let packed = self.file.get(extent)?.ok_or(StoreError::Damaged { what: "block of records" })?;
             Ok((key, packed))
         })
     }
@@ -123,11 +123,11 @@ mod tests {
         let older: Changes = (0..200).map(|n| (hash(n), Some(vec![1; 50]))).collect();
         let newer: Changes = (0..200).step_by(2).map(|n| (hash(n), (n % 4 == 0).then(|| vec![2; 50]))).collect();
         let blocks = open();
-        [&older, &newer].into_iter().for_each(|changes| blocks.absorb_all(changes));
+        [&older, &newer].into_iter().for_each(|changes| blocks.flush_all(changes));
         let (key, at) = blocks.blocks_of(&blocks.runs.load()[0].row).nth(1).unwrap().unwrap();
         let to = blocks.blocks_of(&blocks.runs.load()[0].row).nth(2).unwrap().unwrap().0;
         let lost = key[Run::ROW..].to_vec()..to[Run::ROW..].to_vec();
-        blocks.file.damage(Place::from_bytes(&at).unwrap());
+        blocks.file.damage(Extent::from_bytes(&at).unwrap());
         drop(blocks);
         let blocks = open();
         assert!(blocks.get(&hash(lost.start[1])).is_err());

@@ -1,4 +1,4 @@
-//! The filters of runs are kept beside their blocks, so that a start need not read all of those.
+//! The Bloom filters of sorted runs are kept beside their blocks, so that a start need not read all of those.
 
 use std::ops::Bound;
 
@@ -6,7 +6,7 @@ use ::sled::IVec;
 
 use super::{Blocks, Step};
 use crate::backend::StoreError;
-use crate::block_file::Place;
+use crate::block_file::Extent;
 use crate::filter::{Filter, Hash};
 use crate::keys;
 use crate::packed::Unpacked;
@@ -29,10 +29,10 @@ impl Blocks {
         Ok(runs)
     }
 
-    /// That of a run: as it was kept, or made anew.
+    /// The Bloom filter of a run: as it was kept, or made anew.
     fn filter(&self, row: &[u8]) -> Result<Filter, StoreError> {
-        if let Some(place) = self.index.get(row).map_err(failed("read"))?
-            && let Some(bytes) = self.file.get(Place::from_bytes(&place)?)?
+        if let Some(extent) = self.index.get(row).map_err(failed("read"))?
+            && let Some(bytes) = self.file.get(Extent::from_bytes(&extent)?)?
             && let Some(filter) = Filter::from_bytes(&bytes)
         {
             return Ok(filter);
@@ -44,7 +44,7 @@ impl Blocks {
     pub(super) fn filter_of(&self, row: &[u8], keys: usize) -> Result<Filter, StoreError> {
         let filter = Filter::new(keys);
         for item in self.blocks_of(row) {
-            let packed = self.file.get(Place::from_bytes(&item?.1)?)?;
+            let packed = self.file.get(Extent::from_bytes(&item?.1)?)?;
             // A key in a block that cannot be read is not one that is not there.
             let Some(Ok(records)) = packed.map(|packed| Unpacked::new(&packed)) else { return Ok(Filter::open()) };
             records.iter().for_each(|(key, _)| filter.insert(Hash::of(key)));
@@ -66,9 +66,9 @@ impl Blocks {
 
     /// Drops that of a run of which nothing is left.
     pub(super) fn drop_filter(&self, run: &Run, step: &mut Step) -> Result<(), StoreError> {
-        if let Some(place) = self.index.get(&run.row).map_err(failed("read"))? {
+        if let Some(extent) = self.index.get(&run.row).map_err(failed("read"))? {
             step.index.remove(&*run.row);
-            step.before.push(Place::from_bytes(&place)?);
+            step.before.push(Extent::from_bytes(&extent)?);
         }
         Ok(())
     }
@@ -87,14 +87,14 @@ mod tests {
     fn run(index: &::sled::Db, folder: &std::path::Path) -> Blocks {
         let blocks = Blocks::open(index.clone(), folder, 4 << 10, || Ok(())).unwrap();
         let changes: Changes = (0..100).map(|n| (hash(n), Some(vec![n; 50]))).collect();
-        blocks.absorb_all(&changes);
+        blocks.flush_all(&changes);
         blocks
     }
 
     /// Where the filters lie in the file, or the blocks.
-    fn places(blocks: &Blocks, of_filters: bool) -> Vec<Place> {
-        let places = super::super::places(&blocks.index).map(Result::unwrap);
-        places.filter(|(key, _)| Run::is_filter(key) == of_filters).map(|(_, place)| place).collect()
+    fn extents(blocks: &Blocks, of_filters: bool) -> Vec<Extent> {
+        let extents = super::super::extents(&blocks.index).map(Result::unwrap);
+        extents.filter(|(key, _)| Run::is_filter(key) == of_filters).map(|(_, extent)| extent).collect()
     }
 
     #[test]
@@ -102,15 +102,15 @@ mod tests {
         for is_of_another_version in [true, false] {
             let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
             let blocks = run(&index, temp.path());
-            let [place] = places(&blocks, true)[..] else { panic!("there is one") };
+            let [extent] = extents(&blocks, true)[..] else { panic!("there is one") };
             if is_of_another_version {
-                let mut bytes = blocks.file.get(place).unwrap().unwrap();
+                let mut bytes = blocks.file.get(extent).unwrap().unwrap();
                 bytes.fill(0);
                 bytes[0] = u8::MAX;
                 let key = blocks.runs.load()[0].row.clone();
                 index.insert(key, blocks.file.put(&bytes).unwrap().to_bytes()).unwrap();
             } else {
-                blocks.file.damage(place);
+                blocks.file.damage(extent);
             }
             drop(blocks);
             let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();
@@ -130,7 +130,7 @@ mod tests {
             // So small that there are more in a block than is thought.
             let changes: Changes =
                 (0..1000u16).map(|n| ([b"i", &n.to_be_bytes()[..], &[part; 2]].concat(), Some(vec![]))).collect();
-            blocks.absorb_all(&changes);
+            blocks.flush_all(&changes);
         }
         for run in blocks.runs.load().iter() {
             index.remove(&run.row).unwrap();
@@ -150,11 +150,11 @@ mod tests {
     fn what_is_in_a_damaged_block_is_not_taken_for_missing_where_the_filter_is_made_anew() {
         let (index, temp) = (::sled::Config::new().temporary(true).open().unwrap(), tempfile::tempdir().unwrap());
         let blocks = run(&index, temp.path());
-        let damaged = places(&blocks, false)[1];
+        let damaged = extents(&blocks, false)[1];
         let lost = Unpacked::new(&blocks.file.get(damaged).unwrap().unwrap()).unwrap();
         let lost: Vec<_> = lost.iter().map(|(key, _)| key.to_vec()).collect();
-        for place in [places(&blocks, true)[0], damaged] {
-            blocks.file.damage(place);
+        for extent in [extents(&blocks, true)[0], damaged] {
+            blocks.file.damage(extent);
         }
         drop(blocks);
         let blocks = Blocks::open(index, temp.path(), 4 << 10, || Ok(())).unwrap();

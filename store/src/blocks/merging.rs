@@ -1,4 +1,5 @@
-//! Merging runs into one, a step at a time: what comes first in all of them goes behind what the new run has, and out of them.
+//! Merging sorted runs into one, a step at a time: what comes first in all of them goes behind what the new run has, and out of
+//! them.
 
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ impl Blocks {
         for front in &fronts {
             for block in &front.blocks {
                 step.index.remove(&block.key);
-                step.before.extend(block.place);
+                step.before.extend(block.extent);
                 let left: Vec<_> = block.records().filter(|record| !is_read(record)).collect();
                 if let Some((first, _)) = left.first() {
                     self.put(&[&*front.run.row, first].concat(), &pack(left.iter().copied())?, &mut step)?;
@@ -88,8 +89,9 @@ impl Blocks {
 
     /// Reads the next block of a run, which has one.
     fn read_on(&self, front: &mut Front<'_>) -> Result<(), StoreError> {
-        let Some((key, place)) = front.next.take() else { return Ok(()) };
-        let block = self.block(&key, &place, &front.run.row)?.ok_or(StoreError::Damaged { what: "index of blocks" })?;
+        let Some((key, extent)) = front.next.take() else { return Ok(()) };
+        let block =
+            self.block(&key, &extent, &front.run.row)?.ok_or(StoreError::Damaged { what: "index of blocks" })?;
         front.next = self.behind(&key, &front.run.row)?;
         front.blocks.push(block);
         Ok(())

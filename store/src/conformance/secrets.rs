@@ -4,8 +4,9 @@ use domain::SenderNo;
 use domain::org::{Org, Sender};
 
 use super::*;
-use crate::codec::encode;
-use crate::{MasterKey, Resealed, StoreError};
+use crate::codec::encode_wire;
+use crate::records::{OrgV2, Wire};
+use crate::{MasterKey, Reencrypted, StoreError};
 
 const SECRETS: [&str; 4] = ["the-access-token", "the-app-secret", "the-verify-token", "the-secret-before"];
 
@@ -13,8 +14,8 @@ pub(super) fn run(open: &mut dyn FnMut() -> Arc<dyn Backend>) {
     for case in [
         an_organisation_may_grow_and_shrink,
         secrets_are_found_with_their_key_only,
-        a_sealed_secret_does_not_open_in_anothers_place,
-        what_was_kept_in_clear_is_sealed,
+        an_encrypted_secret_is_not_decrypted_in_anothers_place,
+        what_was_kept_in_clear_is_encrypted,
         a_change_of_the_master_key_may_be_cut_off,
     ] {
         let locked = Store::new(open());
@@ -58,9 +59,9 @@ fn put(store: &Store, before: Option<&Org>, after: &Org) {
     commit(store, step).unwrap();
 }
 
-/// As a version before sealing wrote it.
+/// As a version before encryption wrote it.
 fn put_in_clear(store: &Store, org: &Org) {
-    let mut bytes = encode("organisation", org).unwrap();
+    let mut bytes = encode_wire("organisation", 1, &OrgV2::of(org)).unwrap();
     bytes.truncate(bytes.len() - 3);
     store.backend.apply(vec![Write::Put(crate::keys::org_part(org.no, 0), bytes)]).unwrap();
 }
@@ -107,7 +108,7 @@ fn secrets_are_found_with_their_key_only(locked: &Store) {
     assert_eq!(ids.into_iter().collect::<Vec<_>>(), [key("a1").id()]);
 }
 
-fn a_sealed_secret_does_not_open_in_anothers_place(locked: &Store) {
+fn an_encrypted_secret_is_not_decrypted_in_anothers_place(locked: &Store) {
     let store = locked.clone().with_key(key("a1"));
     put(&store, None, &org(1));
     let part = crate::keys::org_part(OrgNo(1), 0);
@@ -125,13 +126,13 @@ fn a_sealed_secret_does_not_open_in_anothers_place(locked: &Store) {
     assert!(matches!(store.orgs(), Err(StoreError::Damaged { what: "secret" })));
 }
 
-fn what_was_kept_in_clear_is_sealed(locked: &Store) {
+fn what_was_kept_in_clear_is_encrypted(locked: &Store) {
     let plain = org(1);
     put_in_clear(locked, &plain);
     assert!(is_in_clear(locked) && locked.keys_in_use().unwrap().is_empty());
     let store = locked.clone().with_key(key("a1"));
-    assert_eq!(store.reseal(None).unwrap(), Resealed { plain: 1, old: 0 });
-    assert_eq!(store.reseal(None).unwrap(), Resealed::default());
+    assert_eq!(store.reencrypt(None).unwrap(), Reencrypted { plain: 1, old: 0 });
+    assert_eq!(store.reencrypt(None).unwrap(), Reencrypted::default());
     assert!(!is_in_clear(&store));
     assert_eq!(store.orgs().unwrap(), [plain]);
 }
@@ -143,8 +144,8 @@ fn a_change_of_the_master_key_may_be_cut_off(locked: &Store) {
     put(&old, None, &org(2));
     put_in_clear(&old, &org(3));
     assert_eq!(new.keys_in_use().unwrap().len(), 2);
-    assert!(matches!(new.reseal(Some(&key("c3"))), Err(StoreError::OtherKey { .. })), "a wrong old key");
-    assert_eq!(new.reseal(Some(&key("a1"))).unwrap(), Resealed { plain: 1, old: 1 });
+    assert!(matches!(new.reencrypt(Some(&key("c3"))), Err(StoreError::OtherKey { .. })), "a wrong old key");
+    assert_eq!(new.reencrypt(Some(&key("a1"))).unwrap(), Reencrypted { plain: 1, old: 1 });
     assert_eq!(new.orgs().unwrap(), [org(1), org(2), org(3)]);
     assert!(matches!(old.orgs(), Err(StoreError::OtherKey { .. })));
 }

@@ -1,5 +1,5 @@
-//! One file of the journal: a header, then batches one after the other, each synced before the next is written. Begun anew it is
-//! written over in place: its space is there already, so that a sync has nothing to do but the batch itself.
+//! One file of the write-ahead log (journal): a header, then batches one after the other, each synced before the next is written.
+//! Begun anew it is written over in place: its space is there already, so that a sync has nothing to do but the batch itself.
 //!
 //! Every checksum goes over a salt that is drawn when the file is begun. So neither what an earlier use has left in the
 //! file, nor what somebody may have put into a message, can be taken for a batch.
@@ -24,7 +24,7 @@ const FRAME: usize = 16;
 /// Batches begin at multiples of it.
 const ALIGN: usize = 8;
 /// The file grows by so many bytes at a time: a sync of one that has grown costs twice as much.
-const EXTENT: u64 = 256 << 10;
+const GROWTH: u64 = 256 << 10;
 /// A file with so many bytes of batches is full: it is read back as a whole at a start. Less than [`KEPT_MAX`], so that one
 /// that was full keeps its space.
 const FULL: u64 = 12 << 20;
@@ -128,7 +128,7 @@ impl JournalFile {
         let start = begun.end;
         begun.end += u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
         if begun.end > self.len {
-            let grown = begun.end.next_multiple_of(EXTENT) - start;
+            let grown = begun.end.next_multiple_of(GROWTH) - start;
             self.buffer.resize(usize::try_from(grown).unwrap_or(usize::MAX), 0);
         }
         self.len = self.len.max(start + u64::try_from(self.buffer.len()).unwrap_or(0));
@@ -326,13 +326,13 @@ mod tests {
     fn it_grows_in_steps_and_shrinks_after_a_batch_of_unusual_size() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("0");
-        assert_eq!(file(&path, 1..=9).len(), EXTENT);
+        assert_eq!(file(&path, 1..=9).len(), GROWTH);
         let mut big = JournalFile::open(&path).unwrap();
         replay(&mut big).unwrap();
         big.append(10, &vec![7; usize::try_from(KEPT_MAX).unwrap()]).unwrap();
         assert_eq!(big.len(), fs::metadata(&path).unwrap().len());
         assert!(big.len() > KEPT_MAX);
-        assert_eq!(file(&path, 11..=12).len(), EXTENT);
-        assert_eq!(fs::metadata(&path).unwrap().len(), EXTENT);
+        assert_eq!(file(&path, 11..=12).len(), GROWTH);
+        assert_eq!(fs::metadata(&path).unwrap().len(), GROWTH);
     }
 }

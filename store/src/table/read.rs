@@ -1,4 +1,4 @@
-//! Reading while records are written and moved: what is newer wins, and every record is met once.
+//! Reading while records are written, flushed and merged: what is newer wins, and every record is met once.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -67,16 +67,16 @@ mod tests {
     use super::super::tests::{Disk, found};
     use super::*;
     use crate::backend::Write;
-    use crate::mover::Mover;
+    use crate::flusher::Flusher;
 
     #[test]
     fn whoever_reads_while_blocks_are_split_and_emptied_sees_every_record_once_and_in_order() {
-        reads_beside_moving(b"m");
+        reads_beside_flushes(b"m");
     }
 
     #[test]
     fn whoever_reads_while_runs_are_merged_sees_every_record_once_and_in_order() {
-        reads_beside_moving(b"y");
+        reads_beside_flushes(b"y");
     }
 
     /// Four runs of the same hundred hashes, which are to be merged.
@@ -86,7 +86,7 @@ mod tests {
             table.apply((0..100).map(|n| Write::Put(hash(n), vec![value; 20])).collect()).unwrap();
             table.apply(vec![]).unwrap();
             while table.is_full() {
-                table.move_step().unwrap();
+                table.flush_step().unwrap();
             }
         }
         assert_eq!(table.blocks.runs().load().len(), 4);
@@ -118,7 +118,7 @@ mod tests {
             let disk = Disk::new();
             let table = runs_to_merge(&disk);
             let merging = Arc::clone(&table);
-            let act = move || while merging.move_step().unwrap() {};
+            let act = move || while merging.flush_step().unwrap() {};
             *table.blocks.behind_reader.lock().unwrap() = Some(Box::new(act));
             assert_eq!(read(&table), Some(vec![4; 20]));
             let merged = table.blocks.runs().load();
@@ -136,11 +136,11 @@ mod tests {
                 let disk = Disk::new();
                 let table = runs_to_merge(&disk);
                 // It is begun, and its first step done.
-                table.move_step().unwrap();
+                table.flush_step().unwrap();
                 let merging = Arc::clone(&table);
                 let act = move || {
                     for _ in 0..steps {
-                        merging.move_step().unwrap();
+                        merging.flush_step().unwrap();
                     }
                 };
                 *table.blocks.behind_reader.lock().unwrap() = Some(Box::new(act));
@@ -154,11 +154,11 @@ mod tests {
         }
     }
 
-    fn reads_beside_moving(kind: &[u8]) {
+    fn reads_beside_flushes(kind: &[u8]) {
         const STAY: u16 = 300;
         let disk = Disk::new();
         let table = Arc::new(disk.open());
-        let mover = Mover::start(Arc::clone(&table)).unwrap();
+        let flusher = Flusher::start(Arc::clone(&table)).unwrap();
         // As long as a hash makes them.
         let stays = |n: u16| [kind, &[7; 18], &n.to_be_bytes()].concat();
         let passes = |n: u16, k: u16| [&*stays(n), &k.to_be_bytes()].concat();
@@ -205,7 +205,7 @@ mod tests {
                         false => Write::Delete(passes(n, k)),
                     });
                     table.apply(writes.collect()).unwrap();
-                    mover.wake();
+                    flusher.wake();
                 }
                 table.apply((0..STAY).map(|n| Write::Put(stays(n), vec![round; 50])).collect()).unwrap();
                 acknowledged.store(round, SeqCst);

@@ -1,4 +1,4 @@
-//! What is put into a table is there, and what was deleted is not, whatever was moved, merged, cut off and begun anew.
+//! What is put into a table is there, and what was deleted is not, whatever was flushed, merged, cut off and begun anew.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -77,7 +77,7 @@ fn agrees(table: &Table, model: &BTreeMap<Vec<u8>, Vec<u8>>, range: Range<u16>) 
 enum Step {
     Apply(Vec<(u16, Option<u16>)>),
     Reopen,
-    Move,
+    Flush,
     /// Until so many syncs are done: then comes a crash.
     Settle(usize),
 }
@@ -86,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => prop::collection::vec((0..600u16, prop::option::weighted(0.7, 0..900u16)), 0..60).prop_map(Step::Apply),
         2 => Just(Step::Reopen),
-        6 => Just(Step::Move),
+        6 => Just(Step::Flush),
         2 => prop_oneof![0..12usize, Just(usize::MAX)].prop_map(Step::Settle),
     ]
 }
@@ -112,8 +112,8 @@ proptest! {
         for step in steps {
             match step {
                 Step::Reopen => table = open(),
-                Step::Move => {
-                    table.move_step().unwrap();
+                Step::Flush => {
+                    table.flush_step().unwrap();
                 }
                 Step::Settle(syncs) => {
                     syncs_left.store(syncs, SeqCst);
@@ -167,7 +167,7 @@ fn no_run_is_left_of_what_was_all_deleted() {
         table.apply((0..100).map(change).collect()).unwrap();
         table.settle().unwrap();
     }
-    while table.move_step().unwrap() {}
+    while table.flush_step().unwrap() {}
     assert_eq!([&table, &disk.open()].map(|table| table.blocks.runs().load().len()), [0, 0]);
 }
 
@@ -178,12 +178,12 @@ fn the_journal_does_not_grow() {
     for n in 0..2000u16 {
         table.apply(vec![Write::Put(key(n), vec![7; 200])]).unwrap();
     }
-    assert!(table.blocks.moved().unwrap() >= 2000 - 2 * MEMTABLE as u64 / 200);
+    assert!(table.blocks.flushed().unwrap() >= 2000 - 2 * MEMTABLE as u64 / 200);
     assert_eq!(table.writer().journal.size(), 2 * 256 * 1024);
 }
 
 #[test]
-fn the_places_of_what_was_overwritten_are_used_again() {
+fn the_extents_of_what_was_overwritten_are_used_again() {
     let disk = Disk::new();
     let table = disk.open();
     let mut rng = StdRng::seed_from_u64(1);
@@ -227,7 +227,7 @@ fn what_is_settled_is_not_in_the_journal_any_more() {
 }
 
 #[test]
-fn once_moving_has_failed_no_batch_is_taken() {
+fn once_a_write_has_failed_no_batch_is_taken() {
     let disk = Disk::new();
     let table = disk.open();
     table.fail(&StoreError::Backend { doing: "sync", cause: "told to fail".into() });
@@ -236,7 +236,7 @@ fn once_moving_has_failed_no_batch_is_taken() {
 }
 
 #[test]
-fn after_a_move_that_failed_no_batch_is_taken_though_the_next_sync_would_succeed() {
+fn after_a_flush_that_failed_no_batch_is_taken_though_the_next_sync_would_succeed() {
     let (disk, is_first) = (Disk::new(), AtomicBool::new(true));
     let table = disk.open_with(move || match is_first.swap(false, SeqCst) {
         true => Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() }),
@@ -269,26 +269,26 @@ fn who_waits_for_a_step_that_fails_does_not_try_it_again() {
         for _ in 0..2 {
             scope.spawn(|| {
                 waiting.fetch_add(1, SeqCst);
-                assert!(table.move_step().is_err(), "the second sync would succeed, and the first is lost");
+                assert!(table.flush_step().is_err(), "the second sync would succeed, and the first is lost");
             });
         }
     });
 }
 
 #[test]
-fn a_panic_while_records_are_moved_is_an_error_for_the_next_commit() {
+fn a_panic_while_a_memtable_is_flushed_is_an_error_for_the_next_commit() {
     let disk = Disk::new();
     let table = Arc::new(disk.open_with(|| panic!("told to panic")));
-    let mover = crate::mover::Mover::start(Arc::clone(&table)).unwrap();
+    let flusher = crate::flusher::Flusher::start(Arc::clone(&table)).unwrap();
     let put = |n: u16| table.apply(vec![Write::Put(key(n), vec![7; 200])]);
     assert!((0..600).any(|n| {
-        mover.wake();
+        flusher.wake();
         put(n).is_err()
     }));
 }
 
 #[test]
-fn what_is_moved_again_is_newer_than_what_the_first_time_was_merged_with() {
+fn what_is_flushed_again_is_newer_than_what_the_first_time_was_merged_with() {
     let disk = Disk::new();
     let hashes = |value: u8| (0..400).map(|n| Write::Put(key(4 * n + 1), vec![value; 20])).collect();
     for value in 1..4 {
@@ -305,15 +305,15 @@ fn what_is_moved_again_is_newer_than_what_the_first_time_was_merged_with() {
     assert!(table.settle().is_err(), "it is cut off");
     let table = disk.open();
     let runs = table.blocks.runs().load().len();
-    while table.move_step().unwrap() {}
-    assert!(runs == 4 && table.blocks.runs().load().len() == 1, "what was moved is merged with what is older");
+    while table.flush_step().unwrap() {}
+    assert!(runs == 4 && table.blocks.runs().load().len() == 1, "what was flushed is merged with what is older");
     table.settle().unwrap();
     drop(table);
     assert!(found(&disk.open(), b"a"..b"z", Order::Ascending).iter().all(|(_, value)| value[0] == 4));
 }
 
 #[test]
-fn what_could_not_be_synced_is_moved_again_after_a_start() {
+fn what_could_not_be_synced_is_flushed_again_after_a_start() {
     let (disk, mut model) = (Disk::new(), BTreeMap::new());
     let refuses = || Err(StoreError::Backend { doing: "sync", cause: "told to fail".into() });
     let table = disk.open_with(refuses);

@@ -87,15 +87,15 @@ impl Walk<'_> {
                         }
                     }
                 }
-                Some(_) | None => self.expect_mark(&key, &value, of),
+                Some(_) | None => self.expect_key(&key, &value, of),
             }
         }
     }
 
     fn has_own_window(&self, inbound: &Inbound) -> bool {
-        let mark = |author| self.store.backend.get(&keys::author_inbound(self.org, author, inbound.id));
+        let value = |author| self.store.backend.get(&keys::author_inbound(self.org, author, inbound.id));
         // One that is missing is put anew, with a window.
-        inbound.names().all(|author| !matches!(mark(author), Ok(Some(mark)) if mark != OWN_WINDOW))
+        inbound.names().all(|author| !matches!(value(author), Ok(Some(value)) if value != OWN_WINDOW))
     }
 
     fn is_there(&self, id: MessageId) -> bool {

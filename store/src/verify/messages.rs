@@ -73,7 +73,7 @@ impl Walk<'_> {
                     });
                 }
                 Some(b'S') if !self.has_status_index => self.expect(b'S'),
-                Some(_) | None => self.expect_mark(&key, &value, of),
+                Some(_) | None => self.expect_key(&key, &value, of),
             }
         }
         self.names(id, state);

@@ -2,7 +2,7 @@
 
 use domain::consent::Consent;
 use domain::message::Category;
-use domain::people::{FORMER_MAX, NAMES_MAX, Person, Ties};
+use domain::people::{FORMER_MAX, NAMES_MAX, NameOwners, Person};
 
 use super::{Broken, Of, Walk, name};
 use crate::backend::Write;
@@ -17,18 +17,18 @@ impl Walk<'_> {
             Ok(person) => walk.wrong(name(b'P'), Of::Message(person.id), Broken::Differs),
             Err(error) => walk.wrong(name(b'P'), Of::Organisation, Broken::Unreadable(error)),
         });
-        self.each(b'A', |walk, key, bytes| match decode::<Ties>(name(b'A'), bytes) {
-            Ok(ties) => walk.name(key, &ties),
+        self.each(b'A', |walk, key, bytes| match decode::<NameOwners>(name(b'A'), bytes) {
+            Ok(owners) => walk.name(key, &owners),
             Err(error) => walk.wrong(name(b'A'), Of::Organisation, Broken::Unreadable(error)),
         });
     }
 
     /// A name leads only to those who have it, or had it.
-    fn name(&mut self, key: &[u8], ties: &Ties) {
+    fn name(&mut self, key: &[u8], owners: &NameOwners) {
         let (org, store) = (self.org, self.store);
-        let mut right = ties.clone();
+        let mut right = owners.clone();
         right.before.dedup();
-        for id in ties.now.iter().chain(&ties.before) {
+        for id in owners.now.iter().chain(&owners.before) {
             // Who cannot be read was told before.
             let Ok(person) = store.person(org, *id) else { return };
             let has = |own: &String| keys::name(org, own) == key;
@@ -37,7 +37,7 @@ impl Walk<'_> {
             right.now = right.now.filter(|now| now != id || is_now);
             right.before.retain(|before| before != id || was);
         }
-        if right == *ties && !ties.is_empty() {
+        if right == *owners && !owners.is_empty() {
             return;
         }
         let key = key.to_vec();
@@ -50,15 +50,15 @@ impl Walk<'_> {
     }
 
     /// What a name should tell of, so that it leads to a person as well; `None` where it leads to another who has it now.
-    fn tied(&self, own: &str, tie: impl FnOnce(&mut Ties)) -> Option<Vec<u8>> {
-        let known = self.store.ties(self.org, own).unwrap_or_default();
-        let mut ties = known.clone();
-        tie(&mut ties);
-        let other = known.now.filter(|_| known.now != ties.now);
+    fn tied(&self, own: &str, tie: impl FnOnce(&mut NameOwners)) -> Option<Vec<u8>> {
+        let known = self.store.name_owners(self.org, own).unwrap_or_default();
+        let mut owners = known.clone();
+        tie(&mut owners);
+        let other = known.now.filter(|_| known.now != owners.now);
         let has_it = |person: &Person| person.names.iter().any(|name| name == own);
         let is_anothers =
             other.is_some_and(|id| self.store.person(self.org, id).ok().flatten().as_ref().is_some_and(has_it));
-        (!is_anothers).then(|| encode(name(b'A'), &ties).ok()).flatten()
+        (!is_anothers).then(|| encode(name(b'A'), &owners).ok()).flatten()
     }
 
     fn person(&mut self, person: &Person) {
@@ -68,13 +68,13 @@ impl Walk<'_> {
             self.wrong(name(b'P'), of, Broken::Differs);
         }
         for own in &person.names {
-            let right = self.tied(own, |ties| ties.now = Some(person.id));
-            self.expect_record::<Ties>(&keys::name(org, own), right, of, |ties| ties.now == Some(person.id));
+            let right = self.tied(own, |owners| owners.now = Some(person.id));
+            self.expect_record::<NameOwners>(&keys::name(org, own), right, of, |owners| owners.now == Some(person.id));
         }
         for former in &person.former {
             let key = keys::name(org, &former.name);
-            let right = self.tied(&former.name, |ties| ties.before.push(person.id));
-            self.expect_record::<Ties>(&key, right, of, |ties| ties.before.contains(&person.id));
+            let right = self.tied(&former.name, |owners| owners.before.push(person.id));
+            self.expect_record::<NameOwners>(&key, right, of, |owners| owners.before.contains(&person.id));
         }
         let known = person.names.iter().map(|own| self.store.consent(org, own)).collect::<Result<Vec<_>, _>>();
         let said = |known: &Option<Consent>| {

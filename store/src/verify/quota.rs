@@ -14,7 +14,7 @@ impl Walk<'_> {
             found += 1;
             let place = key.last_chunk().copied().unwrap_or_default();
             match decode::<Timestamp>(name(b'v'), bytes) {
-                Ok(at) => walk.expect_mark(&keys::counted_at(walk.org, at, &place), &[], Of::Organisation),
+                Ok(at) => walk.expect_key(&keys::counted_at(walk.org, at, &place), &[], Of::Organisation),
                 Err(error) => walk.wrong(name(b'v'), Of::Organisation, Broken::Unreadable(error)),
             }
         });

@@ -73,7 +73,7 @@ impl Walk<'_> {
         }
         if let Some(dossier) = &message.dossier {
             let key = keys::dossier_activity(self.org, dossier.key(), seq);
-            self.expect_mark(&key, &[], Of::Entry(seq));
+            self.expect_key(&key, &[], Of::Entry(seq));
         }
         true
     }

@@ -91,7 +91,7 @@ fn a_compaction_cut_off_at_any_step_leaves_one_whole_store() {
 fn what_becomes_of_space() {
     let temp = tempfile::tempdir().unwrap();
     let backend = open(temp.path());
-    backend.move_in_background().unwrap();
+    backend.flush_in_background().unwrap();
     // What does not compress.
     let mut rng = StdRng::seed_from_u64(1);
     let mut put = |first: u32| {

@@ -188,7 +188,7 @@ fn a_journal_that_is_broken_before_its_end_is_refused_until_a_person_accepts_the
     let backend = SledBackend::open_at(temp.path(), CACHE).unwrap();
     let left = try_content(&backend).unwrap();
     backend.trust().unwrap();
-    // What follows takes the numbers, and perhaps the places, of what was lost.
+    // What follows takes the numbers, and perhaps the positions in the journal, of what was lost.
     for n in 0..60u8 {
         backend.apply(vec![Write::Put(vec![b'z', n], vec![n])]).unwrap();
         backend.apply(vec![Write::Delete(vec![b'z', n])]).unwrap();
@@ -212,11 +212,11 @@ fn blocks_that_cannot_be_read_can_be_given_up_so_that_all_others_can_be_written_
     let left = try_content(&backend).unwrap();
     assert!(!left.is_empty() && left.len() < content.len());
     assert!(left.iter().all(|(key, value)| content.get(key) == Some(value)));
-    // So much, and all over, that all of it is moved into blocks.
+    // So much, and all over, that all of it is flushed into blocks.
     let again = |(key, value): (&Vec<u8>, &Vec<u8>)| Write::Put(key.clone(), value.clone());
     backend.apply(content.iter().map(again).collect()).unwrap();
     backend.apply(vec![]).unwrap();
-    while backend.move_step().unwrap() {}
+    while backend.flush_step().unwrap() {}
     assert!(try_content(&backend).unwrap() == content);
     assert_eq!(backend.forget_unreadable().unwrap(), 0);
 }

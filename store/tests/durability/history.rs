@@ -127,10 +127,10 @@ impl History {
         let provider_id = ProviderId::new(&format!("wamid.{n}"));
         let event = match before.phase {
             Phase::Queued { .. } if before.attempts.is_empty() && n.is_multiple_of(9) => Event::Cancel,
-            Phase::Queued { .. } if before.attempts.is_empty() => Event::Turn,
+            Phase::Queued { .. } if before.attempts.is_empty() => Event::SendPermit,
             Phase::Queued { .. } => {
                 let until = now.after(Duration::from_millis(self.rng.random_range(1_000..9_000_000)));
-                Event::Hold { until, wait: Wait::Rate }
+                Event::Postpone { until, wait: Wait::Rate }
             }
             Phase::Sending { .. } => {
                 Event::Settled { attempt: FIRST, outcome: Outcome::Accepted(provider_id), wait: None }

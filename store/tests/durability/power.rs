@@ -54,7 +54,7 @@ fn cut_all(rng: &mut StdRng, durable: &Files, later: &[Files]) -> Files {
         let was = was.map_or(&[][..], Vec::as_slice);
         let name = path.to_string_lossy();
         let bytes = match seen.last() {
-            // The mark is written once all is synced: one that comes later comes after the power cut.
+            // The high-water mark is written once all is synced: one that comes later comes after the power cut.
             _ if name == "twotick.store" => was.to_vec(),
             None => was.to_vec(),
             // sled syncs a snapshot before it gives it its name.
@@ -66,7 +66,7 @@ fn cut_all(rng: &mut StdRng, durable: &Files, later: &[Files]) -> Files {
     left
 }
 
-/// What a power cut leaves while the store opens: the copy of the log's end is there before sled begins, and until all that
+/// What a power cut leaves while the store opens: the undo log is there before sled begins, and until all that
 /// sled did is synced.
 fn cut_while_opening(rng: &mut StdRng, durable: &Files, later: &[Files]) -> Option<Files> {
     let copy = Path::new("log.rescue");
@@ -81,8 +81,8 @@ fn cut_while_opening(rng: &mut StdRng, durable: &Files, later: &[Files]) -> Opti
     Some(left)
 }
 
-/// What a power cut leaves while blocks are moved: they are synced before sled is told where they are.
-fn cut_while_moving(rng: &mut StdRng, durable: &Files, later: &[Files]) -> Files {
+/// What a power cut leaves while a memtable is flushed: its blocks are synced before sled is told where they are.
+fn cut_while_flushing(rng: &mut StdRng, durable: &Files, later: &[Files]) -> Files {
     let mut left = cut_all(rng, durable, later);
     let blocks = Path::new("sled/blocks");
     if rng.random_bool(0.5) {
@@ -158,7 +158,7 @@ fn came(files: &Files, without: &Content, with: &Content) -> bool {
 #[derive(Debug, Default)]
 struct Cuts {
     batches: usize,
-    moves: usize,
+    flushes: usize,
     starts: usize,
 }
 
@@ -183,12 +183,12 @@ fn lives(seed: u64, count: usize, batches_max: usize, cuts: &mut Cuts) {
         }
         loop {
             let durable = read(&folder);
-            let (seen, is_moved) = watch(&folder, || opened.backend.move_step().unwrap());
-            if !is_moved {
+            let (seen, is_flushed) = watch(&folder, || opened.backend.flush_step().unwrap());
+            if !is_flushed {
                 break;
             }
-            came(&cut_while_moving(&mut rng, &durable, &seen), &history.content(), &history.content());
-            cuts.moves += 1;
+            came(&cut_while_flushing(&mut rng, &durable, &seen), &history.content(), &history.content());
+            cuts.flushes += 1;
         }
         let durable = read(&folder);
         let mut before = history.fork();
@@ -210,7 +210,7 @@ fn lives(seed: u64, count: usize, batches_max: usize, cuts: &mut Cuts) {
 fn a_power_cut_leaves_every_acknowledged_batch_and_nothing_torn() {
     let mut cuts = Cuts::default();
     (0..2).for_each(|seed| lives(seed, 4, 60, &mut cuts));
-    assert!(cuts.starts > 0 && cuts.moves > 0 && cuts.batches > 0, "{cuts:?}");
+    assert!(cuts.starts > 0 && cuts.flushes > 0 && cuts.batches > 0, "{cuts:?}");
 }
 
 /// The long run: `POWER_SECONDS=600 cargo test --release -p store --test durability -- --ignored many_power_cuts --nocapture`.

@@ -24,7 +24,7 @@ const BATCHES: usize = 100;
 fn a_life_to_be_watched() {
     let folder = std::env::var(FOLDER).unwrap();
     let mut acknowledged = File::create(Path::new(&folder).join("acknowledged")).unwrap();
-    // Without a thread that moves the next memtable while a file of the journal is begun anew.
+    // Without a flusher: it would flush the next memtable while a file of the journal is begun anew.
     let store = Store::new(Arc::new(SledBackend::open_at(&Path::new(&folder).join("data"), CACHE).unwrap()));
     let mut history = History::new(21);
     for _ in 0..BATCHES {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::audit::{Block, By, Entry, Fact, Kept, Subject};
 use domain::billing::{Billed, BilledAs};
 use domain::consent::{Choice, Consent, Covers, Source, Statement};
-use domain::people::{Former, Person, Ties};
+use domain::people::{Former, NameOwners, Person};
 use domain::quota::{Need, Usage};
 use domain::{AttemptRef, Epoch, Inbound, MessageId, OrgNo, Phase, ProviderId, SenderNo, Seq, State, Timestamp, Wait};
 use rand::rngs::StdRng;
@@ -128,9 +128,9 @@ fn link(commit: &mut Commit, n: u8) {
     let former = Former { name: format!("+49151123457{n}"), until: Timestamp::from_secs(1) };
     let person = Person { id, names: vec![format!("+49151123458{n}"), format!("DE.{n}")], former: vec![former] };
     for name in &person.names {
-        commit.ties(name, &Ties { now: Some(id), before: Vec::new() }).unwrap();
+        commit.name_owners(name, &NameOwners { now: Some(id), before: Vec::new() }).unwrap();
     }
-    commit.ties(&person.former[0].name, &Ties { now: None, before: vec![id] }).unwrap();
+    commit.name_owners(&person.former[0].name, &NameOwners { now: None, before: vec![id] }).unwrap();
     commit.person(&person).unwrap();
 }
 
@@ -232,7 +232,7 @@ fn names_of_one_person_that_do_not_say_the_same_of_consent_are_found() {
     let names = ["+4915112345671", "+4915112345672"].map(str::to_owned);
     let person = Person { id: MessageId::from_bytes([50; 16]), names: names.to_vec(), former: Vec::new() };
     for name in &names {
-        commit.ties(name, &Ties { now: Some(person.id), before: Vec::new() }).unwrap();
+        commit.name_owners(name, &NameOwners { now: Some(person.id), before: Vec::new() }).unwrap();
     }
     commit.person(&person).unwrap();
     apply(&Store::new(Arc::new(backend.clone())), commit);
@@ -340,8 +340,8 @@ fn what_an_older_version_left_is_whole_or_can_be_repaired() {
         content.remove(&key);
         content.insert(key[..31].to_vec(), Vec::new());
     }
-    for (_, mark) in content.iter_mut().filter(|(key, _)| key[0] == b'f') {
-        mark.clear();
+    for (_, value) in content.iter_mut().filter(|(key, _)| key[0] == b'f') {
+        value.clear();
     }
     assert!(report(content.clone()).is_clean());
     let backend = MemoryBackend::new();

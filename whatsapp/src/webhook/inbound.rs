@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::message::Recipient;
-use domain::people::{Told, is_number};
+use domain::people::{IdentityLink, is_number};
 use domain::{ProviderId, Timestamp};
 use serde_json::value::RawValue;
 
@@ -28,7 +28,7 @@ pub struct InboundItem {
     /// Meta's id of who wrote it, if it tells one.
     pub user_id: Option<String>,
     /// What it tells of their names, if it tells more than one.
-    pub told: Option<Told>,
+    pub link: Option<IdentityLink>,
     /// Meta's word for its type; `unknown` if there is none.
     pub kind: String,
     /// Whether it opens the customer service window.
@@ -68,7 +68,7 @@ pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Optio
         id: ProviderId::new(&id),
         from: author.iter().find_map(|name| name.parse().ok().filter(|name: &Recipient| !name.is_user_id())),
         user_id: author.iter().find(|name| !is_number(name)).cloned(),
-        told: Told::new(&shown, &before, at),
+        link: IdentityLink::new(&shown, &before, at),
         // Meta tells of users by `system` messages: they did not write. Groups have windows of their own.
         opens_window: kind != "system" && !is_of_a_group(&item),
         kind,

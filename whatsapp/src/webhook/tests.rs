@@ -360,7 +360,7 @@ fn nothing_that_is_not_needed_keeps_what_is_needed_from_being_read() {
         assert_eq!(reported.receipt.error.as_ref().unwrap().code, 131_026, "{junk:.40}");
         assert!(reported.names.starts_with(&["+4915112345678".to_owned()]), "{junk:.40}");
         let [item] = change.inbound.as_slice() else { panic!("{junk:.40}: {change:?}") };
-        assert_eq!(item.told.as_ref().unwrap().names, ["+4915112345678", "DE.1"], "{junk:.40}");
+        assert_eq!(item.link.as_ref().unwrap().names, ["+4915112345678", "DE.1"], "{junk:.40}");
         let words: Vec<_> = said(&item.raw).into_iter().map(|said| said.text).collect();
         assert_eq!(words, ["STOP"], "{junk:.40}");
     }

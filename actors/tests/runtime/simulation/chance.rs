@@ -26,7 +26,7 @@ pub(super) fn settings_by(dice: &mut StdRng) -> Settings {
     settings.pair_limit.interval = Duration::from_secs(pick(&[0, 6]));
     settings.pair_limit.burst = u32::try_from(pick(&[2, 45])).unwrap();
     settings.limits.max_resident = usize::try_from(pick(&[2, 5, 1000])).unwrap();
-    settings.limits.rest_after = Duration::from_secs(pick(&[3, 60, 600]));
+    settings.limits.passivate_org_after = Duration::from_secs(pick(&[3, 60, 600]));
     settings
 }
 

@@ -45,13 +45,13 @@ fn has_its_intent(call: &Call) {
     assert_eq!(check_call(stored, call.attempt.attempt), Ok(()), "{}: {stored:?}", call.attempt);
 }
 
-/// Not before its time nor after its end, not when it was called back, not to whom it must not go.
+/// Not before its time nor after its end, not when it was cancelled, not to whom it must not go.
 fn comes_in_its_time(play: &Play, posted: &Posted, calls: &[&Call]) {
     let revoked = play.revoked.get(&(posted.org.clone(), posted.recipient));
     for Call { at, attempt, .. } in calls {
         assert!(posted.send_at.is_none_or(|send| *at + ROUNDING >= send), "{attempt} at {at:?}: before its time");
         assert!(posted.expires_at.is_none_or(|end| *at <= end + ROUNDING), "{attempt} at {at:?}: it had expired");
-        assert!(posted.cancelled.is_none_or(|cancelled| *at <= cancelled), "{attempt} at {at:?}: it was called back");
+        assert!(posted.cancelled.is_none_or(|cancelled| *at <= cancelled), "{attempt} at {at:?}: it was cancelled");
         assert!(revoked.is_none_or(|revoked| at <= revoked), "{attempt} at {at:?}: consent was revoked");
     }
 }

@@ -42,11 +42,11 @@ pub(super) struct Posted {
     pub(super) holds: bool,
     pub(super) send_at: Option<Duration>,
     pub(super) expires_at: Option<Duration>,
-    /// When it was called back, as the client was told; until it is queued again.
+    /// When it was cancelled, as the client was told; until it is queued again.
     pub(super) cancelled: Option<Duration>,
     /// When people asked for it to be queued again, whatever they were told.
     pub(super) retried: Vec<Duration>,
-    /// Whether anybody asked to call it back.
+    /// Whether anybody asked to cancel it.
     pub(super) is_unwanted: bool,
     /// When a copy with it took the original's place.
     pub(super) copied: Vec<Duration>,

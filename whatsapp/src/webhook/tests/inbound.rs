@@ -148,7 +148,7 @@ fn an_id_where_a_number_belongs_is_the_author_s() {
         message.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
         let (items, _) = read_items(&json!([message]));
         assert_eq!(
-            (items[0].from.as_ref(), items[0].user_id.as_deref(), &items[0].told),
+            (items[0].from.as_ref(), items[0].user_id.as_deref(), &items[0].link),
             (None, Some(id), &None),
             "{from}"
         );

@@ -1,6 +1,6 @@
 //! What webhooks tell of the names of one person.
 
-use domain::people::Told;
+use domain::people::IdentityLink;
 
 use super::*;
 
@@ -15,8 +15,8 @@ fn with(contacts: &Value, field: &str, items: &Value) -> Value {
     webhook
 }
 
-fn told(names: &[&str], before: &[&str]) -> Option<Told> {
-    Told::new(names, before, AT)
+fn link(names: &[&str], before: &[&str]) -> Option<IdentityLink> {
+    IdentityLink::new(names, before, AT)
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn an_inbound_message_and_its_contact_tell_all_names_of_its_author() {
         let mut item = json!({"id": "wamid.I", "timestamp": "1767225600", "type": "text"});
         item.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
         let change = read_one(&with(contacts, "messages", &json!([item])));
-        assert_eq!((&change.inbound[0].told, change.skipped), (&told(names, &[]), 0), "{item}");
+        assert_eq!((&change.inbound[0].link, change.skipped), (&link(names, &[]), 0), "{item}");
     }
 }
 
@@ -113,7 +113,7 @@ fn news_of_a_user_are_theirs_whom_they_call_by_a_new_name() {
             json!({"id": "wamid.I", "timestamp": "1767225600", "type": "system", "from": from, "system": system});
         let change = read_one(&with(&json!(null), "messages", &json!([item])));
         let inbound = &change.inbound[0];
-        assert_eq!(inbound.told, told(names, before), "{item}");
+        assert_eq!(inbound.link, link(names, before), "{item}");
         let author = inbound.from.as_ref().map_or(inbound.user_id.as_deref(), |from| Some(from.as_str()));
         assert_eq!((author, inbound.opens_window), (Some(names[0]), false), "{item}");
     }
@@ -154,7 +154,7 @@ fn the_card_that_a_business_asked_for_is_its_sender_s_own_and_no_other_is() {
             "contacts": contacts, "origin": origin});
         let change = read_one(&with(&json!(null), "messages", &json!([item])));
         let inbound = &change.inbound[0];
-        assert_eq!(inbound.told, if is_own { told(&["DE.1", NUMBER], &[]) } else { None }, "{item}");
+        assert_eq!(inbound.link, if is_own { link(&["DE.1", NUMBER], &[]) } else { None }, "{item}");
         assert_eq!((inbound.from.as_ref(), inbound.user_id.as_deref()), (None, Some("DE.1")), "{item}");
     }
 }

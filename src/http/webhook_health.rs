@@ -1,0 +1,65 @@
+//! The health of a sender's webhooks: counted and logged when a webhook comes, and shown on the sender that it is about.
+
+use actors::{Count, WebhookHealth};
+use domain::notice::Notice;
+use domain::{OrgId, PhoneNumberId, Timestamp};
+use serde_json::{Value, json};
+
+/// A webhook of a sender was proven.
+pub(super) fn proven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
+    if health.proven(sender, now) {
+        tracing::info!(%org, %sender, "webhooks of this sender are heard again");
+    }
+}
+
+/// A webhook named a sender, and no secret of its fits the signature. A phone number id is no personal number.
+pub(super) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
+    if !health.unproven(sender, now) {
+        return;
+    }
+    match health.of(sender).fault(now) {
+        Some(fault) => {
+            tracing::warn!(%org, %sender, remedy = fault.remedy(org, sender), "messages stay SENT: {}", fault.detail())
+        }
+        None => tracing::warn!(
+            %org, %sender,
+            "a webhook that names this sender is not signed with its app secret, though others are: it was a stranger's, or another \
+             app is subscribed to the account"
+        ),
+    }
+}
+
+/// Something was told of a sender that changes no message.
+pub(super) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, notice: &Notice, now: Timestamp) {
+    if !health.notice(sender, notice, now) {
+        return;
+    }
+    let told = notice.to_string();
+    match notice.code {
+        Some(_) => tracing::warn!(%org, %sender, told, "WhatsApp tells of an error that concerns no message"),
+        None => {
+            tracing::info!(%org, %sender, told, "WhatsApp tells of something that is not understood; nothing is done about it")
+        }
+    }
+}
+
+/// The health of one sender's webhooks, as the admin sees it.
+pub(super) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
+    let of_sender = health.of(sender);
+    let fault = of_sender.fault(now);
+    let count = |of: &Count| json!({"count": of.count, "lastAt": of.last_at.map(|at| at.to_string())});
+    let notice = |(notice, of): (&Notice, &Count)| {
+        json!({
+            "item": notice.item, "word": notice.word, "errorCode": notice.code.map(|code| code.to_string()),
+            "count": of.count, "lastAt": of.last_at.map(|at| at.to_string()),
+        })
+    };
+    json!({
+        "proven": count(&of_sender.webhooks),
+        "unproven": count(&of_sender.unproven),
+        "unansweredSince": of_sender.unanswered_since.map(|at| at.to_string()),
+        "fault": fault.map(|fault| fault.detail()),
+        "remedy": fault.map(|fault| fault.remedy(org, sender)),
+        "notices": of_sender.notices.iter().map(notice).collect::<Vec<_>>(),
+    })
+}

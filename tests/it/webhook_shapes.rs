@@ -1,0 +1,176 @@
+//! What recipients want and who they are, in every shape that Meta tells it in; and what of a webhook is not understood.
+
+use serde_json::{Value, json};
+
+use crate::support::{APP_SECRET, PHONE, TestApp, change, eventually, faults, org, phone, text, with};
+
+/// A webhook of one item in a list of a change.
+fn told(field: &str, list: &str, item: &Value) -> String {
+    let mut change = change(PHONE, &[]);
+    change["field"] = json!(field);
+    change["value"][list] = json!([item]);
+    json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [change]}]}).to_string()
+}
+
+fn message(id: &str, more: &Value) -> Value {
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    with(json!({"id": id, "timestamp": at.to_string(), "type": "text"}), more)
+}
+
+async fn hear(app: &TestApp, item: &Value) {
+    app.webhook(told("messages", "messages", item).as_bytes()).await.ok(200);
+}
+
+/// What is known of the consent under a name: for transactional messages, and for marketing.
+async fn consent(app: &TestApp, name: &str) -> [Value; 2] {
+    let known = app.acme().get(&format!("consents/{}", name.replace('+', "%2B"))).await;
+    let known = if known.status == 404 { json!({}) } else { known.ok(200) };
+    [known["transactional"]["status"].clone(), known["marketing"]["status"].clone()]
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_in_every_form_that_it_comes_in() {
+    let app = TestApp::start().await;
+    let (both, marketing) = ([json!("REVOKED"), json!("REVOKED")], [Value::Null, json!("REVOKED")]);
+    let flow = json!({"flow_token": "t", "choice": "0_Stop"}).to_string();
+    for (n, (item, revoked)) in [
+        (json!({"text": {"body": "PARAR"}}), &both),
+        (json!({"type": "button", "button": {"payload": "Stop promotions", "text": "Stop promotions"}}), &marketing),
+        (json!({"type": "button", "button": {"payload": "Parar promoções", "text": "Parar promoções"}}), &marketing),
+        (json!({"type": "edit", "edit": {"original_message_id": "x", "message": {"type": "text", "text": {"body": "stop"}}}}), &both),
+        (json!({"type": "image", "image": {"id": "1", "caption": "Stop."}}), &both),
+        (json!({"type": "interactive", "interactive": {"type": "list_reply", "list_reply": {"id": "opt_out", "title": "x"}}}), &both),
+        (json!({"type": "interactive", "interactive": {"nfm_reply": {"name": "flow", "body": "Sent", "response_json": flow}}}), &both),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = phone(n);
+        hear(&app, &message(&format!("wamid.{n}"), &with(json!({"from": name}), &item))).await;
+        assert_eq!(consent(&app, &name).await, *revoked, "{item}");
+    }
+    let id = json!({"from": "US.1", "text": {"body": "STOP"}});
+    hear(&app, &message("wamid.id", &id)).await;
+    assert_eq!(consent(&app, "US.1").await, both);
+}
+
+#[tokio::test]
+async fn half_of_an_emoji_hides_nothing_and_what_is_kept_is_json() {
+    let app = TestApp::start().await;
+    let item =
+        json!({"from": phone(1), "text": {"body": "STOP"}, "referral": {"body": "HALF", "HALF": [null, "HALF"]}});
+    let body = told("messages", "messages", &message("wamid.1", &item)).replace("HALF", r"caf\ud83d");
+    app.webhook(body.as_bytes()).await.ok(200);
+    assert_eq!(consent(&app, &phone(1)).await, [json!("REVOKED"), json!("REVOKED")]);
+    let kept = app.acme().get("inbound/messages").await.ok(200);
+    assert_eq!(kept["items"][0]["payloadJson"]["referral"]["body"], "caf\u{fffd}");
+}
+
+#[tokio::test]
+async fn a_card_that_was_asked_for_ties_an_id_to_a_number_and_a_signup_grants_marketing() {
+    let app = TestApp::start().await;
+    for (n, origin, revoked) in [(1, "contact_request", json!("REVOKED")), (2, "other", Value::Null)] {
+        let id = format!("US.{n}");
+        hear(&app, &message(&format!("wamid.a{n}"), &json!({"from_user_id": id, "text": {"body": "STOP"}}))).await;
+        let card =
+            json!([{"origin": origin, "phones": [{"phone": phone(n), "wa_id": phone(n).trim_start_matches('+')}]}]);
+        let item = json!({"from_user_id": id, "type": "contacts", "contacts": card});
+        hear(&app, &message(&format!("wamid.b{n}"), &item)).await;
+        assert_eq!(consent(&app, &phone(n)).await[0], revoked, "{origin}");
+    }
+    let signup =
+        json!({"wa_id": phone(3), "category": "marketing_messages", "value": "signup", "timestamp": 1_767_225_600});
+    app.webhook(told("user_preferences", "user_preferences", &signup).as_bytes()).await.ok(200);
+    assert_eq!(consent(&app, &phone(3)).await, [Value::Null, json!("GRANTED")]);
+}
+
+#[tokio::test]
+async fn a_payment_that_failed_is_no_message_that_failed() {
+    let app = TestApp::start().await;
+    app.sim.set_faults(faults(&json!([{"fault": {"kind": "receipts", "lose": true}}])));
+    let id = app.acme().accept(&text(1)).await;
+    let wamid = app.acme().until(&id, "SENT").await["providerMessageId"].clone();
+    for status in ["pending", "failed", "captured"] {
+        let payment = json!({"id": wamid, "type": "payment", "status": status, "payment": {"reference_id": "r"}});
+        app.webhook(told("messages", "statuses", &payment).as_bytes()).await.ok(200);
+    }
+    assert_eq!(app.acme().message(&id).await["status"], "SENT");
+    let delivered = json!({"id": wamid, "status": "delivered", "timestamp": "99999999999999"});
+    app.webhook(told("messages", "statuses", &delivered).as_bytes()).await.ok(200);
+    let message = app.acme().message(&id).await;
+    assert_eq!(message["status"], "DELIVERED");
+    assert!(message["deliveredAt"].as_str().unwrap().starts_with("20"), "{message}");
+}
+
+/// The one sender of the organisation, as the operator sees it.
+async fn seen(app: &TestApp) -> Value {
+    app.admin().get("admin/orgs/acme").await.ok(200)["senders"][0].clone()
+}
+
+#[tokio::test]
+async fn what_is_not_understood_leaves_a_trace_and_a_lock_of_the_account_pauses() {
+    let app = TestApp::start().await;
+    let unknown = json!({"id": "wamid.A", "status": "in_orbit", "recipient_id": "4915112345678"});
+    for _ in 0..3 {
+        app.webhook(told("messages", "statuses", &unknown).as_bytes()).await.ok(200);
+        app.webhook(told("calls", "calls", &json!({"id": "wacid.1", "from": "4915112345678"})).as_bytes())
+            .await
+            .ok(200);
+    }
+    let throttled = json!({"code": 130_429, "title": "Rate limit hit"});
+    app.webhook(told("messages", "errors", &throttled).as_bytes()).await.ok(200);
+    let sender = seen(&app).await;
+    assert_eq!(sender["state"], "ACTIVE");
+    let notices = sender["webhooks"]["notices"].as_array().unwrap();
+    let counts: Vec<_> = notices.iter().map(|notice| (notice["item"].clone(), notice["count"].clone())).collect();
+    assert_eq!(counts, [(json!("calls"), json!(3)), (json!("errors"), json!(1)), (json!("statuses"), json!(3))]);
+
+    let locked = json!({"code": 131_031, "title": "Account has been locked", "error_data": {"details": "+4915112345678 said so"}});
+    app.webhook(told("messages", "errors", &locked).as_bytes()).await.ok(200);
+    let sender = seen(&app).await;
+    assert_eq!(sender["state"], "ACTIVE", "the next send tells whether it is still so");
+    assert!(sender["webhooks"]["notices"].to_string().contains("131031"), "{sender}");
+    let trail = app.acme().get("audit?limit=100").await.ok(200);
+    let told: Vec<_> =
+        trail["items"].as_array().unwrap().iter().filter(|event| event["entityType"] == "SENDER").collect();
+    let words = |event: &&Value| {
+        event["details"]["errorCode"].as_str().or(event["details"]["word"].as_str()).map(str::to_owned)
+    };
+    let noticed: Vec<_> = told.iter().filter_map(words).collect();
+    assert_eq!(noticed, ["131031", "130429", "in_orbit"], "{told:?}");
+    let log = app.log();
+    for said in ["statuses in_orbit", "calls", "errors 130429", "errors 131031"] {
+        assert_eq!(log.matches(&format!("\"told\":{said:?}")).count(), 1, "{said}: {log}");
+    }
+    assert!(!log.contains("4915112345678"));
+}
+
+#[tokio::test]
+async fn a_wrong_app_secret_is_said_wherever_one_looks_for_it_and_a_right_one_ends_it() {
+    let app = TestApp::start().await;
+    app.put_org("acme", &org(PHONE, "the-secret-of-another-app")).await;
+    let id = app.acme().accept(&text(1)).await;
+    app.acme().until(&id, "SENT").await;
+    let sender = eventually("a webhook that is not proven", async || {
+        let sender = seen(&app).await;
+        if sender["webhooks"]["unproven"]["count"].as_u64() > Some(0) { Ok(sender) } else { Err(sender) }
+    })
+    .await;
+    let heard = &sender["webhooks"];
+    assert!(heard["fault"].as_str().unwrap().contains("app secret"), "{heard}");
+    assert!(heard["remedy"].as_str().unwrap().contains("twotick org put"), "{heard}");
+    assert_eq!(heard["proven"]["count"], 0);
+    let explained = app.acme().get(&format!("outbound/messages/{id}/explain")).await.ok(200);
+    assert!(explained["summary"].as_str().unwrap().contains("its app secret does not fit"), "{explained}");
+    assert_eq!(explained["remedy"], heard["remedy"]);
+    let log = app.log();
+    assert!(log.contains("its app secret does not fit") && log.contains(PHONE), "{log}");
+    assert!(!log.contains(&phone(1)[1..]), "{log}");
+
+    app.put_org("acme", &org(PHONE, APP_SECRET)).await;
+    let next = app.acme().accept(&text(2)).await;
+    app.acme().until(&next, "READ").await;
+    let heard = seen(&app).await["webhooks"].clone();
+    assert_eq!((&heard["fault"], &heard["unansweredSince"]), (&Value::Null, &Value::Null), "{heard}");
+    assert!(heard["proven"]["count"].as_u64() > Some(0), "{heard}");
+}
