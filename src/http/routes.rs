@@ -77,19 +77,17 @@ impl Route {
 
     /// What the path has in place of the names in braces, if it is a path of this route.
     fn names<'a>(&self, path: &[&'a str]) -> Option<[&'a str; 2]> {
-        if self.segments().count() != path.len() {
-            return None;
-        }
-        let mut names = [""; 2];
+        let (mut names, mut segments) = ([""; 2], self.segments());
         let mut free = names.iter_mut();
-        for (own, given) in self.segments().zip(path) {
+        for given in path {
+            let own = segments.next()?;
             if own.starts_with('{') {
                 *free.next()? = given;
             } else if own != *given {
                 return None;
             }
         }
-        Some(names)
+        segments.next().is_none().then_some(names)
     }
 
     /// What the API calls it.
@@ -150,11 +148,11 @@ impl Route {
 /// The route of a request: the first whose method and path fit.
 pub(super) fn find(request: &Request) -> Result<&'static Route, Problem> {
     let path = request.segments();
-    let mut of_path = ROUTES.iter().filter(|route| route.names(&path).is_some());
-    if let Some(route) = of_path.clone().find(|route| route.method == request.method.as_str()) {
+    let is_of_path = |route: &&Route| route.names(&path).is_some();
+    if let Some(route) = ROUTES.iter().filter(|route| route.method == request.method.as_str()).find(is_of_path) {
         return Ok(route);
     }
-    let Some(first) = of_path.next() else { return Err(Problem::no_such_path()) };
+    let Some(first) = ROUTES.iter().find(is_of_path) else { return Err(Problem::no_such_path()) };
     // What is named stands before what is any: `messages/retry` is no message.
     let mut methods: Vec<_> =
         ROUTES.iter().filter(|route| route.path == first.path).map(|route| route.method).collect();

@@ -29,7 +29,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// A message of each status, a consent that was revoked, a recipient of two names, an erasure, a receipt of nobody's message.
 /// Says what is to be found again.
-async fn live(app: &TestApp) -> Value {
+pub(crate) async fn live(app: &TestApp) -> Value {
     let acme = app.acme();
     let read = acme.accept(&seed("k")).await;
     acme.until(&read, "READ").await;
