@@ -1,5 +1,19 @@
 //! The commands and their exit codes: 0 clean stop, 1 failure at run time, 2 unusable arguments or configuration.
 
+mod admin;
+mod bench;
+mod client;
+mod command;
+mod compact;
+mod demo;
+mod doctor;
+mod logging;
+mod rekey;
+mod restore;
+mod serve;
+mod simulate;
+mod verify;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,9 +23,8 @@ use clap::{Parser, Subcommand};
 use domain::Timestamp;
 use tokio::runtime::Runtime;
 
-use crate::command::{Failure, load, say};
 use crate::http::Tls;
-use crate::{admin, bench, compact, demo, doctor, rekey, restore, serve, simulate, verify};
+use command::{Failure, load, say};
 
 /// A durable, multi-tenant outbox for WhatsApp.
 #[derive(Parser)]

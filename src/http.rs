@@ -2,30 +2,13 @@
 
 mod auth;
 mod auth_throttle;
-mod backups;
-mod bodies;
-mod bulk;
-mod consents;
-mod health;
-mod inbound;
 mod key_log;
-pub(crate) mod keys;
-mod messages;
-mod orgs;
-mod pace;
 mod problem;
-mod proxies;
-mod recipients;
+pub mod query;
 mod request;
 mod routes;
-mod sender_status;
 mod server;
-mod slots;
-mod tls;
-mod trail;
 mod views;
-mod webhook_health;
-mod webhooks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,20 +26,20 @@ use tokio::time::timeout;
 use warp::Filter;
 use whatsapp::cloud_api;
 
-use crate::admin_key::AdminKeys;
-use crate::backups::Backups;
-use crate::engine::Engine;
+use crate::service::admin_key::AdminKeys;
+use crate::service::backups::Backups;
+use crate::service::engine::Engine;
 
 use auth::Holder;
 pub(crate) use auth_throttle::AuthThrottle;
-use bodies::{Bodies, KEYED, Owner, WEBHOOKS};
 pub(crate) use key_log::{KeyLog, WRITE_EVERY};
-pub(crate) use pace::Patience;
 use problem::Problem;
-pub(crate) use proxies::Proxies;
 use request::Request;
 use routes::{Route, Source};
 use server::Arrival;
+use server::bodies::{Bodies, KEYED, Owner, WEBHOOKS};
+pub(crate) use server::pace::Patience;
+pub(crate) use server::proxies::Proxies;
 pub(crate) use server::{Limits, Running};
 use slots::{Slot, Slots};
 pub(crate) use tls::Tls;

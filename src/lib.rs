@@ -3,31 +3,13 @@
 //! This package is the outside of it: configuration, HTTP and commands. What carries the messages is in `actors`; what
 //! may happen to one is in `domain`. ARCHITECTURE.md is the map.
 
-mod admin;
-mod admin_key;
-mod api;
-mod backups;
-mod bench;
+mod checks;
 pub mod cli;
-mod command;
-mod compact;
 pub mod config;
-mod demo;
-mod descriptors;
-mod doctor;
-mod engine;
 mod http;
-mod logging;
-mod master_key;
-mod private_file;
-pub mod query;
-mod rekey;
-mod restore;
-mod serve;
 mod service;
-mod simulate;
-mod verify;
 
 pub use config::Config;
-pub use master_key::MasterKeyError;
+pub use http::query;
+pub use service::master_key::MasterKeyError;
 pub use service::{Service, ServiceError};

@@ -1,5 +1,12 @@
 //! The whole service: opens the store, starts the actors, declares the configured organisations, listens.
 
+pub(crate) mod admin_key;
+pub(crate) mod backups;
+pub(crate) mod descriptors;
+pub(crate) mod engine;
+pub(crate) mod master_key;
+pub(crate) mod private_file;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +19,13 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use whatsapp::cloud_api;
 
-use crate::admin_key::AdminKeys;
-use crate::backups::Backups;
 use crate::config::{Config, Http};
-use crate::descriptors::Descriptors;
-use crate::engine::Engine;
-use crate::http::{self, AuthThrottle, KeyLog, Proxies, WRITE_EVERY};
-use crate::master_key::MasterKeyError;
-use crate::private_file;
+use crate::http::{self, AuthThrottle, KeyLog, Limits, Patience, Proxies, WRITE_EVERY};
+use admin_key::AdminKeys;
+use backups::Backups;
+use descriptors::Descriptors;
+use engine::Engine;
+use master_key::MasterKeyError;
 
 /// When keys were last used; in the data folder.
 const KEY_LOG_FILE: &str = "keys.used";
@@ -137,7 +143,7 @@ impl Service {
             request_timeout: config.http.request_timeout,
             room: Arc::new(http::Room::new(config.outbound.max_wait)),
         };
-        let http = http::serve(listener, config.http.limits(descriptors), tls, api);
+        let http = http::serve(listener, limits(&config.http, descriptors), tls, api);
         let organisations = engine.outbox().map_or(0, |outbox| outbox.directory().orgs().len());
         tell_of_restore(&engine)?;
         let writer = tokio::spawn(keep(Arc::clone(&key_log), Arc::clone(&engine), backups)).abort_handle();
@@ -190,6 +196,13 @@ impl Service {
 
 /// No clock that is set shows an earlier time.
 const BUILT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+/// What the HTTP server allows, with so many descriptors.
+fn limits(http: &Http, descriptors: Descriptors) -> Limits {
+    let patience = Patience { head: http.header_timeout, request: http.request_timeout, idle: http.idle_timeout };
+    let (max_connections, spare_connections) = descriptors.connections(http.max_connections);
+    Limits { max_connections, spare_connections, patience }
+}
 
 /// Says so where the clock cannot be right: all times would be wrong by it, and TLS fails.
 fn tell_of_clock(now: Timestamp) {

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+/// Guesses are slowed down, so this many are enough; the ones made here are of 32 random bytes.
+const ADMIN_KEY_MIN: usize = 12;
+
 /// Where a secret comes from.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -114,6 +117,16 @@ impl Serialize for SecretRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(if self.is_literal() { "***" } else { &self.0 })
     }
+}
+
+/// A key as somebody chose it: it opens everything, so it must not be one that can be guessed.
+pub(crate) fn parse_admin_key(text: &str) -> Result<Secret, String> {
+    if text.chars().count() < ADMIN_KEY_MIN {
+        return Err(format!(
+            "must have at least {ADMIN_KEY_MIN} characters, such as `openssl rand -hex 32` makes; or leave it out, and one is made"
+        ));
+    }
+    text.parse().map_err(str::to_owned)
 }
 
 #[cfg(test)]

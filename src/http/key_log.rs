@@ -11,7 +11,7 @@ use std::{fs, io};
 use domain::Timestamp;
 use domain::audit::Hash;
 
-use crate::private_file;
+use crate::service::private_file;
 
 /// Between two writings.
 pub(crate) const WRITE_EVERY: Duration = Duration::from_secs(60);

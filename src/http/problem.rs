@@ -12,7 +12,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use store::{StoreError, Unavailable};
 
-use crate::admin_key::ExchangeError;
+use crate::service::admin_key::ExchangeError;
 
 /// A request that was not done, and why.
 #[derive(Debug)]

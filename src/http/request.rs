@@ -6,10 +6,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::auth::{Holder, Keyless};
-use super::bodies::Room;
 use super::problem::Problem;
+use super::query::Query;
 use super::server::Arrival;
-use crate::query::Query;
+use crate::http::server::bodies::Room;
 
 /// Headers that decide what is done. One that cannot be read, or comes twice, must not count as absent or as either.
 const DECISIVE: [&str; 5] = ["authorization", "content-type", "idempotency-key", "x-hub-signature-256", "x-org-id"];

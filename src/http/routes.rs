@@ -2,6 +2,19 @@
 //!
 //! A handler that needs somebody's rights takes a proof of them, which only [`auth`] can make: no line can forget to ask.
 
+mod backups;
+mod bulk;
+mod consents;
+mod health;
+mod inbound;
+mod keys;
+mod messages;
+mod orgs;
+mod recipients;
+mod trail;
+pub(super) mod webhook_health;
+mod webhooks;
+
 use std::future::ready;
 use std::pin::Pin;
 
@@ -12,7 +25,6 @@ use super::auth::{self, Caller, Operator};
 use super::problem::Problem;
 use super::request::Request;
 use super::{Answer, App, Asker};
-use super::{backups, bulk, consents, health, inbound, keys, messages, orgs, recipients, trail, webhooks};
 
 type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 type Handler<By> = for<'a> fn(Call<'a, By>) -> Answering<'a>;

@@ -3,6 +3,12 @@
 //! warp's own server knows no limits, so its filter is served through hyper here. HTTP/1.1 only: what calls us (back ends,
 //! proxies, Meta) speaks it, and it has no streams to multiply one connection's work with.
 
+pub(crate) mod bodies;
+pub(crate) mod pace;
+pub(crate) mod proxies;
+mod slots;
+pub(crate) mod tls;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +29,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::io::{InspectReader, InspectWriter};
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{Pace, Patience};
-use super::tls::Tls;
+use pace::{Pace, Patience};
+use tls::Tls;
 
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;

@@ -2,6 +2,7 @@
 
 mod carrying;
 mod pages;
+pub(super) mod sender_status;
 
 use std::borrow::Cow;
 
