@@ -59,7 +59,7 @@ enum Command {
     /// Send or cancel what is held since a restore.
     Release(admin::release::Release),
     /// Measure durable messages per second, latency, memory and disk, against a simulated WhatsApp.
-    Bench(bench::Bench),
+    Bench(::bench::Bench),
     /// Encrypt the secrets in a stopped service's store under a new master key.
     Rekey(rekey::Rekey),
     /// Print the configuration in force, with secrets masked.
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Backup(backup) => run(backup.run()),
         Command::Restore(restore) => restore.run(),
         Command::Release(release) => run(release.run()),
-        Command::Bench(bench) => run(bench.run()),
+        Command::Bench(options) => run(bench::run(options)),
         Command::Rekey(rekey) => rekey.run(),
         Command::CheckConfig { config } => check_config(config),
     });

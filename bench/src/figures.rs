@@ -12,27 +12,27 @@ const LONGEST_MICROS: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
 /// Latencies.
-pub(super) struct Latencies(Histogram<u64>);
+pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self(Histogram::new_with_max(LONGEST_MICROS, DIGITS).context("a histogram")?))
     }
 
-    pub(super) fn record(&mut self, latency: Duration) {
+    pub(crate) fn record(&mut self, latency: Duration) {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST_MICROS));
     }
 
-    pub(super) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+    pub(crate) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.0.add(&other.0).context("histograms of one kind")
     }
 
     /// A percentile, in milliseconds.
-    pub(super) fn ms(&self, percentile: f64) -> f64 {
+    pub(crate) fn ms(&self, percentile: f64) -> f64 {
         self.0.value_at_percentile(percentile) as f64 / 1000.0
     }
 
-    pub(super) fn max_ms(&self) -> f64 {
+    pub(crate) fn max_ms(&self) -> f64 {
         self.0.max() as f64 / 1000.0
     }
 
@@ -43,28 +43,28 @@ impl Latencies {
 
 /// The figures of one phase, by name; the unit is in the name.
 #[derive(Clone, Default)]
-pub(super) struct Figures(Vec<(&'static str, Value)>);
+pub(crate) struct Figures(Vec<(&'static str, Value)>);
 
 impl Figures {
     /// A number, with as many digits as say something.
-    pub(super) fn number(&mut self, name: &'static str, number: f64) {
+    pub(crate) fn number(&mut self, name: &'static str, number: f64) {
         let digits = if number.abs() >= 100.0 { 1.0 } else { 1000.0 };
         self.0.push((name, json!((number * digits).round() / digits)));
     }
 
-    pub(super) fn latency(&mut self, name: &'static str, latencies: &Latencies) {
+    pub(crate) fn latency(&mut self, name: &'static str, latencies: &Latencies) {
         self.0.push((name, latencies.value()));
     }
 
-    pub(super) fn value(&mut self, name: &'static str, value: Value) {
+    pub(crate) fn value(&mut self, name: &'static str, value: Value) {
         self.0.push((name, value));
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         Value::Object(self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Map<_, _>>())
     }
 }
@@ -88,7 +88,7 @@ impl fmt::Display for Figures {
 }
 
 /// `12345.6` as `12,346`; small ones with their digits.
-pub(super) fn thousands(number: f64) -> String {
+pub(crate) fn thousands(number: f64) -> String {
     if number < 1000.0 {
         return number.to_string();
     }
@@ -100,7 +100,7 @@ pub(super) fn thousands(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[test]
     fn large_numbers_are_grouped_and_small_ones_keep_their_digits() {

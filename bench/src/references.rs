@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use warp::Filter;
 
-use super::figures::Figures;
-use super::wire::{Wire, headers};
+use crate::figures::Figures;
+use crate::wire::{Wire, headers};
 
 /// Bytes of one write: a page.
 const WRITE: usize = 4096;
@@ -24,7 +24,7 @@ const WRITE: usize = 4096;
 const BODY: &str = r#"{"messaging_product":"whatsapp","recipient_type":"individual","to":"+491500000000","type":"template","template":{"name":"welcome_message","language":{"code":"en"},"components":[{"type":"body","parameters":[{"type":"text","text":"as many bytes as in a real call, or nearly as many as there"}]}]}}"#;
 
 /// Measures each for `time`.
-pub(super) async fn measure(connections: usize, time: Duration) -> anyhow::Result<Figures> {
+pub(crate) async fn measure(connections: usize, time: Duration) -> anyhow::Result<Figures> {
     let mut figures = Figures::default();
     figures.number("fdatasyncsPerSecond", fdatasyncs(time).await?);
     figures.number("httpRoundTripsPerSecond", bare_round_trips(connections, time).await?);

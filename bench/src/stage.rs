@@ -17,14 +17,14 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use super::process::{Serve, Usage, bytes_on_disk};
-use super::wire::{Wire, headers};
+use crate::process::{Serve, Usage, bytes_on_disk};
+use crate::wire::{Wire, headers};
 
-pub(super) const API: &str = "/api/v1";
-pub(super) const WEBHOOK: &str = "/api/v1/webhooks/whatsapp/inbound";
+pub(crate) const API: &str = "/api/v1";
+pub(crate) const WEBHOOK: &str = "/api/v1/webhooks/whatsapp/inbound";
 const APP_SECRET: &str = "bench-app-secret";
 /// Faster than anything that is measured.
-pub(super) const UNLIMITED: u32 = 1_000_000;
+pub(crate) const UNLIMITED: u32 = 1_000_000;
 /// More than any scenario opens.
 const CONNECTIONS_MAX: usize = 20_000;
 /// Organisations made at a time.
@@ -34,47 +34,47 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all phases of one run have in common.
-pub(super) struct Lab {
+pub(crate) struct Lab {
     /// A service that runs already, and its admin key; otherwise each stage starts one.
-    pub(super) running: Option<(SocketAddr, String)>,
+    pub(crate) running: Option<(SocketAddr, String)>,
     /// Where the simulator listens.
-    pub(super) simulator: SocketAddr,
-    pub(super) faults: Faults,
+    pub(crate) simulator: SocketAddr,
+    pub(crate) faults: Faults,
 }
 
 /// What a stage is to be like.
 #[derive(Clone, Copy)]
-pub(super) struct Setup {
-    pub(super) orgs: usize,
+pub(crate) struct Setup {
+    pub(crate) orgs: usize,
     /// Calls under way at once, per organisation.
-    pub(super) max_concurrent: usize,
+    pub(crate) max_concurrent: usize,
     /// How long WhatsApp takes to answer.
-    pub(super) latency: Duration,
+    pub(crate) latency: Duration,
     /// Whether receipts come.
-    pub(super) receipts: bool,
+    pub(crate) receipts: bool,
     /// Messages queued in one organisation, at most.
-    pub(super) max_queued: u64,
+    pub(crate) max_queued: u64,
 }
 
-pub(super) struct Stage {
-    pub(super) simulator: Arc<Simulator>,
-    pub(super) tenants: Arc<[Tenant]>,
-    pub(super) addr: SocketAddr,
-    pub(super) admin: HeaderMap,
+pub(crate) struct Stage {
+    pub(crate) simulator: Arc<Simulator>,
+    pub(crate) tenants: Arc<[Tenant]>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) admin: HeaderMap,
     service: Option<Serve>,
     folder: TempDir,
 }
 
 /// An organisation that messages are posted for.
 #[derive(Clone)]
-pub(super) struct Tenant {
-    pub(super) id: String,
-    pub(super) phone_number_id: String,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Tenant {
+    pub(crate) id: String,
+    pub(crate) phone_number_id: String,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Stage {
-    pub(super) async fn start(lab: &Lab, setup: Setup) -> anyhow::Result<Self> {
+    pub(crate) async fn start(lab: &Lab, setup: Setup) -> anyhow::Result<Self> {
         let settings = Settings {
             latency: setup.latency,
             app_secret: app_secret()?,
@@ -102,7 +102,7 @@ impl Stage {
     }
 
     /// The service ends and starts again on the same folder; returns how long it took to end, and then to be ready.
-    pub(super) async fn restart(&mut self) -> anyhow::Result<(Duration, Duration)> {
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<(Duration, Duration)> {
         let service = self.service.take().context("a service that runs elsewhere is not restarted")?;
         let began = Instant::now();
         service.stop().await?;
@@ -119,51 +119,51 @@ impl Stage {
         Ok((stopped, began.elapsed()))
     }
 
-    pub(super) async fn wire(&self) -> anyhow::Result<Wire> {
+    pub(crate) async fn wire(&self) -> anyhow::Result<Wire> {
         Wire::open(self.addr).await
     }
 
     /// A call with the admin key.
-    pub(super) async fn admin(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) async fn admin(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         self.wire().await?.json(method, &format!("{API}/admin/{path}"), &self.admin, body).await
     }
 
     /// Stops the sending of every organisation.
-    pub(super) async fn pause_all(&self) -> anyhow::Result<()> {
+    pub(crate) async fn pause_all(&self) -> anyhow::Result<()> {
         let calls = self.tenants.iter().map(|tenant| self.pause(tenant, "pause"));
         stream::iter(calls).buffer_unordered(MAKERS).try_collect::<()>().await
     }
 
     /// `verb` is `pause` or `resume`.
-    pub(super) async fn pause(&self, tenant: &Tenant, verb: &str) -> anyhow::Result<()> {
+    pub(crate) async fn pause(&self, tenant: &Tenant, verb: &str) -> anyhow::Result<()> {
         self.admin(Method::POST, &format!("orgs/{}/{verb}", tenant.id), None).await.map(drop)
     }
 
     /// Puts the sender of an organisation at a rate of its own.
-    pub(super) async fn set_rate(&self, tenant: &Tenant, messages_per_second: u32) -> anyhow::Result<()> {
+    pub(crate) async fn set_rate(&self, tenant: &Tenant, messages_per_second: u32) -> anyhow::Result<()> {
         let body = put(&tenant.phone_number_id, messages_per_second);
         self.admin(Method::PUT, &format!("orgs/{}", tenant.id), Some(&body)).await.map(drop)
     }
 
     /// What the service has used; `None` of one that runs elsewhere.
-    pub(super) fn usage(&self) -> anyhow::Result<Option<Usage>> {
+    pub(crate) fn usage(&self) -> anyhow::Result<Option<Usage>> {
         let folder = self.folder.path().join(DATA);
         self.service.as_ref().map(|service| Usage::of(service.pid(), &folder)).transpose()
     }
 
     /// What its folder takes on the disk; `None` of one that runs elsewhere.
-    pub(super) fn bytes_on_disk(&self) -> anyhow::Result<Option<u64>> {
+    pub(crate) fn bytes_on_disk(&self) -> anyhow::Result<Option<u64>> {
         let folder = self.service.as_ref().map(|_| self.folder.path().join(DATA));
         Ok(folder.map(|folder| bytes_on_disk(&folder)).transpose()?)
     }
 
     /// How many messages of an organisation are in one of `statuses`.
-    pub(super) async fn count(&self, tenant: &Tenant, statuses: &[Status]) -> anyhow::Result<u64> {
+    pub(crate) async fn count(&self, tenant: &Tenant, statuses: &[Status]) -> anyhow::Result<u64> {
         count(&mut self.wire().await?, tenant, statuses).await
     }
 
     /// Waits until `wanted` messages of `tenants` together are in one of `statuses`, and says when that was seen.
-    pub(super) async fn until(&self, tenants: &[Tenant], statuses: &[Status], wanted: u64) -> anyhow::Result<Instant> {
+    pub(crate) async fn until(&self, tenants: &[Tenant], statuses: &[Status], wanted: u64) -> anyhow::Result<Instant> {
         let mut wire = self.wire().await?;
         let (mut seen, mut moved_at) = (0, Instant::now());
         loop {
@@ -184,7 +184,7 @@ impl Stage {
         }
     }
 
-    pub(super) async fn finish(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn finish(mut self) -> anyhow::Result<()> {
         match self.service.take() {
             Some(service) => service.stop().await,
             None => {
@@ -200,7 +200,7 @@ impl Stage {
 const CONFIG: &str = "config.toml";
 const DATA: &str = "data";
 
-pub(super) fn app_secret() -> anyhow::Result<Secret> {
+pub(crate) fn app_secret() -> anyhow::Result<Secret> {
     APP_SECRET.parse().map_err(anyhow::Error::msg)
 }
 

@@ -12,9 +12,9 @@ use simulator::Simulator;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use super::figures::Latencies;
-use super::stage::{API, Stage, Tenant};
-use super::wire::Wire;
+use crate::figures::Latencies;
+use crate::stage::{API, Stage, Tenant};
+use crate::wire::Wire;
 
 /// Bytes of `payloadJson`.
 const PAYLOAD: usize = 300;
@@ -26,27 +26,27 @@ const DOSSIER: u64 = 10;
 const RECIPIENT: &str = "4915";
 
 /// When each message was posted and answered, by its number; and which answers came.
-pub(super) struct Posted {
+pub(crate) struct Posted {
     began: Instant,
     first: u64,
     /// Nanoseconds after `began`; 0 if it was not.
     sent: Vec<AtomicU64>,
     answered: Vec<AtomicU64>,
     /// How long accepted ones took to be answered.
-    pub(super) accepted: Latencies,
-    pub(super) statuses: BTreeMap<StatusCode, u64>,
+    pub(crate) accepted: Latencies,
+    pub(crate) statuses: BTreeMap<StatusCode, u64>,
     /// From the first request to the last answer.
-    pub(super) took: Duration,
+    pub(crate) took: Duration,
 }
 
 impl Posted {
-    pub(super) fn count(&self, status: StatusCode) -> u64 {
+    pub(crate) fn count(&self, status: StatusCode) -> u64 {
         self.statuses.get(&status).copied().unwrap_or_default()
     }
 
     /// How long after its request, and after its answer, each message reached the provider. A message that was there
     /// before the client had read the answer took no time after it.
-    pub(super) fn to_hits(&self, simulator: &Simulator) -> anyhow::Result<(Latencies, Latencies)> {
+    pub(crate) fn to_hits(&self, simulator: &Simulator) -> anyhow::Result<(Latencies, Latencies)> {
         let (mut from_request, mut from_answer) = (Latencies::new()?, Latencies::new()?);
         for hit in simulator.messages_after(0) {
             let Some(n) = number(&hit.to).and_then(|n| usize::try_from(n.checked_sub(self.first)?).ok()) else {
@@ -91,7 +91,7 @@ impl Shared {
 
 /// How fast messages are posted.
 #[derive(Clone, Copy)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// Each connection posts its next when it has the answer.
     Closed,
     /// So many a second, whatever comes of them; an answer's time counts from when its request was due.
@@ -101,24 +101,24 @@ pub(super) enum Pace {
 }
 
 /// Which messages are posted, and how.
-pub(super) struct Load {
-    pub(super) tenants: Arc<[Tenant]>,
-    pub(super) first: u64,
-    pub(super) count: u64,
-    pub(super) connections: usize,
-    pub(super) pace: Pace,
+pub(crate) struct Load {
+    pub(crate) tenants: Arc<[Tenant]>,
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) connections: usize,
+    pub(crate) pace: Pace,
     /// Counts the answers, for whoever looks on.
-    pub(super) done: Arc<AtomicU64>,
+    pub(crate) done: Arc<AtomicU64>,
 }
 
 impl Load {
     /// Messages from 0 to `count`, shared out among all organisations in turn.
-    pub(super) fn new(stage: &Stage, count: u64, connections: usize, pace: Pace) -> Self {
+    pub(crate) fn new(stage: &Stage, count: u64, connections: usize, pace: Pace) -> Self {
         Self { tenants: Arc::clone(&stage.tenants), first: 0, count, connections, pace, done: Arc::default() }
     }
 
     /// Posts them.
-    pub(super) async fn run(self, stage: &Stage) -> anyhow::Result<Posted> {
+    pub(crate) async fn run(self, stage: &Stage) -> anyhow::Result<Posted> {
         let mut wires = Vec::new();
         for _ in 0..self.connections {
             wires.push(stage.wire().await?);
@@ -203,7 +203,7 @@ fn number(recipient: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[test]
     fn a_request_has_a_payload_of_300_bytes_and_a_recipient_that_tells_its_number() {

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::figures::thousands;
+use crate::figures::thousands;
 
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Shows progress until it is dropped.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     task: AbortHandle,
 }
 
 impl Progress {
     /// `count` is asked each second; `what` says of what it is.
-    pub(super) fn show(what: &'static str, total: u64, count: impl Fn() -> u64 + Send + 'static) -> Self {
+    pub(crate) fn show(what: &'static str, total: u64, count: impl Fn() -> u64 + Send + 'static) -> Self {
         let is_terminal = stderr().is_terminal();
         let task = tokio::spawn(async move {
             // What came before is not of this rate.

@@ -14,13 +14,13 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// A connection. Calls on it follow one another.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
 }
 
 /// The headers of a JSON request with a bearer key.
-pub(super) fn headers(key: &str) -> anyhow::Result<HeaderMap> {
+pub(crate) fn headers(key: &str) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -28,7 +28,7 @@ pub(super) fn headers(key: &str) -> anyhow::Result<HeaderMap> {
 }
 
 impl Wire {
-    pub(super) async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await.with_context(|| format!("{addr} cannot be reached"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// One request and its whole answer.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &mut self,
         method: Method,
         path: &str,
@@ -55,7 +55,7 @@ impl Wire {
     }
 
     /// A request that must succeed, and its answer as JSON.
-    pub(super) async fn json(
+    pub(crate) async fn json(
         &mut self,
         method: Method,
         path: &str,

@@ -12,15 +12,15 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::figures::{Figures, Latencies};
-use super::load::{Load, Pace};
-use super::phases::{RECORDED, Size, all_accepted};
-use super::progress::Progress;
-use super::stage::{API, Lab, Setup, Stage, Tenant, UNLIMITED};
+use crate::figures::{Figures, Latencies};
+use crate::load::{Load, Pace};
+use crate::phases::{RECORDED, Size, all_accepted};
+use crate::progress::Progress;
+use crate::stage::{API, Lab, Setup, Stage, Tenant, UNLIMITED};
 
 /// What can be played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Scenario {
+pub(crate) enum Scenario {
     /// So many messages (1,000,000) queued over so many organisations (1000), sending paused: memory, restart, resume.
     Million,
     /// One organisation with a backlog (200,000), another posting single messages: how much later do those go?
@@ -46,7 +46,7 @@ const LOOKS: usize = 100;
 
 impl Scenario {
     /// Its member in the JSON.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Million => "million",
             Self::Fairness => "fairness",
@@ -56,7 +56,7 @@ impl Scenario {
     }
 
     /// Messages and organisations, if the arguments do not say.
-    pub(super) const fn size(self) -> (u64, u32) {
+    pub(crate) const fn size(self) -> (u64, u32) {
         match self {
             Self::Million => (1_000_000, 1000),
             Self::Fairness => (200_000, 2),
@@ -66,7 +66,7 @@ impl Scenario {
     }
 }
 
-pub(super) async fn run(lab: &Lab, scenario: Scenario, size: Size) -> anyhow::Result<Figures> {
+pub(crate) async fn run(lab: &Lab, scenario: Scenario, size: Size) -> anyhow::Result<Figures> {
     match scenario {
         Scenario::Million => million(lab, size).await,
         Scenario::Fairness => fairness(lab, size).await,

@@ -20,14 +20,14 @@ const STOP_WITHIN: Duration = Duration::from_secs(60);
 const BLOCK_BYTES: u64 = 512;
 
 /// A running `twotick serve`. Dropping it kills it.
-pub(super) struct Serve {
+pub(crate) struct Serve {
     child: Child,
     pid: i32,
     addr: SocketAddr,
 }
 
 impl Serve {
-    pub(super) async fn start(config: &Path, data: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: &Path, data: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         // What a person has set for their own service must not change what is measured.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TWOTICK__")) {
@@ -45,16 +45,16 @@ impl Serve {
         Ok(Self { child, pid, addr: addr.with_context(|| format!("the service said {line:?}"))? })
     }
 
-    pub(super) const fn addr(&self) -> SocketAddr {
+    pub(crate) const fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    pub(super) const fn pid(&self) -> i32 {
+    pub(crate) const fn pid(&self) -> i32 {
         self.pid
     }
 
     /// SIGTERM, and its orderly end.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(self.pid), Signal::SIGTERM)?;
         let status = timeout(STOP_WITHIN, self.child.wait()).await.context("the service does not stop")??;
         if !status.success() {
@@ -66,21 +66,21 @@ impl Serve {
 
 /// What a process has used since it began.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Memory now.
-    pub(super) resident_mb: f64,
+    pub(crate) resident_mb: f64,
     /// The most memory it ever had.
-    pub(super) peak_mb: f64,
+    pub(crate) peak_mb: f64,
     /// User and system time.
-    pub(super) cpu_ms: f64,
+    pub(crate) cpu_ms: f64,
     /// What the disk that its folder is on was given, by everybody: of a process the kernel only counts the pages that it
     /// made dirty, and those of a large file are megabytes. `None` where the folder is on no disk of its own.
-    pub(super) written_bytes: Option<u64>,
+    pub(crate) written_bytes: Option<u64>,
 }
 
 impl Usage {
     /// Of the process `pid`, whose data is in `folder`. Fails if it has ended, or is not ours to look at.
-    pub(super) fn of(pid: i32, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of(pid: i32, folder: &Path) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let mb = |name| Some(field(&status, name)? as f64 / 1024.0);
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -113,7 +113,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 /// The blocks that a folder's files really take.
-pub(super) fn bytes_on_disk(folder: &Path) -> std::io::Result<u64> {
+pub(crate) fn bytes_on_disk(folder: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -14,16 +14,16 @@ use tokio::task::JoinSet;
 use whatsapp::signature;
 use whatsapp::webhook::{StatusUpdate, compose};
 
-use super::figures::Figures;
-use super::load::{Load, Pace, Posted};
-use super::process::Usage;
-use super::progress::Progress;
-use super::references;
-use super::stage::{Lab, Setup, Stage, WEBHOOK, app_secret};
+use crate::figures::Figures;
+use crate::load::{Load, Pace, Posted};
+use crate::process::Usage;
+use crate::progress::Progress;
+use crate::references;
+use crate::stage::{Lab, Setup, Stage, WEBHOOK, app_secret};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// What this machine can do: bare HTTP round trips, fdatasyncs, calls to the simulator.
     References,
     /// Messages accepted and durable, with sending paused.
@@ -42,7 +42,7 @@ pub(super) enum Phase {
 
 impl Phase {
     /// Its member in the JSON.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::References => "references",
             Self::Accepts => "accepts",
@@ -57,18 +57,18 @@ impl Phase {
 
 /// How much of everything.
 #[derive(Clone, Copy)]
-pub(super) struct Size {
-    pub(super) messages: u64,
-    pub(super) orgs: usize,
-    pub(super) concurrency: usize,
-    pub(super) latency: Duration,
-    pub(super) rate: u32,
+pub(crate) struct Size {
+    pub(crate) messages: u64,
+    pub(crate) orgs: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) latency: Duration,
+    pub(crate) rate: u32,
     /// How long what is measured by time is measured.
-    pub(super) time: Duration,
+    pub(crate) time: Duration,
 }
 
 /// What comes back from the provider counts as recorded from here on.
-pub(super) const RECORDED: [Status; 4] = [Status::Sent, Status::Delivered, Status::Read, Status::Failed];
+pub(crate) const RECORDED: [Status; 4] = [Status::Sent, Status::Delivered, Status::Read, Status::Failed];
 const SLOW: Duration = Duration::from_millis(50);
 const SLOW_AT_ONCE: usize = 64;
 /// Calls at once where they are not what is measured.
@@ -80,11 +80,11 @@ const WEBHOOKS: usize = 8;
 
 impl Size {
     /// How many messages a rate that is held comes to.
-    pub(super) fn at_rate(&self) -> u64 {
+    pub(crate) fn at_rate(&self) -> u64 {
         u64::from(self.rate) * self.time.as_secs()
     }
 
-    pub(super) fn setup(&self) -> Setup {
+    pub(crate) fn setup(&self) -> Setup {
         Setup {
             orgs: self.orgs,
             max_concurrent: AT_ONCE,
@@ -95,7 +95,7 @@ impl Size {
     }
 }
 
-pub(super) async fn run(lab: &Lab, phase: Phase, size: Size) -> anyhow::Result<Figures> {
+pub(crate) async fn run(lab: &Lab, phase: Phase, size: Size) -> anyhow::Result<Figures> {
     match phase {
         Phase::References => references::measure(size.concurrency, size.time / 5).await,
         Phase::Accepts => accepts(lab, size).await,
@@ -292,7 +292,7 @@ fn watch_receipts(stage: &Stage, messages: u64) -> Progress {
 }
 
 /// A figure of which some were refused would be of something else.
-pub(super) fn all_accepted(posted: &Posted) -> anyhow::Result<()> {
+pub(crate) fn all_accepted(posted: &Posted) -> anyhow::Result<()> {
     let answers = || posted.statuses.iter().map(|(status, count)| format!("{count} × {status}")).collect::<Vec<_>>();
     ensure!(
         posted.statuses.keys().all(|status| *status == StatusCode::CREATED),
