@@ -37,12 +37,12 @@ use problem::Problem;
 use request::Request;
 use routes::{Route, Source};
 use server::Arrival;
-use server::bodies::{Bodies, KEYED, Owner, WEBHOOKS};
+use server::bodies::{self, Bodies, KEYED, Owner, WEBHOOKS};
 pub(crate) use server::pace::Patience;
 pub(crate) use server::proxies::Proxies;
+use server::slots::{Slot, Slots};
+pub(crate) use server::tls::Tls;
 pub(crate) use server::{Limits, Running};
-use slots::{Slot, Slots};
-pub(crate) use tls::Tls;
 
 /// What a handler answers with: a response, or a problem.
 type Answer = Result<Response<Vec<u8>>, Problem>;
@@ -229,7 +229,7 @@ impl HttpApi {
             Source::Nobody => None,
             Source::Signed => {
                 let address = self.proxies.client(request.arrival.peer, &request.headers);
-                webhooks::claimed(request).map(|_| (&WEBHOOKS, Owner::Address(address), WEBHOOK_BODY_MAX))
+                routes::webhooks::claimed(request).map(|_| (&WEBHOOKS, Owner::Address(address), WEBHOOK_BODY_MAX))
             }
             Source::Keyed => {
                 request.key = auth::holder(&self.app()?, request);

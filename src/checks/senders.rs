@@ -17,7 +17,7 @@ use crate::config::Config;
 const SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// A sender whose secrets are at hand.
-pub(super) struct Known {
+pub(crate) struct Known {
     pub(super) org: OrgId,
     pub(super) number: PhoneNumberId,
     waba_id: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct Known {
 }
 
 /// The senders that the configuration declares.
-pub(super) fn declared(config: &Config) -> Vec<Known> {
+pub(crate) fn declared(config: &Config) -> Vec<Known> {
     let mut senders = Vec::new();
     for org in &config.orgs {
         // What cannot be resolved was refused with the configuration.
@@ -39,7 +39,7 @@ pub(super) fn declared(config: &Config) -> Vec<Known> {
 }
 
 /// Adds those that only the folder knows: a declaration replaces what is there at the next start.
-pub(super) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
+pub(crate) fn of_folder(orgs: &[Org], senders: &mut Vec<Known>) {
     for org in orgs {
         for sender in &org.senders {
             if senders.iter().all(|known| known.number != sender.phone_number_id) {
@@ -73,7 +73,7 @@ pub(crate) async fn check(settings: cloud_api::Settings, org: &Org, sender: &Sen
 }
 
 /// Looks at WhatsApp, and through it at each sender.
-pub(super) async fn examine(config: &Config, senders: &[Known], report: &mut Report) {
+pub(crate) async fn examine(config: &Config, senders: &[Known], report: &mut Report) {
     if let Some(api) = reach(config.cloud_api(), report).await {
         for sender in senders {
             sender.examine(&api, report).await;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use domain::org::Secret;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Guesses are slowed down, so this many are enough; the ones made here are of 32 random bytes.

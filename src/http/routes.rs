@@ -13,7 +13,7 @@ mod orgs;
 mod recipients;
 mod trail;
 pub(super) mod webhook_health;
-mod webhooks;
+pub(super) mod webhooks;
 
 use std::future::ready;
 use std::pin::Pin;

@@ -6,7 +6,7 @@
 pub(crate) mod bodies;
 pub(crate) mod pace;
 pub(crate) mod proxies;
-mod slots;
+pub(crate) mod slots;
 pub(crate) mod tls;
 
 use std::convert::Infallible;

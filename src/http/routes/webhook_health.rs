@@ -6,14 +6,14 @@ use domain::{OrgId, PhoneNumberId, Timestamp};
 use serde_json::{Value, json};
 
 /// A webhook of a sender was proven.
-pub(super) fn proven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
+pub(crate) fn proven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
     if health.proven(sender, now) {
         tracing::info!(%org, %sender, "webhooks of this sender are heard again");
     }
 }
 
 /// A webhook named a sender, and no secret of its fits the signature. A phone number id is no personal number.
-pub(super) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
+pub(crate) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
     if !health.unproven(sender, now) {
         return;
     }
@@ -30,7 +30,7 @@ pub(super) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumber
 }
 
 /// Something was told of a sender that changes no message.
-pub(super) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, notice: &Notice, now: Timestamp) {
+pub(crate) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, notice: &Notice, now: Timestamp) {
     if !health.notice(sender, notice, now) {
         return;
     }
@@ -44,7 +44,7 @@ pub(super) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberI
 }
 
 /// The health of one sender's webhooks, as the admin sees it.
-pub(super) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
+pub(crate) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
     let of_sender = health.of(sender);
     let fault = of_sender.fault(now);
     let count = |of: &Count| json!({"count": of.count, "lastAt": of.last_at.map(|at| at.to_string())});

@@ -74,7 +74,7 @@ fn refused(app: &App, request: &Request, problem: Problem) -> Problem {
 }
 
 /// What a request shows as its signature, if it can be one.
-pub(super) fn claimed(request: &Request) -> Option<&str> {
+pub(crate) fn claimed(request: &Request) -> Option<&str> {
     request.header(signature::HEADER).filter(|given| signature::is_one(given))
 }
 

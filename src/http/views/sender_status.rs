@@ -10,7 +10,7 @@ use crate::http::routes::webhook_health;
 use crate::http::{App, views};
 
 /// An organisation as returned, with what limits its senders now, and the health of their webhooks.
-pub(super) fn org(app: &App, org: &Org) -> Value {
+pub(crate) fn org(app: &App, org: &Org) -> Value {
     let mut view = views::org(org, &app.key_log);
     let senders = view.get_mut("senders").and_then(Value::as_array_mut);
     for (shown, sender) in senders.into_iter().flatten().zip(&org.senders) {
@@ -30,7 +30,7 @@ pub(super) fn org(app: &App, org: &Org) -> Value {
 }
 
 /// The way to WhatsApp, which all senders share.
-pub(super) fn way(app: &App) -> Value {
+pub(crate) fn way(app: &App) -> Value {
     let (address, outage) = app.outbox.way();
     json!({"address": address, "outage": outage.as_ref().map(self::outage)})
 }
