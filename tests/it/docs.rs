@@ -1,4 +1,5 @@
-//! The documentation: its links lead somewhere, and the shell blocks of its tours run as they are written.
+//! The documentation: its links lead somewhere, its references are complete, and the shell blocks of its tours run as they
+//! are written.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,6 +18,9 @@ const SERVICE: &str = "127.0.0.1:8080";
 const SIMULATOR: &str = "127.0.0.1:9090";
 /// Comes before the output of each block.
 const MARK: &str = "--- the next block of the page\n";
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+/// Problem codes that their source does not have beside an HTTP status.
+const OTHER_CODES: [&str; 3] = ["BLOCKED_BY_POLICY", "NOT_CANCELLABLE", "NOT_RETRYABLE"];
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_exist() {
@@ -52,6 +56,48 @@ fn the_gate_runs_the_commands_of_the_readme() {
     for command in commands {
         assert!(gate.contains(&format!("cargo {command}\n")), "cargo {command}");
     }
+}
+
+#[test]
+fn the_api_reference_has_every_route_and_no_other() {
+    let routes = routes();
+    assert!(routes.len() > 30, "the table of routes is read: {routes:?}");
+    let page = read("docs/api.md");
+    let is_route = |span: &&str| span.split_once(" /").is_some_and(|(method, _)| METHODS.contains(&method));
+    let described: BTreeSet<_> = page.split('`').filter(is_route).map(str::to_owned).collect();
+    assert_eq!(described, routes);
+}
+
+#[test]
+fn the_page_of_errors_has_every_problem_code_and_every_code_of_meta_that_is_known() {
+    let page = read("docs/errors.md");
+    let codes = problem_codes();
+    assert!(codes.len() > 20, "the codes are read: {codes:?}");
+    let missing: Vec<_> = codes.iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
+    assert_eq!(missing, Vec::<&String>::new());
+    let (classified, listed) = (meta_codes(), numbers(&page));
+    assert!(classified.len() > 80, "the table is read: {classified:?}");
+    assert_eq!(classified.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn the_page_of_the_configuration_has_every_key_with_its_default() {
+    let (file, page) = (read("config.toml"), read("docs/configuration.md"));
+    let (keys, orgs) = file.split_once("# Organisations may be declared").unwrap();
+    let (mut missing, mut section) = (Vec::new(), "");
+    for line in keys.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']');
+        } else if let Some((key, rest)) = line.split_once(" = ").filter(|(key, _)| is_key(key)) {
+            let default = rest.split(" #").next().unwrap_or_default().trim();
+            missing.push(format!("| `{section}.{key}` | `{default}` |"));
+        }
+    }
+    assert!(missing.len() > 30, "the keys are read: {missing:?}");
+    let of_orgs = orgs.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+    missing.extend(of_orgs.filter(|(key, _)| is_key(key)).map(|(key, _)| format!("| `{key}` |")));
+    missing.retain(|row| !page.contains(row));
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -101,6 +147,69 @@ fn headings(page: &Path) -> BTreeSet<String> {
         kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
     };
     titles.map(anchor).collect()
+}
+
+/// The source files of the binary's package, without their unit tests.
+fn sources() -> Vec<String> {
+    let (mut folders, mut found) = (vec![root().join("src")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in entries(&folder) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                let text = fs::read_to_string(entry).unwrap();
+                found.push(text.split("#[cfg(test)]").next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The table of routes, a line each, such as `GET /outbound/messages/{id}`.
+fn routes() -> BTreeSet<String> {
+    let sources = sources();
+    let table = sources.iter().find_map(|text| text.split_once("static ROUTES").map(|(_, table)| table)).unwrap();
+    let lines = table.lines().map(str::trim).take_while(|line| *line != "];");
+    let route = |line: &str| {
+        let mut literals = line.split('"').skip(1).step_by(2);
+        let first = literals.next()?;
+        // Without a method of its own, the line begins with a function that is named like it.
+        let (method, path) = match METHODS.contains(&first) {
+            true => (first.to_owned(), literals.next()?),
+            false => (line.split('(').next()?.to_uppercase(), first),
+        };
+        Some(format!("{method} /{}", path.trim_start_matches("api/v1/")))
+    };
+    lines.filter(|line| !line.starts_with("//")).filter_map(route).collect()
+}
+
+/// The codes of problems: texts beside an HTTP status.
+fn problem_codes() -> BTreeSet<String> {
+    let sources = sources();
+    let after_status = sources.iter().flat_map(|text| text.split("StatusCode::").skip(1));
+    let code = |rest: &str| {
+        let rest = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').strip_prefix(',')?;
+        let (code, _) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
+        Some(code.to_owned()).filter(|code| code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    };
+    after_status.filter_map(code).chain(OTHER_CODES.map(str::to_owned)).collect()
+}
+
+/// Meta's codes in the table that says what they mean to us.
+fn meta_codes() -> BTreeSet<String> {
+    let source = read("whatsapp/src/classify.rs");
+    let table = source.split_once("match signal.code {").unwrap().1.split_once("_ => undocumented").unwrap().0;
+    let arms = table.lines().filter(|line| !line.trim_start().starts_with("//"));
+    arms.filter_map(|line| line.split_once("=>")).flat_map(|(codes, _)| numbers(codes)).collect()
+}
+
+fn numbers(text: &str) -> BTreeSet<String> {
+    let is_number = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    text.split(|c: char| !c.is_ascii_alphanumeric()).filter(is_number).map(str::to_owned).collect()
+}
+
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 /// The blocks of a page: what they are of, and their text.
