@@ -1,19 +1,26 @@
-//! The documentation: its links lead somewhere, and the shell blocks of its tours run as they are written.
+//! The documentation: its links lead somewhere, its references are complete, and the shell blocks of its tours run as they
+//! are written.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
-use tokio::process::Command;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
-use crate::support::{APP_SECRET, Setup, TestApp, eventually, path};
+use crate::support::{eventually, path};
 
-/// What the tours start themselves; the test has these running already.
-const STARTED: [&str; 3] = ["cargo ", "twotick simulate", "twotick serve"];
 /// The addresses that the tours use: the service's, and the simulator's.
-const SERVICE: &str = "http://127.0.0.1:8080";
-const SIMULATOR: &str = "http://127.0.0.1:9090";
+const SERVICE: &str = "127.0.0.1:8080";
+const SIMULATOR: &str = "127.0.0.1:9090";
+/// Comes before the output of each block.
+const MARK: &str = "--- the next block of the page\n";
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+/// Problem codes that their source does not have beside an HTTP status.
+const OTHER_CODES: [&str; 3] = ["BLOCKED_BY_POLICY", "NOT_CANCELLABLE", "NOT_RETRYABLE"];
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_exist() {
@@ -33,28 +40,96 @@ fn every_link_leads_to_a_file_and_a_heading_that_exist() {
 }
 
 #[test]
-fn the_readme_is_short() {
-    let bytes = fs::metadata(root().join("README.md")).unwrap().len();
-    assert!(bytes <= 10 * 1024, "{bytes} bytes: details belong into docs/");
+fn the_readme_is_short_and_leads_to_every_page() {
+    let readme = read("README.md");
+    assert!(readme.len() <= 10 * 1024, "{} bytes: details belong into docs/", readme.len());
+    let linked: BTreeSet<_> = links(&readme).map(|target| root().join(target)).collect();
+    let missing: Vec<_> = markdown_in(&root().join("docs")).filter(|page| !linked.contains(page)).collect();
+    assert_eq!(missing, Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_gate_runs_the_commands_of_the_readme() {
+    let (readme, gate) = (read("README.md"), read(".ci/run").replace(" --locked", ""));
+    let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("$ cargo ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        assert!(gate.contains(&format!("cargo {command}\n")), "cargo {command}");
+    }
+}
+
+#[test]
+fn the_api_reference_has_every_route_and_no_other() {
+    let routes = routes();
+    assert!(routes.len() > 30, "the table of routes is read: {routes:?}");
+    let page = read("docs/api.md");
+    let is_route = |span: &&str| span.split_once(" /").is_some_and(|(method, _)| METHODS.contains(&method));
+    let described: BTreeSet<_> = page.split('`').filter(is_route).map(str::to_owned).collect();
+    assert_eq!(described, routes);
+}
+
+#[test]
+fn the_page_of_errors_has_every_problem_code_and_every_code_of_meta_that_is_known() {
+    let page = read("docs/errors.md");
+    let codes = problem_codes();
+    assert!(codes.len() > 20, "the codes are read: {codes:?}");
+    let missing: Vec<_> = codes.iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
+    assert_eq!(missing, Vec::<&String>::new());
+    let (classified, listed) = (meta_codes(), numbers(&page));
+    assert!(classified.len() > 80, "the table is read: {classified:?}");
+    assert_eq!(classified.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn the_page_of_the_configuration_has_every_key_with_its_default() {
+    let (file, page) = (read("config.toml"), read("docs/configuration.md"));
+    let (keys, orgs) = file.split_once("# Organisations may be declared").unwrap();
+    let (mut missing, mut section) = (Vec::new(), "");
+    for line in keys.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']');
+        } else if let Some((key, rest)) = line.split_once(" = ").filter(|(key, _)| is_key(key)) {
+            let default = rest.split(" #").next().unwrap_or_default().trim();
+            missing.push(format!("| `{section}.{key}` | `{default}` |"));
+        }
+    }
+    assert!(missing.len() > 30, "the keys are read: {missing:?}");
+    let of_orgs = orgs.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+    missing.extend(of_orgs.filter(|(key, _)| is_key(key)).map(|(key, _)| format!("| `{key}` |")));
+    missing.retain(|row| !page.contains(row));
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn the_quick_start_runs_as_it_is_written() {
-    run_tour("docs/quick-start.md").await;
+    run_tour("docs/quick-start.md", 0).await;
 }
 
 #[tokio::test]
 async fn the_tour_of_the_readme_runs_as_it_is_written() {
-    run_tour("README.md").await;
+    run_tour("README.md", 1).await;
 }
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap()
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
+}
+
+fn markdown_in(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    entries(folder).filter(|path| path.extension().is_some_and(|kind| kind == "md"))
+}
+
+/// The pages at the root, in `docs`, and those of the crates.
 fn pages() -> Vec<PathBuf> {
-    let found = [root(), root().join("docs")].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
-    found.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
+    let of_crates = entries(&root()).map(|folder| folder.join("README.md")).filter(|page| page.exists());
+    markdown_in(&root()).chain(markdown_in(&root().join("docs"))).chain(of_crates).collect()
 }
 
 /// The targets of links within the repository.
@@ -74,86 +149,147 @@ fn headings(page: &Path) -> BTreeSet<String> {
     titles.map(anchor).collect()
 }
 
-/// A command of a tour, and what the page says that it answers; `…` stands for anything.
-struct Step {
-    command: String,
-    answer: String,
-}
-
-/// The commands in the page's `console` blocks. A command goes on while a quote is open or a line ends in a backslash.
-fn steps(page: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for block in page.split("```console\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block) {
-        let mut is_open = false;
-        for line in block.lines() {
-            if let Some(command) = line.strip_prefix("$ ").filter(|_| !is_open) {
-                steps.push(Step { command: command.to_owned(), answer: String::new() });
-            } else if let Some(step) = steps.last_mut() {
-                let text = if is_open { &mut step.command } else { &mut step.answer };
-                text.push('\n');
-                text.push_str(line);
+/// The source files of the binary's package, without their unit tests.
+fn sources() -> Vec<String> {
+    let (mut folders, mut found) = (vec![root().join("src")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in entries(&folder) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                let text = fs::read_to_string(entry).unwrap();
+                found.push(text.split("#[cfg(test)]").next().unwrap_or_default().to_owned());
             }
-            let command = &steps.last().unwrap().command;
-            is_open = steps.last().unwrap().answer.is_empty()
-                && (command.ends_with('\\') || command.matches('\'').count() % 2 == 1);
         }
     }
-    steps
+    found
 }
 
-async fn run_tour(page: &str) {
-    let app = Setup::new().start_empty().await;
-    let page = fs::read_to_string(root().join(page)).unwrap();
-    let steps = steps(&page);
-    assert!(steps.len() > 5, "the page has its commands in blocks of `console`");
-    for step in steps {
-        if STARTED.iter().any(|started| step.command.contains(started)) {
-            continue;
+/// The table of routes, a line each, such as `GET /outbound/messages/{id}`.
+fn routes() -> BTreeSet<String> {
+    let sources = sources();
+    let table = sources.iter().find_map(|text| text.split_once("static ROUTES").map(|(_, table)| table)).unwrap();
+    let lines = table.lines().map(str::trim).take_while(|line| *line != "];");
+    let route = |line: &str| {
+        let mut literals = line.split('"').skip(1).step_by(2);
+        let first = literals.next()?;
+        // Without a method of its own, the line begins with a function that is named like it.
+        let (method, path) = match METHODS.contains(&first) {
+            true => (first.to_owned(), literals.next()?),
+            false => (line.split('(').next()?.to_uppercase(), first),
+        };
+        Some(format!("{method} /{}", path.trim_start_matches("api/v1/")))
+    };
+    lines.filter(|line| !line.starts_with("//")).filter_map(route).collect()
+}
+
+/// The codes of problems: texts beside an HTTP status.
+fn problem_codes() -> BTreeSet<String> {
+    let sources = sources();
+    let after_status = sources.iter().flat_map(|text| text.split("StatusCode::").skip(1));
+    let code = |rest: &str| {
+        let rest = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').strip_prefix(',')?;
+        let (code, _) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
+        Some(code.to_owned()).filter(|code| code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    };
+    after_status.filter_map(code).chain(OTHER_CODES.map(str::to_owned)).collect()
+}
+
+/// Meta's codes in the table that says what they mean to us.
+fn meta_codes() -> BTreeSet<String> {
+    let source = read("whatsapp/src/classify.rs");
+    let table = source.split_once("match signal.code {").unwrap().1.split_once("_ => undocumented").unwrap().0;
+    let arms = table.lines().filter(|line| !line.trim_start().starts_with("//"));
+    arms.filter_map(|line| line.split_once("=>")).flat_map(|(codes, _)| numbers(codes)).collect()
+}
+
+fn numbers(text: &str) -> BTreeSet<String> {
+    let is_number = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    text.split(|c: char| !c.is_ascii_alphanumeric()).filter(is_number).map(str::to_owned).collect()
+}
+
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+/// The blocks of a page: what they are of, and their text.
+fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'))
+}
+
+/// Runs the `sh` blocks of a page, all in one shell. What a `text` block shows of an answer must be in the output of the
+/// block before it. `n` tells tours of one process apart.
+async fn run_tour(page: &str, n: u32) {
+    let page = read(page);
+    let (mut script, mut shown) = (String::new(), Vec::new());
+    for (kind, text) in blocks(&page) {
+        if kind == "sh" {
+            script.push_str(&format!("printf '%s' '{MARK}'\n{text}\n"));
+            shown.push(Vec::new());
+        } else if let Some(names) = shown.last_mut().filter(|_| kind == "text") {
+            names.extend(self::names(text));
         }
-        settled(&app).await;
-        let shown = run_step(&app, &step.command).await;
-        for name in names(&step.answer) {
-            assert!(shown.contains(name), "{}\nshows no {name}:\n{shown}", step.command);
+    }
+    assert!(shown.len() > 4, "the page has its commands in blocks of `sh`");
+    let output = run_script(&script, n).await;
+    let outputs: Vec<_> = output.split(MARK).skip(1).collect();
+    assert_eq!(outputs.len(), shown.len(), "{output}");
+    for (output, names) in outputs.into_iter().zip(shown) {
+        for name in names {
+            assert!(output.contains(&format!("\"{name}\":")), "no {name} in {output}");
         }
     }
 }
 
-/// Waits until nothing moves any more: a page says "a moment later", a machine needs to know when that is.
-async fn settled(app: &TestApp) {
-    let admin = app.admin();
-    if admin.get("admin/orgs/acme").await.status != 200 {
-        return;
-    }
-    eventually("all messages to be READ", async || {
-        let stats: Value = admin.for_org("acme").get("outbound/stats").await.json();
-        let is_settled = ["QUEUED", "SENDING", "SENT", "DELIVERED"].iter().all(|status| stats[*status] == 0);
-        if is_settled { Ok(()) } else { Err(stats) }
-    })
-    .await;
-}
-
-/// Runs one command in the shell, with the variables that those before it have set.
-async fn run_step(app: &TestApp, command: &str) -> String {
-    let command =
-        command.replace(SERVICE, &app.base()).replace(SIMULATOR, &app.sim.base_url()).replace("s3cret", APP_SECRET);
-    let script = format!(
-        "set -euo pipefail\n[ ! -f vars ] || . ./vars\n{command}\ndeclare -p > all\n\
-        grep -E '^declare -[-x]+ (API|ADMIN|KEY|ID|MESSAGES|TWOTICK_[A-Z]+)=' all > vars || true\n"
-    );
+/// What a script prints that must end well. It runs in a folder of its own, with addresses of its own.
+async fn run_script(script: &str, n: u32) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let [service, simulator] = addresses(n);
+    let script = script.replace(SERVICE, &service).replace(SIMULATOR, &simulator);
     let programs = Path::new(env!("CARGO_BIN_EXE_twotick")).parent().unwrap();
     let search = format!("{}:{}", path(programs), std::env::var("PATH").unwrap_or_default());
-    let listen = app.base().replace("http://", "");
-    let output = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(app.folder())
+    let file = |name: &str| folder.path().join(name);
+    let mut command = Command::new("bash");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TWOTICK_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(folder.path())
         .env("PATH", search)
-        .env("TWOTICK__HTTP__LISTEN", listen)
-        .output()
-        .await
-        .unwrap();
-    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command}\nended with {}: {shown}{said}", output.status);
-    shown.into_owned()
+        .env("TWOTICK__HTTP__LISTEN", service)
+        // curl must not ask a proxy for what is on this machine.
+        .envs([("NO_PROXY", "*"), ("no_proxy", "*")])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(File::create(file("stdout")).unwrap())
+        .stderr(File::create(file("stderr")).unwrap());
+    let mut shell = Shell(command.spawn().unwrap());
+    let text = |name: &str| String::from_utf8_lossy(&fs::read(file(name)).unwrap()).into_owned();
+    let printed = || ["stdout", "stderr"].map(text);
+    let status = eventually("the end of the tour", async || shell.0.try_wait().unwrap().ok_or_else(printed)).await;
+    let [stdout, stderr] = printed();
+    assert!(status.success(), "{status}: {stdout}{stderr}");
+    stdout
+}
+
+/// Two free addresses of this machine that nobody else takes until the tour listens there: this process and tour have a part
+/// of the loopback network for themselves.
+fn addresses(n: u32) -> [String; 2] {
+    let own = Ipv4Addr::from_bits(0x7f00_0000 | ((std::process::id() * 2 + n) & 0x7f_ffff));
+    let listeners = [0, 1].map(|_| TcpListener::bind((own, 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().to_string())
+}
+
+/// A shell in a process group of its own. Dropping it kills the group: what it started in the background, too.
+struct Shell(Child);
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let group = i32::try_from(self.0.id()).unwrap();
+        let _ = signal::kill(Pid::from_raw(-group), Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
 }
 
 /// The names of fields in an answer, such as `"status":`.
