@@ -8,11 +8,8 @@ use crate::support::{ACCESS_TOKEN, APP_SECRET, Exit, Setup, TestApp, VERIFY_TOKE
 
 /// Runs a command against a running service, with its data folder's admin key.
 async fn twotick(app: &TestApp, args: &[&str]) -> Exit {
-    let (base, data) = (app.base(), app.data());
-    let mut all = args.to_vec();
-    all.extend(["--url", &base, "--data", path(&data)]);
     let env = [("TEST_TOKEN", ACCESS_TOKEN), ("TEST_SECRET", APP_SECRET), ("TEST_VERIFY", VERIFY_TOKEN)];
-    run_with(app.folder(), &all, &env).await
+    app.admin_command(args, &env).await
 }
 
 #[track_caller]

@@ -15,12 +15,6 @@ use crate::support::{
     status, text, until_eq, with,
 };
 
-/// Runs a command against a running service, with its data folder's admin key.
-async fn ask(app: &TestApp, args: &[&str]) -> Exit {
-    let (base, data) = (app.base(), app.data());
-    run_with(app.folder(), &[args, &["--url", &base, "--data", path(&data)]].concat(), &[]).await
-}
-
 #[track_caller]
 fn done(exit: Exit) -> Exit {
     assert_eq!(exit.code, Some(0), "{exit:?}");
@@ -33,7 +27,7 @@ fn refused(exit: &Exit, why: &str) {
 }
 
 async fn back_up(app: &TestApp, file: &Path) -> Value {
-    let exit = done(ask(app, &["backup", path(file), "--json"]).await);
+    let exit = done(app.admin_command(&["backup", path(file), "--json"], &[]).await);
     serde_json::from_str(&exit.stdout).unwrap()
 }
 
@@ -138,11 +132,11 @@ async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_wh
 
     let shown = copy.admin().get("admin/orgs/beta").await.ok(200)["restored"].clone();
     assert_eq!((&shown["backup"], &shown["held"]), (&taken["id"], &json!(4)));
-    done(ask(&copy, &["release", "--org", "beta", "--send"]).await);
+    done(copy.admin_command(&["release", "--org", "beta", "--send"], &[]).await);
     for id in &waiting[..3] {
         copied_beta.until(id, "READ").await;
     }
-    done(ask(&copy, &["release", "--all", "--cancel"]).await);
+    done(copy.admin_command(&["release", "--all", "--cancel"], &[]).await);
     assert_eq!(copy.admin().get("admin/orgs/acme").await.ok(200)["restored"], Value::Null);
     assert_eq!(copy.sim.messages().len(), 5, "and only those");
     let actions = copied_beta.get("audit?limit=200").await.ok(200).to_string();
@@ -196,7 +190,7 @@ async fn a_failure_of_an_attempt_of_the_original_is_not_taken_for_one_of_the_sam
     let copy = copy_of(&app, &file, &data).await;
     let acme = at(&copy, app.acme());
     copy.sim.set_receipts(false);
-    done(ask(&copy, &["release", "--send", "--all"]).await);
+    done(copy.admin_command(&["release", "--send", "--all"], &[]).await);
     pause(&copy, "acme", "resume").await;
     let own = acme.until(&id, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
     assert_eq!(copy.sim.messages()[0].opaque, opaque, "both are the first attempt");
@@ -234,17 +228,17 @@ async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_bring
         fs::write(app.data().join(format!("backups/20260101T000000000Z-0000000{end}")), "half").unwrap();
     }
     app.kill_and_start_again().await;
-    let exit = done(ask(&app, &["backup", path(&file)]).await);
+    let exit = done(app.admin_command(&["backup", path(&file)], &[]).await);
     assert!(exit.stderr.contains(&format!("going on with backup {id} at byte")), "{exit:?}");
     assert_eq!(fs::read(&file).unwrap(), whole);
     assert!(!part.exists());
     assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
-    refused(&ask(&app, &["backup", path(&file)]).await, "exists");
+    refused(&app.admin_command(&["backup", path(&file)], &[]).await, "exists");
 
     // One that the service no longer has is begun anew.
     let file = file.with_extension("second");
     fs::write(file.with_extension("second.part"), &whole[..whole.len() / 2]).unwrap();
-    let exit = done(ask(&app, &["backup", path(&file)]).await);
+    let exit = done(app.admin_command(&["backup", path(&file)], &[]).await);
     assert!(exit.stderr.contains("a new one is begun"), "{exit:?}");
 }
 
@@ -252,7 +246,7 @@ async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_bring
 async fn a_backup_that_has_nowhere_to_go_is_not_begun() {
     let (temp, file, _) = places();
     let mut app = TestApp::start().await;
-    refused(&ask(&app, &["backup", path(&temp.path().join("missing/file"))]).await, "missing/file.part");
+    refused(&app.admin_command(&["backup", path(&temp.path().join("missing/file"))], &[]).await, "missing/file.part");
     assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]));
     app.stop().await;
     let (base, data) = (app.base(), app.data());

@@ -1,14 +1,8 @@
 //! Consent through the API and through what recipients do: who is written to, who is not, and what proves it.
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
 
-use crate::support::{APP_SECRET, Api, PHONE, Setup, TestApp, eventually, faults, org, phone, seed, text, with};
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
-}
+use crate::support::{APP_SECRET, Api, PHONE, Setup, TestApp, eventually, faults, now, org, phone, seed, text, with};
 
 fn path(n: usize) -> String {
     format!("consents/{}", phone(n))

@@ -3,23 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Exit, TestApp, path, run_with, text};
-
-async fn twotick(args: &[&str]) -> Exit {
-    let temp = tempfile::tempdir().unwrap();
-    run_with(temp.path(), args, &[]).await
-}
+use crate::support::{Exit, TestApp, path, run, text};
 
 /// `serve` on a damaged folder, which must fail and say what to do.
 async fn refused(data: &Path) -> Exit {
-    let exit = twotick(&["serve", "--data", path(data), "--listen", "127.0.0.1:0"]).await;
+    let exit = run(&["serve", "--data", path(data), "--listen", "127.0.0.1:0"]).await;
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
     assert!(exit.stderr.contains("backup") && exit.stderr.contains("twotick verify"), "{exit:?}");
     exit
 }
 
 async fn verify(data: &Path, more: &[&str]) -> Exit {
-    twotick(&[&["verify", "--data", path(data)], more].concat()).await
+    run(&[&["verify", "--data", path(data)], more].concat()).await
 }
 
 /// A service that has sent a message and was stopped.

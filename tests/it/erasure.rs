@@ -1,12 +1,9 @@
 //! The rights of those who are written to, through the real binary: what is held of them, and that it goes.
 
-use std::fs;
-use std::path::Path;
-
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::support::{Api, PHONE, Setup, TestApp, eventually, path, run_with, text, with};
+use crate::support::{Api, PHONE, Setup, TestApp, eventually, files_holding, now, path, run_with, text, with};
 
 /// One number in both of its spellings.
 const ADA: [&str; 2] = ["+525512345678", "+5215512345678"];
@@ -19,28 +16,12 @@ fn to_ada(n: usize) -> Value {
 }
 
 fn wrote(wamid: &str) -> Vec<u8> {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "messages", "value": {
         "messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550001111", "phone_number_id": PHONE},
-        "messages": [{"from": &ADA[1][1..], "id": wamid, "timestamp": at.to_string(), "type": "text",
+        "messages": [{"from": &ADA[1][1..], "id": wamid, "timestamp": now().to_string(), "type": "text",
             "text": {"body": "a secret of Ada"}}]}}]}]})
     .to_string()
     .into_bytes()
-}
-
-/// Every file of a folder that holds one of these texts.
-fn holding(folder: &Path, texts: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            found.extend(holding(&entry, texts));
-            continue;
-        }
-        let bytes = fs::read(&entry).unwrap();
-        let held = texts.iter().filter(|text| bytes.windows(text.len()).any(|part| part == text.as_bytes()));
-        found.extend(held.map(|text| format!("{} in {}", text, entry.display())));
-    }
-    found
 }
 
 /// All that the API says of an organisation, and of some messages.
@@ -123,7 +104,13 @@ async fn a_recipient_among(others: usize) {
     let told = app.acme().get("audit?limit=3").await.ok(200);
     assert_eq!(told["items"][1]["entityType"], "ERASURE", "{told}");
 
-    let holds = |app: &TestApp| holding(&app.data(), &texts);
+    let holds = |app: &TestApp| -> Vec<String> {
+        let holding = |text: &&str| {
+            let files = files_holding(&app.data(), text.as_bytes());
+            files.into_iter().map(|file| format!("{text} in {file}")).collect::<Vec<_>>()
+        };
+        texts.iter().flat_map(holding).collect()
+    };
     assert_eq!(app.stop().await.code, Some(0));
     assert!(!holds(&app).is_empty(), "sled keeps what was deleted until it is compacted");
     let folder = tempfile::tempdir().unwrap();

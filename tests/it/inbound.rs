@@ -1,19 +1,16 @@
 //! What recipients write: kept once, listed, on the timeline, and what the 24-hour window hangs on.
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
 
-use crate::support::{PHONE, TestApp, phone, seed, text, with};
+use crate::support::{PHONE, TestApp, now, phone, seed, text, with};
 
 /// A text from the nth recipient, written so many hours ago.
 fn written(n: usize, wamid: &str, hours_ago: u64) -> Value {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let from = phone(n).trim_start_matches('+').to_owned();
     json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "messages", "value": {
         "messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550001111", "phone_number_id": PHONE},
         "contacts": [{"profile": {"name": "Ada"}, "wa_id": from}],
-        "messages": [{"from": from, "id": wamid, "timestamp": (now - hours_ago * 3600).to_string(), "type": "text",
+        "messages": [{"from": from, "id": wamid, "timestamp": (now() - hours_ago * 3600).to_string(), "type": "text",
             "text": {"body": "hello"}}]}}]}]})
 }
 

@@ -1,21 +1,16 @@
 //! One person, several names, through the real binary: what they say under one holds under all, and goes with all.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, status, text, until_eq, with};
+use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, now, status, text, until_eq, with};
 
 const NUMBER: &str = "+4915112345678";
 const NEW_NUMBER: &str = "+4915187654321";
 const ID: &str = "DE.13491208655302741918";
 const NEW_ID: &str = "DE.99991208655302741918";
 const PARENT: &str = "DE.ENT.11815799212886844830";
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
-}
 
 /// A webhook with one item.
 fn webhook(field: &str, item: &Value) -> Vec<u8> {

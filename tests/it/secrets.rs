@@ -3,14 +3,14 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use serde_json::json;
 use store::backend::{Backend, Order};
 use store::{DataFolder, SledBackend};
 
 use crate::support::{
-    ACCESS_TOKEN, APP_SECRET, Exit, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, path, run_with, sender, text, with,
+    ACCESS_TOKEN, APP_SECRET, Exit, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, files_holding, path, run_with,
+    sender, text, with,
 };
 
 const PLAIN: &str = "a text that nobody need hide from the store";
@@ -30,19 +30,6 @@ async fn refused(app: &TestApp, env: &[(&str, &str)]) -> String {
 
 fn key(app: &TestApp, name: &str) -> String {
     fs::read_to_string(app.data().join(name)).unwrap().trim().to_owned()
-}
-
-/// Every file below `folder` that holds `bytes`.
-fn holding(folder: &Path, bytes: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.path().is_dir() {
-            found.extend(holding(&entry.path(), bytes));
-        } else if fs::read(entry.path()).unwrap().windows(bytes.len()).any(|window| window == bytes) {
-            found.push(entry.file_name().into_string().unwrap());
-        }
-    }
-    found
 }
 
 /// Every record of a store, keys and values, as it is before it is packed into a block.
@@ -106,11 +93,11 @@ async fn no_secret_is_in_the_data_folder_or_in_the_log_in_clear() {
     ];
     for secret in texts.into_iter().chain(theirs.map(|(_, value)| value)).map(str::as_bytes).chain([raw.as_slice()]) {
         let (secret, shown) = (secret, String::from_utf8_lossy(secret));
-        assert_eq!(holding(&app.data(), secret), [""; 0], "{shown}");
+        assert_eq!(files_holding(&app.data(), secret), [""; 0], "{shown}");
         assert!(!recorded(secret), "{shown}");
     }
-    assert_eq!(holding(&app.data(), admin.as_bytes()), ["admin.key"]);
-    assert_eq!(holding(&app.data(), master.as_bytes()), ["master.key"]);
+    assert_eq!(files_holding(&app.data(), admin.as_bytes()), ["admin.key"]);
+    assert_eq!(files_holding(&app.data(), master.as_bytes()), ["master.key"]);
     for secret in texts.into_iter().chain(theirs.map(|(_, value)| value)).chain([admin.as_str(), &master]) {
         assert!(!app.log().contains(secret), "{secret} stands in the log");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{PHONE, TestApp, notification, text, with};
+use crate::support::{PHONE, TestApp, notification, now, text, with};
 
 const ADA: &str = "US.13491208655302741918";
 
@@ -13,11 +13,10 @@ fn to_ada() -> Value {
 }
 
 fn wrote(words: &str) -> Vec<u8> {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut body = notification(PHONE, &[]);
     body["entry"][0]["changes"][0]["value"] = json!({"messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "15550001111", "phone_number_id": PHONE},
-        "messages": [{"from_user_id": ADA, "id": format!("wamid.{words}"), "timestamp": at.to_string(), "type": "text",
+        "messages": [{"from_user_id": ADA, "id": format!("wamid.{words}"), "timestamp": now().to_string(), "type": "text",
             "text": {"body": words}}]});
     body.to_string().into_bytes()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APP_SECRET, PHONE, TestApp, change, eventually, faults, org, phone, text, with};
+use crate::support::{APP_SECRET, PHONE, TestApp, change, eventually, faults, now, org, phone, text, with};
 
 /// A webhook of one item in a list of a change.
 fn told(field: &str, list: &str, item: &Value) -> String {
@@ -13,8 +13,7 @@ fn told(field: &str, list: &str, item: &Value) -> String {
 }
 
 fn message(id: &str, more: &Value) -> Value {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    with(json!({"id": id, "timestamp": at.to_string(), "type": "text"}), more)
+    with(json!({"id": id, "timestamp": now().to_string(), "type": "text"}), more)
 }
 
 async fn hear(app: &TestApp, item: &Value) {
