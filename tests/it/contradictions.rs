@@ -1,5 +1,5 @@
-//! A store that contradicts itself: its backup says so at once, with the organisation; the others are restored without it; and what
-//! other records tell is built anew.
+//! A store that contradicts itself: a backup reports it at once and names the organisation, the others can be restored
+//! without it, and records that follow from others are rebuilt.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use store::{DataFolder, SledBackend};
 
 use crate::support::{Exit, Setup, TestApp, path, run, text};
 
-/// Two organisations with three messages each that wait, stopped.
+/// A stopped service with two organisations and three queued messages each.
 async fn stopped() -> TestApp {
     let mut app = TestApp::start().await;
     let beta = app.org("beta", "2066").await;
@@ -25,7 +25,7 @@ async fn stopped() -> TestApp {
     app
 }
 
-/// Removes the first key of a kind of the first organisation, which is acme.
+/// Removes the first key of a kind from the first organisation, which is acme.
 fn harm(data: &Path, kind: u8) {
     let backend = SledBackend::open(DataFolder::open_existing(data).unwrap(), 1 << 20).unwrap();
     let mut first = None;
@@ -38,7 +38,7 @@ fn harm(data: &Path, kind: u8) {
 }
 
 #[tokio::test]
-async fn a_backup_says_at_once_what_is_wrong_and_all_other_organisations_are_restored_from_it() {
+async fn a_backup_reports_a_contradiction_and_restores_all_other_organisations() {
     let temp = tempfile::tempdir().unwrap();
     let [file, copy] = ["backup.twotick", "copy"].map(|name| temp.path().join(name));
     let mut app = stopped().await;
@@ -68,7 +68,7 @@ async fn a_backup_says_at_once_what_is_wrong_and_all_other_organisations_are_res
 }
 
 #[tokio::test]
-async fn what_other_records_tell_is_built_anew_in_the_folder_or_while_a_backup_is_restored() {
+async fn records_that_follow_from_others_are_rebuilt_by_verify_or_during_a_restore() {
     let temp = tempfile::tempdir().unwrap();
     let [file, copy] = ["backup.twotick", "copy"].map(|name| temp.path().join(name));
     let mut app = stopped().await;
@@ -80,7 +80,10 @@ async fn what_other_records_tell_is_built_anew_in_the_folder_or_while_a_backup_i
     assert!(taken.code == Some(1) && taken.stderr.contains("verify --repair"), "{taken:?}");
     let restored = run(&["restore", path(&file), "--data", path(&copy), "--repair"]).await;
     assert!(restored.code == Some(0) && restored.stdout.contains("2 keys"), "{restored:?}");
-    assert!(restored.stdout.contains("6 messages are held"), "the one whose due entry was gone as well: {restored:?}");
+    assert!(
+        restored.stdout.contains("6 messages are held"),
+        "including the message whose due entry was missing: {restored:?}"
+    );
 
     let found = run(&["verify", "--data", path(&app.data())]).await;
     assert!(found.code == Some(1) && found.stdout.contains("`twotick verify --repair` builds it anew"), "{found:?}");
@@ -103,7 +106,7 @@ async fn what_other_records_tell_is_built_anew_in_the_folder_or_while_a_backup_i
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_service_is_checked_as_well() {
+async fn a_backup_of_a_running_service_is_checked_too() {
     let temp = tempfile::tempdir().unwrap();
     let [file, again] = ["backup.twotick", "again"].map(|name| temp.path().join(name));
     let mut app = stopped().await;
