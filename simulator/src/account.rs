@@ -1,4 +1,5 @@
-//! The account behind the numbers: which tokens are good, what is connected and subscribed. All is, until it is told otherwise.
+//! The account behind the phone numbers: which tokens are valid, which numbers are connected and which accounts
+//! subscribed. Everything is valid, connected and subscribed until a test says otherwise.
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -11,10 +12,10 @@ use crate::errors::{Refusal, code};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Account {
-    /// The WhatsApp business account that webhooks are of; where there is none, that of the settings.
+    /// The WhatsApp business account that webhooks name. If absent, the one of the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waba_id: Option<String>,
-    /// Access tokens that have expired or were revoked: every call with one is refused with 190.
+    /// Access tokens that have expired or were revoked: a call with one of them is refused with 190.
     pub refused_tokens: Vec<String>,
     /// Phone number ids whose status is not CONNECTED.
     pub disconnected: Vec<String>,
@@ -23,7 +24,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Refuses a call without a good token.
+    /// Refuses a call without a valid token.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let token = checks::token(headers)?;
         if self.refused_tokens.iter().any(|refused| refused == token) {
@@ -32,9 +33,9 @@ impl Account {
         Ok(())
     }
 
-    /// A phone number, with the fields asked for, or with those that Meta tells unasked.
+    /// A phone number with the requested fields, or with those that Meta returns by default.
     pub(crate) fn number(&self, id: &str, fields: Option<&str>) -> Value {
-        let status = if self.disconnected.iter().any(|gone| gone == id) { "DISCONNECTED" } else { "CONNECTED" };
+        let status = if self.disconnected.iter().any(|listed| listed == id) { "DISCONNECTED" } else { "CONNECTED" };
         let all = [
             ("verified_name", json!("Simulated Business"), true),
             ("display_phone_number", json!("+1 555-000-1111"), true),
@@ -44,17 +45,18 @@ impl Account {
             ("code_verification_status", json!("VERIFIED"), true),
             ("status", json!(status), false),
         ];
-        let asked =
-            |name: &str, unasked: bool| fields.map_or(unasked, |fields| fields.split(',').any(|field| field == name));
-        let told = all.into_iter().filter(|(name, _, unasked)| asked(name, *unasked));
-        let mut number: Map<String, Value> = told.map(|(name, value, _)| (name.into(), value)).collect();
+        let requested = |name: &str, by_default: bool| {
+            fields.map_or(by_default, |fields| fields.split(',').any(|field| field == name))
+        };
+        let shown = all.into_iter().filter(|(name, _, by_default)| requested(name, *by_default));
+        let mut number: Map<String, Value> = shown.map(|(name, value, _)| (name.into(), value)).collect();
         number.insert("id".into(), id.into());
         number.into()
     }
 
-    /// The apps that are told of a WhatsApp business account.
+    /// The apps that are subscribed to a WhatsApp business account.
     pub(crate) fn subscribed_apps(&self, id: &str) -> Value {
-        if self.unsubscribed.iter().any(|gone| gone == id) {
+        if self.unsubscribed.iter().any(|listed| listed == id) {
             return json!({"data": []});
         }
         let app = json!({"id": "1", "name": "Simulated App", "link": "https://example.com"});

@@ -1,4 +1,4 @@
-//! The answers of the server.
+//! Builds the server's HTTP responses.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -10,36 +10,36 @@ use serde_json::json;
 
 use crate::errors::Refusal;
 
-/// The largest request that is no file.
+/// The largest request body, except for uploads.
 const BODY_MAX: usize = 1024 * 1024;
-/// What an edge server in front of Meta might show.
+/// A page such as an edge server in front of Meta might return.
 const EDGE_PAGE: &str =
     "<!DOCTYPE html><html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>";
 
-/// An answer.
-pub(crate) type Answered = Response<Full<Bytes>>;
+/// A complete response.
+pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
-/// Ends a connection without an answer: hyper closes it when its service fails.
+/// Closes a connection without an answer: hyper closes it when its service fails.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is dropped on purpose")]
+#[error("the connection was dropped on purpose")]
 pub(crate) struct Dropped;
 
-/// The whole body of a request that is no file.
+/// Reads the whole body of a request that is not an upload.
 pub(crate) async fn read(body: Incoming) -> Result<Bytes, &'static str> {
     let read = Limited::new(body, BODY_MAX).collect().await;
     read.map(Collected::to_bytes).map_err(|_| "The body is larger than 1 MiB, or was cut off.")
 }
 
-/// JSON, with the end of a line, for those who read it in a terminal.
-pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Answered {
-    // Nothing here has keys that JSON cannot write.
+/// Answers in JSON, with a final newline for those who read it in a terminal.
+pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    // Serialization fails only for keys that JSON cannot express, and no answer has such keys.
     let mut body = serde_json::to_vec(body).unwrap_or_default();
     body.push(b'\n');
     answer_with(status, Some("application/json; charset=UTF-8"), body.into())
 }
 
-/// Anything.
-pub(crate) fn answer_with(status: StatusCode, media_type: Option<&str>, body: Bytes) -> Answered {
+/// Answers with any body.
+pub(crate) fn answer_with(status: StatusCode, media_type: Option<&str>, body: Bytes) -> HttpResponse {
     let mut answered = Response::new(Full::new(body));
     *answered.status_mut() = status;
     if let Some(media_type) = media_type.and_then(|media_type| HeaderValue::from_str(media_type).ok()) {
@@ -48,23 +48,23 @@ pub(crate) fn answer_with(status: StatusCode, media_type: Option<&str>, body: By
     answered
 }
 
-/// Meta's answer to what it did as it was told.
-pub(crate) fn done() -> Answered {
+/// Meta's answer to a call that succeeds without a result.
+pub(crate) fn done() -> HttpResponse {
     answer(StatusCode::OK, &json!({ "success": true }))
 }
 
-/// Meta's error.
-pub(crate) fn refuse(refusal: &Refusal) -> Answered {
+/// Meta's answer to a call that it refuses.
+pub(crate) fn refuse(refusal: &Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.http_status).unwrap_or(StatusCode::BAD_REQUEST);
     answer(status, &refusal.envelope())
 }
 
-/// An error of the simulator itself.
-pub(crate) fn complain(status: StatusCode, message: &str) -> Answered {
+/// An error of the simulator's own API.
+pub(crate) fn complain(status: StatusCode, message: &str) -> HttpResponse {
     answer(status, &json!({ "error": { "message": message } }))
 }
 
-/// A page that is not Meta's.
-pub(crate) fn page(status: StatusCode) -> Answered {
+/// A page that does not come from Meta's API.
+pub(crate) fn page(status: StatusCode) -> HttpResponse {
     answer_with(status, Some("text/html; charset=utf-8"), Bytes::from_static(EDGE_PAGE.as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! What Meta refuses: the checks of a request to the path of messages.
+//! Checks a request to `/messages` as Meta does.
 
 use domain::PhoneNumberId;
 use domain::message::Recipient;
@@ -11,30 +11,31 @@ use crate::content::{GROUP_TYPES, TYPES};
 use crate::errors::{Refusal, code};
 use crate::schema::{Shape, given};
 
-/// The longest `biz_opaque_callback_data`. Meta's texts disagree on characters or bytes; bytes satisfies both.
+/// The longest `biz_opaque_callback_data`. Meta's documents count it in characters or in bytes; a limit in bytes
+/// satisfies both.
 const OPAQUE_MAX: usize = 512;
-/// The digits of an E.164 number.
+/// How many digits an E.164 number has.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
-/// What is posted to the path of messages.
+/// A valid request to `/messages`.
 #[derive(Debug)]
 pub(crate) enum Posted {
-    /// A message to be sent.
+    /// It sends a message.
     Message(Parsed),
-    /// That a message was read, or that an answer is being typed.
+    /// It marks a message as read, perhaps with a typing indicator.
     Read,
 }
 
 /// A well-formed message.
 #[derive(Debug)]
 pub(crate) struct Parsed {
-    /// The sender in the path.
+    /// The sender, from the path.
     pub(crate) phone_number_id: String,
-    /// The recipient as written.
+    /// The recipient as the request writes it.
     pub(crate) to: String,
     /// The recipient's digits, or the group's id.
     pub(crate) wa_id: String,
-    /// Whether it goes to a group.
+    /// Whether the recipient is a group.
     pub(crate) group: bool,
     /// The message type.
     pub(crate) kind: &'static str,
@@ -42,13 +43,13 @@ pub(crate) struct Parsed {
     pub(crate) voice: bool,
     /// The template's name and language.
     pub(crate) template: Option<(String, String)>,
-    /// What the receipts have to bring back.
+    /// The `biz_opaque_callback_data` that the receipts return.
     pub(crate) opaque: Option<String>,
     /// The whole request.
     pub(crate) body: Box<RawValue>,
 }
 
-/// Checks a request in Meta's order: who calls, for which object, and then the parameters.
+/// Checks a request in Meta's order: the caller, the object, the parameters.
 pub(crate) fn check(phone_number_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Posted, Refusal> {
     token(headers)?;
     if phone_number_id.parse::<PhoneNumberId>().is_err() {
@@ -115,7 +116,7 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<(Box<RawValue>, Map<String, 
     }
 }
 
-/// Checks the news that a message was read.
+/// Checks a request that marks a message as read.
 fn mark(request: &Map<String, Value>) -> Result<(), Refusal> {
     if request.get("status").and_then(Value::as_str) != Some("read") {
         return Err(Refusal::invalid("Param status must be one of {read}."));
@@ -134,10 +135,10 @@ fn mark(request: &Map<String, Value>) -> Result<(), Refusal> {
     }
 }
 
-/// `to` as written, and its digits. Blanks, dashes and parentheses are allowed, as by Meta.
+/// Returns `to` as written, and its digits. Like Meta, it allows blanks, dashes and parentheses.
 fn recipient(request: &Map<String, Value>, group: bool) -> Result<(String, String), Refusal> {
     let to = match request.get("to") {
-        // Meta takes `to` where both are given.
+        // If both are given, Meta uses `to`.
         None | Some(Value::Null) if !group && given(request, "recipient").is_some() => {
             let id = request
                 .get("recipient")
@@ -183,11 +184,11 @@ fn opaque(request: &Map<String, Value>) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// Checks the type and its object.
+/// Checks the type and the object that belongs to it.
 fn content(request: &Map<String, Value>, group: bool) -> Result<&'static str, Refusal> {
     let named = |kind: &str| TYPES.iter().find(|(known, _)| *known == kind);
     let found = match request.get("type") {
-        // Meta takes it as text, and its own examples have a list without a type.
+        // Meta treats a missing type as text, and its own examples send a list without a type.
         None | Some(Value::Null) => {
             TYPES.iter().find(|(kind, _)| given(request, kind).is_some()).or_else(|| named("text"))
         }

@@ -1,14 +1,14 @@
-//! Meta's error codes: the HTTP status that comes with each, its title and its details, as Meta's page of errors and its
-//! answers have them. Meta's documents disagree on the status of throttles (400 or 429); 429 here.
+//! Meta's error codes, each with its HTTP status, title and details, from Meta's page of errors and its answers.
+//! Meta's documents disagree on the status of throttles (400 or 429); the simulator uses 429.
 
-/// What Meta says with a code.
+/// What Meta says along with a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Described {
     /// The HTTP status of an answer that carries it.
     pub(crate) http_status: u16,
-    /// Meta's name for it, which stands in `message` and, in a webhook, in `title`.
+    /// Meta's name for the error. It appears in `message` and, in a webhook, in `title`.
     pub(crate) title: &'static str,
-    /// `error_data.details`; `None` for errors of the Graph API itself, which say all in `message`.
+    /// `error_data.details`. `None` for errors of the Graph API itself, which say everything in `message`.
     pub(crate) details: Option<&'static str>,
 }
 
@@ -20,7 +20,7 @@ const fn graph(http_status: u16, message: &'static str) -> Described {
     Described { http_status, title: message, details: None }
 }
 
-/// What Meta says with `code`.
+/// Looks up what Meta says along with `code`.
 pub(crate) const fn describe(code: i64) -> Described {
     match code {
         130_000..=131_999 => messaging(code),
@@ -29,12 +29,12 @@ pub(crate) const fn describe(code: i64) -> Described {
     }
 }
 
-/// What a code that Meta has not published is called.
+/// The description of a code that Meta has not published.
 const UNKNOWN: Described = graph(400, "An unknown error occurred");
 
 const PERMISSION: &str = "Permission is either not granted or has been removed.";
 
-/// The Graph API's own, and those of the account.
+/// The codes of the Graph API and of the account.
 const fn platform(code: i64) -> Described {
     match code {
         0 => cloud(401, "AuthException", "We were unable to authenticate the app user."),
@@ -87,7 +87,7 @@ const fn platform(code: i64) -> Described {
     }
 }
 
-/// 130000 to 131999.
+/// The codes 130000 to 131999.
 const fn messaging(code: i64) -> Described {
     match code {
         130_403 => cloud(400, "Message undeliverable", "The recipient was blocked by this business."),
@@ -207,7 +207,7 @@ const fn messaging(code: i64) -> Described {
     }
 }
 
-/// 132000 to 139999.
+/// The codes 132000 to 139999.
 const fn templates_and_numbers(code: i64) -> Described {
     match code {
         132_000 => cloud(
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_that_a_message_can_meet_has_its_own_title_and_details() {
+    fn every_code_about_a_message_has_its_own_title_and_details() {
         for code in [
             0, 1, 2, 3, 4, 10, 33, 100, 200, 299, 368, 80_007, 130_429, 130_472, 130_497, 131_000, 131_005, 131_008,
             131_009, 131_016, 131_021, 131_026, 131_030, 131_031, 131_037, 131_042, 131_045, 131_047, 131_048, 131_049,

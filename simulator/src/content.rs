@@ -1,5 +1,5 @@
-//! What Meta's published schema and documents allow inside a message of each type, as of the Cloud API v25.0. Where they
-//! disagree, or the schema leaves a part open, it is left open here too.
+//! The schema of each message type, from Meta's published schema and documents for the Cloud API v25.0. Where these
+//! disagree or leave a part open, this schema leaves it open too.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use crate::schema::{Need, Object, Shape, given, member};
 
 type Members = &'static [(&'static str, Need, Shape)];
 
-/// The types of messages, and what the object of each has to be.
+/// The message types and the shape of each one's object.
 pub(crate) static TYPES: [(&str, Shape); 11] = [
     ("text", Shape::Object(&closed(&[("body", Must, Text(4096)), ("preview_url", May, Flag)]))),
     ("image", Shape::Object(&media(&[ID, LINK, CAPTION]))),
@@ -25,10 +25,10 @@ pub(crate) static TYPES: [(&str, Shape); 11] = [
     ("template", Shape::Object(&TEMPLATE)),
 ];
 
-/// What a group can be sent.
+/// The message types that a group can receive.
 pub(crate) const GROUP_TYPES: [&str; 7] = ["text", "image", "video", "audio", "document", "sticker", "template"];
 
-/// No limit that Meta tells.
+/// Meta documents no limit.
 const ANY: usize = usize::MAX;
 const ID: (&str, Need, Shape) = ("id", May, Text(ANY));
 const LINK: (&str, Need, Shape) = ("link", May, Text(ANY));
@@ -44,12 +44,12 @@ const fn open(members: Members) -> Object {
     Object { members, closed: false, rule: None }
 }
 
-/// An object with either an id or a link, and no other members.
+/// A media object: it has an id or a link, and no members beyond those listed.
 const fn media(members: Members) -> Object {
     Object { rule: Some(id_or_link), ..closed(members) }
 }
 
-/// A medium as templates name it, which may have members of tomorrow.
+/// A media object in a template. It may have members that this schema does not know.
 const fn open_media(members: Members) -> Object {
     Object { rule: Some(id_or_link), ..open(members) }
 }
@@ -148,7 +148,7 @@ const HEADER: Object = open(&[
     ("document", May, Shape::Object(&media(&[ID, LINK, FILENAME]))),
 ]);
 
-/// What differs between the types of interactive messages.
+/// Checks what differs between the types of interactive messages.
 fn interactive(interactive: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     let header = interactive.get("header").and_then(Value::as_object);
     if let Some((header, kind)) = header.and_then(|header| Some((header, header.get("type")?.as_str()?))) {
@@ -159,7 +159,7 @@ fn interactive(interactive: &Map<String, Value>, path: &str) -> Result<(), Refus
     }
     let kind = interactive.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     let body = interactive.get("body").and_then(|body| body.get("text")?.as_str());
-    // Meta takes a product and a catalogue's card without a text of their own.
+    // Meta accepts a product and a catalogue message without a body.
     if body.is_none() && matches!(kind.as_str(), "button" | "list" | "cta_url" | "flow" | "product_list") {
         return Err(Refusal::missing(&member(path, "body")));
     }
@@ -191,7 +191,7 @@ const LIST: Shape = Shape::Object(&Object {
 const SECTION: Object = open(&[("title", May, Loose(24)), ("rows", Must, List(&Shape::Object(&ROW), 1, ANY))]);
 const ROW: Object = open(&[("id", Must, Text(200)), ("title", Must, Text(24)), ("description", May, Loose(72))]);
 
-/// Ten rows in all, of all sections.
+/// All sections together have at most ten rows.
 fn rows(action: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     let sections = action.get("sections").and_then(Value::as_array).into_iter().flatten();
     let rows: usize = sections.filter_map(|section| Some(section.get("rows")?.as_array()?.len())).sum();
@@ -243,7 +243,7 @@ const TEMPLATE: Object = Object {
     ])
 };
 
-/// Its name, and at most ten buttons.
+/// Checks the template's name and its number of buttons.
 fn template(template: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     let name = template.get("name").and_then(Value::as_str).unwrap_or_default();
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
@@ -258,7 +258,7 @@ fn template(template: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Meta adds kinds of components, sub-types and members of them faster than it publishes them.
+/// A template component. It is open because Meta adds kinds, sub-types and members before it publishes them.
 const COMPONENT: Object = Object {
     rule: Some(component),
     ..open(&[
@@ -269,7 +269,7 @@ const COMPONENT: Object = Object {
     ])
 };
 
-/// A button has to say what kind it is of, and which of the template's it is.
+/// A button must name its sub-type and its index among the template's buttons.
 fn component(component: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     let kind = component.get("type").and_then(Value::as_str).unwrap_or_default();
     let missing = ["sub_type", "index"].into_iter().find(|name| given(component, name).is_none());
@@ -296,11 +296,11 @@ const PARAMETER: Object = Object {
     ])
 };
 
-/// The member that its type names has to be there.
+/// The member that the parameter's type names is required.
 fn parameter(parameter: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
     let kind = parameter.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     let named = ["text", "image", "video", "document", "currency", "date_time", "payload", "coupon_code", "action"];
-    // Meta takes an empty text for none.
+    // Meta treats an empty text as absent.
     let is_there =
         |name: &str| given(parameter, name).is_some_and(|value| name != "text" || value.as_str() != Some(""));
     match named.into_iter().find(|name| *name == kind).filter(|name| !is_there(name)) {

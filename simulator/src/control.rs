@@ -1,4 +1,4 @@
-//! `/_sim`: to look inside, and to change things while it runs.
+//! `/_sim`: the API that inspects and changes a running simulator.
 
 use bytes::Bytes;
 use http::header::{ALLOW, HeaderValue};
@@ -8,15 +8,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::account::Account;
-use crate::answers::{Answered, answer, answer_with, complain, read, refuse};
+use crate::answers::{HttpResponse, answer, answer_with, complain, read, refuse};
 use crate::errors::Refusal;
 use crate::faults::Faults;
-use crate::inbound::{Inbound, NotTold};
+use crate::inbound::{Inbound, InboundError};
 use crate::shared::Shared;
 use crate::templates;
 
 /// Answers a call to `/_sim/{name}`.
-pub(crate) async fn call(method: &Method, name: &str, query: &str, body: Incoming, shared: &Shared) -> Answered {
+pub(crate) async fn call(method: &Method, name: &str, query: &str, body: Incoming, shared: &Shared) -> HttpResponse {
     match (method, name) {
         (&Method::GET, "messages") => messages(shared, query),
         (&Method::GET, "stats") => answer(StatusCode::OK, &shared.stats()),
@@ -41,8 +41,8 @@ pub(crate) async fn call(method: &Method, name: &str, query: &str, body: Incomin
     }
 }
 
-/// The ledger, or the part of it after `after` of at most `limit`.
-fn messages(shared: &Shared, query: &str) -> Answered {
+/// The messages of the ledger, or at most `limit` of those after number `after`.
+fn messages(shared: &Shared, query: &str) -> HttpResponse {
     let (mut after, mut limit) = (0, usize::MAX);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -52,18 +52,18 @@ fn messages(shared: &Shared, query: &str) -> Answered {
             _ => false,
         };
         if !read {
-            return complain(StatusCode::BAD_REQUEST, "only after=NUMBER and limit=NUMBER can be asked for");
+            return complain(StatusCode::BAD_REQUEST, "the only parameters are after=NUMBER and limit=NUMBER");
         }
     }
     answer(StatusCode::OK, &shared.messages(after, limit))
 }
 
-/// Replaces what was set, and answers with what is set now.
+/// Replaces a setting and answers with its new value.
 async fn set<T: Serialize, E: ToString>(
     body: Incoming,
     from_json: impl FnOnce(&[u8]) -> Result<T, E>,
     apply: impl FnOnce(T),
-) -> Answered {
+) -> HttpResponse {
     let body = match read(body).await {
         Ok(body) => body,
         Err(why) => return complain(StatusCode::PAYLOAD_TOO_LARGE, why),
@@ -78,27 +78,27 @@ async fn set<T: Serialize, E: ToString>(
     }
 }
 
-/// Has an inbound message told.
-async fn inbound(body: Incoming, shared: &Shared) -> Answered {
+/// Queues an inbound message for the webhook.
+async fn inbound(body: Incoming, shared: &Shared) -> HttpResponse {
     let body = match read(body).await {
         Ok(body) => body,
         Err(why) => return complain(StatusCode::PAYLOAD_TOO_LARGE, why),
     };
-    let given = Inbound::from_json(&body).map_err(|error| NotTold::Wrong(error.to_string()));
+    let given = Inbound::from_json(&body).map_err(|error| InboundError::Wrong(error.to_string()));
     match given.and_then(|inbound| shared.receive(inbound)) {
         Ok(id) => answer(StatusCode::ACCEPTED, &json!({ "id": id })),
         Err(why) => {
             let status = match why {
-                NotTold::Wrong(_) => StatusCode::BAD_REQUEST,
-                NotTold::NoWebhook => StatusCode::CONFLICT,
-                NotTold::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+                InboundError::Wrong(_) => StatusCode::BAD_REQUEST,
+                InboundError::NoWebhook => StatusCode::CONFLICT,
+                InboundError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             };
             complain(status, &why.to_string())
         }
     }
 }
 
-fn wrong_method(allowed: &'static str) -> Answered {
+fn wrong_method(allowed: &'static str) -> HttpResponse {
     let mut answered = complain(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}"));
     answered.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answered

@@ -1,14 +1,11 @@
-//! Sends receipts and inbound messages: one task gathers all receipts that are due into few webhook calls, another tells
-//! inbound messages one by one. A call is repeated until it is answered with 200, as by Meta.
+//! Sends receipts and inbound messages. One task batches the receipts that are due into webhook calls, another sends
+//! inbound messages one by one. Like Meta, both retry a call until it is answered with 200.
 
-use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::Timestamp;
-use domain::receipt::ReceiptKind;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use reqwest::Client;
@@ -16,115 +13,40 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use whatsapp::signature;
-use whatsapp::webhook::{StatusError, StatusUpdate};
+use whatsapp::webhook::StatusUpdate;
 
-use crate::codes::describe;
-use crate::ledger::{Accepted, Stats, count};
+use crate::ledger::{Stats, count};
+use crate::pending::PendingReceipt;
 use crate::shared::{Control, Shared};
 
-/// The most calls at a time.
+/// The most concurrent calls.
 const CALLS_MAX: usize = 8;
-/// What is due so soon after the first goes with it: a call per receipt would cost more than all the rest.
+/// Receipts due within this time of the first join its call. A call per receipt would cost more than everything else.
 const GATHER: Duration = Duration::from_millis(2);
-/// The first pause before a call is repeated; each further one is twice as long.
+/// The pause before the first retry of a call. Each further pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// After so many pauses the receipts are given up.
+/// A call is given up after pauses of this total length.
 const GIVE_UP: Duration = Duration::from_secs(600);
-/// How long a call may take.
+/// The timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all receipts of a message say.
-#[derive(Debug)]
-pub(crate) struct About {
-    /// The recipient's digits, its id, or the group's.
-    pub(crate) recipient: String,
-    /// Whether that is a group.
-    pub(crate) group: bool,
-    /// What Meta charges the message as.
-    pub(crate) category: &'static str,
-}
-
-/// A receipt that waits for its time.
-#[derive(Debug)]
-pub(crate) struct Due {
-    /// When it is sent.
-    pub(crate) at: Instant,
-    /// Its place among those of the same time.
-    pub(crate) no: u64,
-    /// What it says.
-    pub(crate) kind: ReceiptKind,
-    /// Whether it says `played`.
-    pub(crate) played: bool,
-    /// Meta's code, if it failed.
-    pub(crate) error: Option<i64>,
-    /// When it happened.
-    pub(crate) happened: Timestamp,
-    /// Whether it carries the opaque text.
-    pub(crate) with_opaque: bool,
-    /// What it has in common with the message's others.
-    pub(crate) about: Arc<About>,
-    /// The message.
-    pub(crate) message: Arc<Accepted>,
-}
-
-impl Due {
-    fn update(&self) -> StatusUpdate<'_> {
-        StatusUpdate {
-            phone_number_id: &self.message.phone_number_id,
-            provider_id: &self.message.wamid,
-            recipient: &self.about.recipient,
-            group: self.about.group,
-            kind: self.kind,
-            played: self.played,
-            category: self.about.category,
-            at: self.happened,
-            opaque: self.message.opaque.as_deref().filter(|_| self.with_opaque),
-            error: self.error.map(|code| {
-                let described = describe(code);
-                StatusError { code, title: described.title, details: described.details.unwrap_or(described.title) }
-            }),
-        }
-    }
-}
-
-impl Ord for Due {
-    /// The earliest is the greatest, so that the heap gives it first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.no).cmp(&(self.at, self.no))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
-
-/// The client of the webhook. Where the system has no certificates it still speaks HTTP, which is all that most tests
-/// and containers need.
+/// The HTTP client for the webhook. On a system without certificates it still speaks plain HTTP, which is enough for
+/// most tests and containers.
 pub(crate) fn client() -> reqwest::Result<Client> {
-    // Fails only if the process has chosen its provider before, which is as good.
+    // Fails only if the process has already installed a provider, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || Client::builder().timeout(TIMEOUT).no_proxy().tcp_nodelay(true).pool_max_idle_per_host(CALLS_MAX);
     builder().build().or_else(|error| {
-        tracing::debug!(%error, "no system certificates: webhooks over HTTPS will fail");
+        tracing::debug!(%error, "found no system certificates: webhooks over HTTPS will fail");
         let no_roots = rustls::RootCertStore::empty();
         let tls = rustls::ClientConfig::builder().with_root_certificates(no_roots).with_no_client_auth();
         builder().tls_backend_preconfigured(tls).build()
     })
 }
 
-/// Runs until it is aborted; the calls in flight end with it.
+/// Sends receipts until it is aborted. The calls in flight end with it.
 pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     let mut calls = JoinSet::new();
     let mut lanes = Lanes::default();
@@ -152,16 +74,16 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     }
 }
 
-/// The message whose lane a call is in, if it is in one.
+/// The id of the message whose lane a call occupies, if it occupies one.
 type Lane = Option<String>;
 
-/// With a single status in each call, those of a message wait for each other: clients that read one status at a time take the
-/// last that came for what is so, and of eight calls at once any may be the last. By message, the calls that wait.
+/// The waiting calls by message. With one status per call, the calls of a message wait for each other: a client that
+/// reads one status at a time believes the last that came, and any of eight concurrent calls may come last.
 #[derive(Default)]
 struct Lanes(HashMap<String, VecDeque<Call>>);
 
 impl Lanes {
-    /// The call to be made now, if it need not wait.
+    /// Returns the call if it can be made now, and queues it otherwise.
     fn enter(&mut self, lane: Lane, call: Call) -> Option<(Lane, Call)> {
         let Some(message) = &lane else { return Some((None, call)) };
         if let Some(waiting) = self.0.get_mut(message) {
@@ -172,7 +94,7 @@ impl Lanes {
         Some((lane, call))
     }
 
-    /// The next call of a lane whose call has ended.
+    /// Returns the next call of a lane whose call has ended.
     fn leave(&mut self, lane: Lane) -> Option<(Lane, Call)> {
         let message = lane?;
         let next = self.0.get_mut(&message).and_then(VecDeque::pop_front);
@@ -183,18 +105,18 @@ impl Lanes {
     }
 }
 
-/// Makes a call, and tells whose lane is free then.
+/// Makes a call and returns the lane that it leaves.
 async fn in_lane((lane, call): (Lane, Call), shared: Arc<Shared>, client: Client) -> Lane {
     call.deliver(shared, client).await;
     lane
 }
 
-/// Tells inbound messages one after the other, so that they come in order. Runs until it is aborted.
-pub(crate) async fn tell_inbound(shared: Arc<Shared>, client: Client) {
+/// Sends inbound messages one after the other, so that they arrive in order, until it is aborted.
+pub(crate) async fn run_inbound(shared: Arc<Shared>, client: Client) {
     loop {
         match shared.take_inbound() {
             Some((body, era)) => {
-                Call::new(&shared, body, Told::Inbound, era).deliver(Arc::clone(&shared), client.clone()).await;
+                Call::new(&shared, body, Payload::Inbound, era).deliver(Arc::clone(&shared), client.clone()).await;
             }
             None => shared.inbound.notified().await,
         }
@@ -208,47 +130,47 @@ async fn until(next: Option<Instant>) {
     }
 }
 
-/// What a call tells.
+/// What a call carries.
 #[derive(Clone, Copy)]
-enum Told {
-    /// So many receipts.
+enum Payload {
+    /// This many receipts.
     Receipts(u64),
     /// An inbound message.
     Inbound,
 }
 
-impl Told {
-    /// Counts it as no longer waiting.
-    fn settle(self, stats: &mut Stats, taken: bool) {
-        let (waiting, settled, n) = match self {
-            Self::Receipts(n) if taken => (&mut stats.receipts_waiting, &mut stats.receipts_sent, n),
+impl Payload {
+    /// Counts it as delivered or given up, and no longer as waiting.
+    fn count_out(self, stats: &mut Stats, delivered: bool) {
+        let (waiting, done, n) = match self {
+            Self::Receipts(n) if delivered => (&mut stats.receipts_waiting, &mut stats.receipts_sent, n),
             Self::Receipts(n) => (&mut stats.receipts_waiting, &mut stats.receipts_given_up, n),
-            Self::Inbound if taken => (&mut stats.inbound_waiting, &mut stats.inbound_sent, 1),
+            Self::Inbound if delivered => (&mut stats.inbound_waiting, &mut stats.inbound_sent, 1),
             Self::Inbound => (&mut stats.inbound_waiting, &mut stats.inbound_given_up, 1),
         };
         *waiting = waiting.saturating_sub(n);
-        *settled += n;
+        *done += n;
     }
 }
 
-/// One webhook call, repeated until it succeeds.
+/// One webhook call, retried until it succeeds.
 struct Call {
     body: Bytes,
     signature: String,
-    told: Told,
+    payload: Payload,
     era: u64,
 }
 
 impl Call {
-    fn new(shared: &Shared, body: Bytes, told: Told, era: u64) -> Self {
+    fn new(shared: &Shared, body: Bytes, payload: Payload, era: u64) -> Self {
         let signature = signature::sign(&shared.app_secret, &body);
-        Self { body, signature, told, era }
+        Self { body, signature, payload, era }
     }
 
-    fn of_receipts(shared: &Shared, batch: &[Due], era: u64) -> Self {
-        let updates: Vec<StatusUpdate<'_>> = batch.iter().map(Due::update).collect();
+    fn of_receipts(shared: &Shared, batch: &[PendingReceipt], era: u64) -> Self {
+        let updates: Vec<StatusUpdate<'_>> = batch.iter().map(PendingReceipt::update).collect();
         let body = StatusUpdate::compose_for(&shared.waba_id(), &updates);
-        Self::new(shared, body.into(), Told::Receipts(count(batch.len())), era)
+        Self::new(shared, body.into(), Payload::Receipts(count(batch.len())), era)
     }
 
     async fn deliver(self, shared: Arc<Shared>, client: Client) {
@@ -270,7 +192,7 @@ impl Call {
             if self.post(&client, &url).await {
                 shared.count_in(self.era, |stats| {
                     stats.webhooks_delivered += 1;
-                    self.told.settle(stats, true);
+                    self.payload.count_out(stats, true);
                 });
                 return;
             }
@@ -278,17 +200,17 @@ impl Call {
             if waited >= GIVE_UP {
                 break;
             }
-            if !rest(pause, &mut control).await {
+            if !wait(pause, &mut control).await {
                 return;
             }
             waited += pause;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        tracing::debug!("a webhook call is given up");
-        shared.count_in(self.era, |stats| self.told.settle(stats, false));
+        tracing::debug!("gave up a webhook call");
+        shared.count_in(self.era, |stats| self.payload.count_out(stats, false));
     }
 
-    /// Whether the webhook took the receipts.
+    /// Makes the call once. Returns whether the webhook answered with 200.
     async fn post(&self, client: &Client, url: &str) -> bool {
         let request = client
             .post(url)
@@ -297,25 +219,26 @@ impl Call {
             .body(self.body.clone());
         match request.send().await {
             Ok(answer) if answer.status() == StatusCode::OK => {
-                // Read to its end, so that the connection can be used again.
+                // Reads the body to its end so that the connection can be reused.
                 let _ = answer.bytes().await;
                 true
             }
             Ok(answer) => {
-                tracing::debug!(status = answer.status().as_u16(), "the webhook refused");
+                tracing::debug!(status = answer.status().as_u16(), "the webhook did not answer with 200");
                 false
             }
             Err(error) => {
-                // Without the address: it may hold a token.
-                tracing::debug!(error = %error.without_url(), "the webhook cannot be reached");
+                // Omits the URL, which may contain a token.
+                tracing::debug!(error = %error.without_url(), "cannot reach the webhook");
                 false
             }
         }
     }
 }
 
-/// Waits before a repetition, less if the webhook changes or there is a reset. `false`: the simulator is gone.
-async fn rest(pause: Duration, control: &mut watch::Receiver<Control>) -> bool {
+/// Waits before a retry, or until the webhook changes or the simulator is reset. Returns `false` if the simulator has
+/// ended.
+async fn wait(pause: Duration, control: &mut watch::Receiver<Control>) -> bool {
     tokio::select! {
         () = sleep(pause) => true,
         changed = control.changed() => changed.is_ok(),

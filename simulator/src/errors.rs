@@ -1,11 +1,11 @@
-//! Meta's error envelope, and what is refused by it.
+//! Refusals in Meta's error envelope.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::codes::{Described, describe};
 
-/// Meta's codes for what can be wrong with a request.
+/// Meta's codes for invalid requests.
 pub(crate) mod code {
     pub(crate) const INVALID_REQUEST: i64 = 100;
     pub(crate) const NO_TOKEN: i64 = 104;
@@ -16,54 +16,55 @@ pub(crate) mod code {
     pub(crate) const UNSUPPORTED_TYPE: i64 = 131_051;
 }
 
-/// The subcode of "object does not exist", which comes with code 100.
+/// The subcode of "object does not exist", which accompanies code 100.
 const NO_SUCH_OBJECT: i64 = 33;
 const TOO_LARGE: u16 = 413;
 
-/// A request refused, or the fault that stands in for a refusal.
+/// Why a request is refused, or the error that a fault injects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The HTTP status.
     pub(crate) http_status: u16,
     /// Meta's code.
     pub(crate) code: i64,
-    /// Meta's `error_subcode`, on the few codes that still carry one.
+    /// Meta's `error_subcode`, for the few codes that still carry one.
     pub(crate) subcode: Option<i64>,
-    /// What Meta calls the error.
+    /// Meta's title of the error.
     pub(crate) message: String,
-    /// What is wrong with this request; `None` for errors of the Graph API itself, which say it in the message.
+    /// What is wrong with this request. `None` for errors of the Graph API itself, whose message says it.
     pub(crate) details: Option<String>,
 }
 
 impl Refusal {
-    /// With the status, the title and the details that Meta uses for the code.
+    /// A refusal with the status, the title and the details that Meta uses for the code.
     pub(crate) fn new(code: i64) -> Self {
         let Described { http_status, title, details } = describe(code);
         Self { http_status, code, subcode: None, message: title.to_owned(), details: details.map(str::to_owned) }
     }
 
-    /// A parameter that is missing.
+    /// A required parameter is missing.
     pub(crate) fn missing(param: &str) -> Self {
         Self::new(code::MISSING).because(format!("The parameter {param} is required."))
     }
 
-    /// A parameter whose value Meta does not take.
+    /// A parameter has a value that Meta does not accept.
     pub(crate) fn invalid(details: impl Into<String>) -> Self {
         Self::new(code::INVALID).because(details)
     }
 
-    /// What Meta's check of parameters says by code 100: in the message, and here in the details as well.
+    /// A failed check that Meta reports with code 100. Meta explains it in the message; the simulator repeats that in
+    /// the details.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         let message = message.into();
         Self { details: Some(message.clone()), message, ..Self::new(code::INVALID_REQUEST) }
     }
 
-    /// A request that is larger than is read.
+    /// The request is larger than the simulator reads.
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self { http_status: TOO_LARGE, ..Self::malformed(message) }
     }
 
-    /// An id in the path that Meta does not know. `verb` is the method, as Meta writes it.
+    /// Meta does not know the id in the path. `verb` is the method, as Meta writes it.
     pub(crate) fn no_such_object(verb: &str, id: &str) -> Self {
         let message = format!(
             "Unsupported {verb} request. Object with ID '{id}' does not exist, cannot be loaded due to missing \
@@ -73,22 +74,22 @@ impl Refusal {
         Self { subcode: Some(NO_SUCH_OBJECT), message, details: None, ..Self::new(code::INVALID_REQUEST) }
     }
 
-    /// A path that Meta does not have.
+    /// Meta has no such path.
     pub(crate) fn unknown_path(path: &str) -> Self {
         Self::new(code::UNKNOWN_PATH).saying(format!("Unknown path components: /{path}"))
     }
 
-    /// Instead of the code's usual details.
+    /// Replaces the code's usual details.
     pub(crate) fn because(self, details: impl Into<String>) -> Self {
         Self { details: Some(details.into()), ..self }
     }
 
-    /// Instead of the code's usual message.
+    /// Replaces the code's usual message.
     pub(crate) fn saying(self, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..self }
     }
 
-    /// With a subcode; those that mean something else than the code alone say so, of the object `id`.
+    /// Adds a subcode. If the subcode changes the meaning of the code, the message says so about the object `id`.
     pub(crate) fn with_subcode(self, subcode: Option<i64>, id: &str) -> Self {
         match (self.code, subcode) {
             (code::INVALID_REQUEST, Some(NO_SUCH_OBJECT)) => Self::no_such_object("post", id),
@@ -100,7 +101,7 @@ impl Refusal {
         }
     }
 
-    /// Meta's envelope. The trace id is new each time, as Meta's is.
+    /// Meta's error envelope. Like Meta's, it has a new trace id each time.
     pub(crate) fn envelope(&self) -> Value {
         let message = match self.details {
             Some(_) => format!("(#{}) {}", self.code, self.message),

@@ -1,33 +1,33 @@
-//! What can be made to go wrong, for whom and how often.
+//! The faults that can be injected, for whom and how often.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The faults of a simulator; none by default. In JSON `{"rules":[…]}`.
+/// The faults that a simulator injects; none by default. In JSON `{"rules":[…]}`.
 ///
-/// Rules belong to five families, and of each family the first rule that applies to a request decides:
+/// Rules belong to five families. In each family the first rule that applies to a request decides:
 ///
-/// 1. `delay`: the answer comes late. The message's receipts do not wait for it: they may come first, as Meta's do.
-/// 2. `throttle`: more than its rate is refused, per phone number id; a throttled request meets no fault of family 3.
-/// 3. `error`, `dropBefore`, `dropAfter`, `notJson`, `noEnvelope`: what the caller sees instead of the usual answer.
-/// 4. `receiptError`: the message is accepted and fails later, by receipt.
-/// 5. `receipts`: how the receipts come.
+/// 1. `delay`: the answer comes late. Like Meta's, the message's receipts do not wait for it and may come first.
+/// 2. `throttle`: requests above a rate per phone number id are refused; family 3 does not apply to them.
+/// 3. `error`, `dropBefore`, `dropAfter`, `notJson`, `noEnvelope`: the caller gets this instead of the usual answer.
+/// 4. `receiptError`: the message is accepted, and a receipt reports later that it failed.
+/// 5. `receipts`: the receipts are late, doubled, shuffled, lost or incomplete.
 ///
-/// A rule applies if its `to` and `phoneNumberId` fit, its `count` is not used up and the dice fall within its `share`;
-/// otherwise the next rule of its family is asked. Only well-formed requests meet rules, and only accepted messages
-/// meet those of families 4 and 5.
+/// A rule applies if its `to` and `phoneNumberId` match, its `count` is not used up and a random number falls within
+/// its `share`; otherwise the next rule of its family is tried. Rules apply only to well-formed requests, and those of
+/// families 4 and 5 only to accepted messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Faults {
-    /// Asked in this order.
+    /// The rules, in the order in which they are tried.
     pub rules: Vec<Rule>,
 }
 
-/// One fault, for whom and how often.
+/// One fault, whom it affects and how often.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// Only for this recipient; compared by its digits.
+    /// Only for this recipient, compared by its digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Only for this sender.
@@ -36,7 +36,7 @@ pub struct Rule {
     /// For this share of the requests, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
-    /// Only so many times, then never again.
+    /// How often the rule applies before it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// What goes wrong.
@@ -54,34 +54,34 @@ pub enum Fault {
         /// Meta's `error_subcode`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subcode: Option<i64>,
-        /// The HTTP status; by default the one that Meta uses with the code.
+        /// The HTTP status; by default Meta's status for the code.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         http_status: Option<u16>,
         /// Whether the message is accepted all the same.
         #[serde(default)]
         accept: bool,
     },
-    /// Accepted, and `failed` later.
+    /// The message is accepted, and a receipt reports `failed` later.
     ReceiptError {
         /// Meta's code.
         code: i64,
     },
-    /// Refused above a rate, counted per phone number id, with bursts of up to one second's worth.
+    /// Requests above a rate are refused. Each phone number id has a token bucket that holds one second's worth.
     Throttle {
-        /// So many pass in a second.
+        /// How many requests pass in a second.
         per_second: f64,
         /// Meta's code.
         #[serde(default = "throughput_reached")]
         code: i64,
     },
-    /// The answer comes so much later; the message is accepted without delay.
+    /// The answer comes late; the message is accepted without delay.
     Delay {
-        /// Milliseconds.
+        /// The delay in milliseconds.
         ms: u64,
     },
-    /// The connection is closed without an answer, and the message not accepted.
+    /// The connection is closed without an answer, and the message is not accepted.
     DropBefore {},
-    /// The connection is closed without an answer, yet the message is accepted and its receipts come.
+    /// The connection is closed without an answer, but the message is accepted and its receipts come.
     DropAfter {},
     /// Status 200 with a page that is not JSON.
     NotJson {
@@ -98,9 +98,9 @@ pub enum Fault {
         #[serde(default)]
         accept: bool,
     },
-    /// Receipts that are not as they should be.
+    /// Something is wrong with the message's receipts.
     Receipts {
-        /// So many milliseconds later than usual.
+        /// How many milliseconds later than usual they come.
         #[serde(default)]
         late_ms: u64,
         /// Each comes twice.
@@ -115,7 +115,7 @@ pub enum Fault {
         /// They come without `biz_opaque_callback_data`.
         #[serde(default)]
         no_opaque: bool,
-        /// The last that comes; with a `receiptError`, the last before `failed`.
+        /// The last receipt that comes; with a `receiptError`, the last before `failed`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         up_to: Option<UpTo>,
     },
@@ -125,15 +125,15 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UpTo {
-    /// It leaves Meta.
+    /// It was sent.
     Sent,
-    /// It reaches the recipient.
+    /// It reached the recipient.
     Delivered,
-    /// It is opened.
+    /// The recipient opened it.
     Read,
 }
 
-/// Faults that cannot be.
+/// Why faults are invalid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct BadFaults(String);
@@ -206,7 +206,7 @@ impl Rule {
     }
 }
 
-/// Faults as written. The rules are read one by one, so that a complaint can name its rule.
+/// Unvalidated faults. The rules are read one by one so that an error can name its rule.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_rule() {
+    fn an_invalid_rule_is_reported_with_its_index() {
         for (text, says) in [
             ("[]", "invalid"),
             ("{}", "missing field `rules`"),

@@ -1,4 +1,4 @@
-//! Meta's calls.
+//! Meta's Graph API: the calls to phone numbers, accounts, templates and media.
 
 use std::time::Duration;
 
@@ -15,18 +15,23 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::answers::{Answered, Dropped, answer, answer_with, done, page, read, refuse};
+use crate::answers::{Dropped, HttpResponse, answer, answer_with, done, page, read, refuse};
 use crate::checks::{self, Posted};
 use crate::errors::Refusal;
 use crate::matching::Answer;
 use crate::media::FILE_MAX;
 use crate::shared::{Shared, Verdict};
 
-/// What an upload may have beside its file.
+/// The most bytes of an upload's form besides its file.
 const FORM_MAX: usize = 64 * 1024;
 
-/// Answers a call to an object of Meta's: `path` is without the version.
-pub(crate) async fn call(head: &Parts, path: &[&str], body: Incoming, shared: &Shared) -> Result<Answered, Dropped> {
+/// Answers a call to Meta's API. `path` does not include the version.
+pub(crate) async fn call(
+    head: &Parts,
+    path: &[&str],
+    body: Incoming,
+    shared: &Shared,
+) -> Result<HttpResponse, Dropped> {
     let query = head.uri.query().unwrap_or_default();
     let looked = match (&head.method, path) {
         (method, [id, "messages"]) => return send(method, id, &head.headers, body, shared).await,
@@ -49,7 +54,7 @@ pub(crate) async fn call(head: &Parts, path: &[&str], body: Incoming, shared: &S
     })
 }
 
-/// Refuses a call without a good token, and one of an id that cannot be.
+/// Refuses a call without a valid token or with a malformed id.
 fn known(id: &str, headers: &HeaderMap, shared: &Shared) -> Result<(), Refusal> {
     shared.account().check(headers)?;
     match !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) {
@@ -58,8 +63,8 @@ fn known(id: &str, headers: &HeaderMap, shared: &Shared) -> Result<(), Refusal> 
     }
 }
 
-/// A file, a template, or a phone number: every other id is one that is asked for a number's fields, or that a message was sent
-/// from.
+/// Looks up a file, a template or a phone number. Any other id counts as a phone number if the call asks for fields or
+/// a message was sent from it.
 fn look(id: &str, head: &Parts, query: &str, shared: &Shared) -> Result<Value, Refusal> {
     known(id, &head.headers, shared)?;
     let value = |name: &str| {
@@ -78,20 +83,20 @@ fn look(id: &str, head: &Parts, query: &str, shared: &Shared) -> Result<Value, R
     if let Some(template) = shared.templates.find(id, fields.as_deref()) {
         return Ok(template);
     }
-    if shared.is_sender(id) || (fields.is_some() && !shared.media.was(id)) {
+    if shared.is_sender(id) || (fields.is_some() && !shared.media.existed(id)) {
         return Ok(shared.account().number(id, fields.as_deref()));
     }
     Err(Refusal::no_such_object("get", id))
 }
 
-/// Where the caller reaches this server.
+/// The URL at which the caller reaches this server.
 fn origin(headers: &HeaderMap) -> String {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
     format!("http://{host}")
 }
 
 /// Removes a file.
-fn delete(id: &str, headers: &HeaderMap, shared: &Shared) -> Answered {
+fn delete(id: &str, headers: &HeaderMap, shared: &Shared) -> HttpResponse {
     match shared.account().check(headers) {
         Ok(()) if shared.media.remove(id) => done(),
         Ok(()) => refuse(&Refusal::no_such_object("delete", id)),
@@ -99,8 +104,8 @@ fn delete(id: &str, headers: &HeaderMap, shared: &Shared) -> Answered {
     }
 }
 
-/// The file behind an address.
-fn download(headers: &HeaderMap, query: &str, shared: &Shared) -> Answered {
+/// Answers with the file behind a download URL.
+fn download(headers: &HeaderMap, query: &str, shared: &Shared) -> HttpResponse {
     if let Err(refusal) = shared.account().check(headers) {
         return refuse(&refusal);
     }
@@ -110,10 +115,10 @@ fn download(headers: &HeaderMap, query: &str, shared: &Shared) -> Answered {
     }
 }
 
-/// Takes a file. It is read whole, but few are at a time.
+/// Takes an uploaded file. It is read into memory, so only few uploads run at a time.
 async fn upload(id: &str, headers: &HeaderMap, body: Incoming, shared: &Shared) -> Result<Value, Refusal> {
     known(id, headers, shared)?;
-    // Never closed.
+    // The semaphore is never closed.
     let _turn = shared.media.uploads.acquire().await;
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(media_type).map_err(|_| {
@@ -140,7 +145,7 @@ async fn upload(id: &str, headers: &HeaderMap, body: Incoming, shared: &Shared) 
         None => return Err(Refusal::malformed("The parameter messaging_product is required.")),
     }
     let (own, content) = file.ok_or_else(|| Refusal::malformed("The parameter file is required."))?;
-    // A type such as `image`, as some clients write it, says less than the file's own.
+    // Some clients write a type such as `image`, which says less than the file's own.
     let kind = kind.filter(|kind| kind.contains('/')).or(own);
     let kind = kind.ok_or_else(|| Refusal::malformed("The parameter type is required."))?;
     shared.media.add(id, kind, content).map(|id| json!({ "id": id }))
@@ -153,14 +158,14 @@ fn unread(error: multer::Error) -> Refusal {
     Refusal::malformed(format!("The form cannot be read: {error}."))
 }
 
-/// The call that sends.
+/// Answers a call that sends a message or marks one as read.
 async fn send(
     method: &Method,
     id: &str,
     headers: &HeaderMap,
     body: Incoming,
     shared: &Shared,
-) -> Result<Answered, Dropped> {
+) -> Result<HttpResponse, Dropped> {
     if method != Method::POST {
         return Ok(refuse(&Refusal::no_such_object("get", id)));
     }
@@ -173,7 +178,7 @@ async fn send(
             return Ok(refuse(&refusal));
         }
     };
-    // Counted from here, not from the first half's end: each pause lasts a little longer than it is told to.
+    // Both pauses are measured from here, because each lasts a little longer than requested.
     let began = Instant::now();
     let parsed = shared.account().check(headers).and_then(|()| checks::check(id, headers, &body));
     shared.count(|stats| match parsed {
@@ -209,14 +214,15 @@ async fn send(
 
 /// Waits until `time` after `began`.
 async fn pause(began: Instant, time: Duration) {
-    // tokio's timer goes by whole milliseconds and rounds up: 64 calls at once of 50 ms each would be two in a hundred too few.
+    // tokio's timer rounds up to whole milliseconds, so that 64 concurrent calls of 50 ms would reach 2 % too few
+    // requests per second.
     let left = time.saturating_sub(began.elapsed());
     if !left.is_zero() {
         Delay::new(left).await;
     }
 }
 
-fn success(to: &str, wa_id: &str, kind: &str, wamid: &str) -> Answered {
+fn success(to: &str, wa_id: &str, kind: &str, wamid: &str) -> HttpResponse {
     let mut message = json!({ "id": wamid });
     if let (true, Some(message)) = (kind == "template", message.as_object_mut()) {
         message.insert("message_status".into(), "accepted".into());

@@ -1,4 +1,4 @@
-//! What recipients write to a sender, as Meta's webhooks tell it: made of what a caller of `/_sim/inbound` gives.
+//! Inbound messages: turns what a caller of `/_sim/inbound` gives into a webhook as Meta sends it.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::media::Media;
 
-/// Members of Meta's item as JSON text: what a caller gives comes through as it was written, half emojis as well.
+/// The members of Meta's item as raw JSON, so that a caller's text passes through unchanged, even an unpaired
+/// surrogate.
 type Item = BTreeMap<String, Box<RawValue>>;
 
-/// The members that name the type of a message where `type` does not.
+/// The members that determine the type of a message without `type`.
 const TYPES: [&str; 16] = [
     "text",
     "image",
@@ -32,68 +33,68 @@ const TYPES: [&str; 16] = [
     "revoke",
     "unsupported",
 ];
-/// The business's phone number, the same of every sender.
+/// The business's phone number, the same for every sender.
 const OUR_NUMBER: &str = "15550001111";
 const MEDIA: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 
-/// Why an inbound message is not told.
+/// Why an inbound message is refused.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotTold {
-    /// What was given makes no message.
+pub(crate) enum InboundError {
+    /// The request does not describe a message.
     #[error("{0}")]
     Wrong(String),
-    /// Nobody listens.
-    #[error("no webhook is set, so that nobody can be told: start the simulator with --webhook URL")]
+    /// No webhook is set.
+    #[error("no webhook is set: start the simulator with --webhook URL")]
     NoWebhook,
-    /// The webhook does not take them.
-    #[error("{0} inbound messages wait for the webhook, which does not take them: see webhooksFailed in /_sim/stats")]
+    /// Too many messages wait for the webhook.
+    #[error("{0} inbound messages wait because the webhook does not accept them: see webhooksFailed in /_sim/stats")]
     TooMany(usize),
 }
 
-/// What is to be told. Members that are not named here go into Meta's item as they are.
+/// An inbound message or another event. All other members of the request go into Meta's item unchanged.
 pub(crate) struct Inbound {
-    /// The sender that is written to; by default the one that sent last.
+    /// The phone number id that receives it; by default the one that sent last.
     pub(crate) phone_number_id: Option<String>,
-    /// Its WhatsApp business account.
+    /// The WhatsApp business account of that phone number.
     waba_id: Option<String>,
-    /// Who writes: a phone number with its `+`, or an id of a user.
+    /// The author: a phone number with its `+`, or the id of a user.
     from: Option<String>,
-    /// Meta's id of the user, beside or in place of the number.
+    /// Meta's id of the user, in addition to the number or instead of it.
     user_id: Option<String>,
     /// The user's id in the parent of the business portfolio.
     parent_user_id: Option<String>,
     /// The name in the user's profile.
     name: Option<String>,
-    /// The user's chosen name.
+    /// The user's username.
     username: Option<String>,
-    /// In place of a message: another kind of news, such as `user_preferences`.
+    /// The field of an event that is not a message, such as `user_preferences`.
     field: Option<String>,
-    /// What it tells.
+    /// The value of that field.
     value: Option<Item>,
     item: Item,
 }
 
-/// A webhook to be sent.
+/// A webhook call that is ready to be sent.
 pub(crate) struct Webhook {
     /// The id of the message in it.
     pub(crate) id: Option<String>,
-    /// Its body.
+    /// The body.
     pub(crate) body: Vec<u8>,
 }
 
-/// What the webhook adds: facts of the simulator.
+/// What the simulator adds to the caller's request.
 pub(crate) struct Facts<'a> {
-    /// The WhatsApp business account, if no other is named.
+    /// The WhatsApp business account, unless the request names another.
     pub(crate) waba_id: &'a str,
-    /// The sender that is written to.
+    /// The phone number id that receives the message.
     pub(crate) phone_number_id: &'a str,
-    /// An id for the message, if it has none.
+    /// An id for the message, unless the request gives one.
     pub(crate) wamid: &'a str,
-    /// The message that it answers, where it has to name one and does not.
+    /// The message that it answers, if it must name one and does not.
     pub(crate) quoted: Option<&'a str>,
-    /// Now, in seconds.
+    /// The current time in seconds.
     pub(crate) now: u64,
-    /// The files that a message may name.
+    /// The files that a message may refer to.
     pub(crate) media: &'a Media,
 }
 
@@ -116,7 +117,7 @@ struct Change<'a> {
 }
 
 impl Inbound {
-    /// Reads what a caller gives.
+    /// Reads the request of a caller.
     pub(crate) fn from_json(text: &[u8]) -> Result<Self, serde_json::Error> {
         let mut item: Item = serde_json::from_slice(text)?;
         let mut take = |name: &str| item.remove(name);
@@ -128,14 +129,14 @@ impl Inbound {
         Ok(Self { phone_number_id, waba_id, from, user_id, parent_user_id, name, username, field, value, item })
     }
 
-    /// The webhook that tells it.
+    /// Builds the webhook.
     pub(crate) fn webhook(self, facts: &Facts<'_>) -> Result<Webhook, String> {
         let metadata = json!({ "display_phone_number": OUR_NUMBER, "phone_number_id": facts.phone_number_id });
         let waba_id = self.waba_id.clone().unwrap_or_else(|| facts.waba_id.to_owned());
         let field = self.field.clone().unwrap_or_else(|| "messages".to_owned());
         let (id, mut value) = match self.value {
             Some(value) => (None, value),
-            None if self.field.is_some() => return Err("a field needs a value: what it tells".into()),
+            None if self.field.is_some() => return Err("a field needs a value".into()),
             None => {
                 let (id, value) = self.message(facts)?;
                 (Some(id), value)
@@ -148,11 +149,11 @@ impl Inbound {
         body.map(|body| Webhook { id, body }).map_err(|error| error.to_string())
     }
 
-    /// The id of the message, and what is told of it.
+    /// The id of the message, and the value of the webhook.
     fn message(mut self, facts: &Facts<'_>) -> Result<(String, Item), String> {
         let (number, user_id) = self.names()?;
         let kind = self.kind()?;
-        // News of a user tell who they are by themselves: a made id could contradict them.
+        // A `system` message identifies its user itself, and a made-up id could contradict it.
         let made = number.as_ref().filter(|_| kind != "system").map(|number| format!("US.{number}"));
         let user_id = user_id.or(made);
         self.complete(&kind, facts.media);
@@ -169,7 +170,7 @@ impl Inbound {
         let id = item.get("id").and_then(|id| serde_json::from_str(id.get()).ok());
         let id: String = id.filter(|id: &String| !id.is_empty()).ok_or("id must be a string, or left out")?;
         let mut value = Item::new();
-        // Meta's news of a user come without contacts.
+        // Meta sends `system` messages without contacts.
         if kind != "system" {
             let mut profile = Item::new();
             add(&mut profile, "name", self.name.as_deref().unwrap_or("Simulated User"));
@@ -185,18 +186,18 @@ impl Inbound {
         Ok((id, value))
     }
 
-    /// Whether it answers a message of ours by a button or a list, and does not say which one.
+    /// Whether it answers one of our messages with a button or a list and does not name that message.
     pub(crate) fn quotes(&self) -> bool {
         let is_answer = self.kind().is_ok_and(|kind| matches!(kind.as_str(), "button" | "interactive"));
         self.field.is_none() && is_answer && !self.item.contains_key("context")
     }
 
-    /// What stands for the one who writes in the id of the message.
+    /// The author, as encoded in the id of the message.
     pub(crate) fn author(&self) -> &str {
         self.from.as_deref().or(self.user_id.as_deref()).unwrap_or_default().trim_start_matches('+')
     }
 
-    /// Who writes: by digits, by id, or by both.
+    /// The author's digits, id, or both.
     fn names(&self) -> Result<(Option<String>, Option<String>), String> {
         let (mut number, mut id) = (None, self.user_id.clone());
         if let Some(from) = &self.from {
@@ -210,7 +211,7 @@ impl Inbound {
             }
         }
         if number.is_none() && id.is_none() {
-            return Err("from (a phone number) or userId is required: who writes".into());
+            return Err("the author is required: from (a phone number) or userId".into());
         }
         Ok((number, id))
     }
@@ -227,7 +228,7 @@ impl Inbound {
         }
     }
 
-    /// Adds what Meta tells and a caller need not: the facts of a file, and why an item is unsupported.
+    /// Adds what Meta sends and a caller may omit: the facts of a file, and why an item is unsupported.
     fn complete(&mut self, kind: &str, media: &Media) {
         if kind == "unsupported" {
             let error = json!({ "code": 131_051, "title": "Message type unknown", "message": "Message type unknown",
@@ -254,14 +255,14 @@ impl Inbound {
     }
 }
 
-/// Adds a member, unless there is one.
+/// Adds a member unless it exists.
 fn add<T: Serialize + ?Sized>(item: &mut Item, name: &str, value: &T) {
     if let (false, Ok(raw)) = (item.contains_key(name), to_raw_value(value)) {
         item.insert(name.to_owned(), raw);
     }
 }
 
-/// Adds a member that is told.
+/// Adds a member if there is a value and the member does not exist.
 fn add_some(item: &mut Item, name: &str, value: Option<&String>) {
     if let Some(value) = value {
         add(item, name, value);

@@ -1,4 +1,4 @@
-//! Which faults meet a request.
+//! Decides which faults apply to a request.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::checks::Parsed;
 use crate::errors::Refusal;
 use crate::faults::{Fault, Faults, Rule, UpTo};
 
-/// Rules of one family exclude each other; see [`Faults`].
+/// At most one rule of each family applies to a request; see [`Faults`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     Delay,
@@ -35,12 +35,12 @@ const fn family(fault: &Fault) -> Family {
     }
 }
 
-/// What a call gets.
+/// How a call is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallPlan {
-    /// How much later the answer comes.
+    /// How long the answer is delayed.
     pub(crate) delay: Duration,
-    /// Whether the message is taken.
+    /// Whether the message is accepted.
     pub(crate) accept: bool,
     /// What the caller sees.
     pub(crate) answer: Answer,
@@ -49,51 +49,51 @@ pub(crate) struct CallPlan {
 /// What the caller sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Meta's success.
+    /// Meta's answer for an accepted message.
     Success,
     /// Meta's error envelope.
     Error(Refusal),
-    /// Nothing: the connection is closed.
+    /// No answer: the connection is closed.
     Nothing,
-    /// Status 200 and something else than JSON.
+    /// Status 200 with a body that is not JSON.
     NotJson,
-    /// This status without an envelope.
+    /// This status without Meta's envelope.
     NoEnvelope(u16),
 }
 
-/// What happens to the receipts of a message; by default nothing.
+/// What goes wrong with the receipts of a message; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReceiptPlan {
-    /// It fails with this code.
+    /// The message fails with this code.
     pub(crate) error: Option<i64>,
-    /// So much later.
+    /// How long the receipts are delayed.
     pub(crate) late: Duration,
-    /// Each twice.
+    /// Whether each comes twice.
     pub(crate) double: bool,
-    /// In a wrong order.
+    /// Whether they come in a wrong order.
     pub(crate) shuffle: bool,
-    /// None.
+    /// Whether none comes.
     pub(crate) lose: bool,
-    /// Without the opaque text.
+    /// Whether they omit `biz_opaque_callback_data`.
     pub(crate) no_opaque: bool,
-    /// Not further than this.
+    /// The last status that is reported.
     pub(crate) up_to: Option<UpTo>,
 }
 
-/// The rules, how often each may still apply, and the dice.
+/// The rules, how often each may still apply, and the random generator.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    rules: Vec<Live>,
+    rules: Vec<ActiveRule>,
     dice: StdRng,
 }
 
 #[derive(Debug)]
-struct Live {
+struct ActiveRule {
     rule: Rule,
     family: Family,
     digits: Option<String>,
     left: u64,
-    /// Per phone number id, how much may pass now.
+    /// The token bucket of each phone number id.
     buckets: HashMap<String, Bucket>,
 }
 
@@ -104,35 +104,35 @@ struct Bucket {
 }
 
 impl Matcher {
-    /// Begins anew with these faults.
+    /// A matcher for these faults.
     pub(crate) fn new(faults: Faults, seed: u64) -> Self {
         let mut matcher = Self { rules: Vec::new(), dice: StdRng::seed_from_u64(seed) };
         matcher.set(faults);
         matcher
     }
 
-    /// Replaces the rules; the dice go on.
+    /// Replaces the rules. The random generator does not start again.
     pub(crate) fn set(&mut self, faults: Faults) {
-        self.rules = faults.rules.into_iter().map(Live::new).collect();
+        self.rules = faults.rules.into_iter().map(ActiveRule::new).collect();
     }
 
     /// The rules as they were given.
     pub(crate) fn faults(&self) -> Faults {
-        Faults { rules: self.rules.iter().map(|live| live.rule.clone()).collect() }
+        Faults { rules: self.rules.iter().map(|active| active.rule.clone()).collect() }
     }
 
-    /// The dice, for what else is random about a message.
+    /// The random generator, for the other random choices about a message.
     pub(crate) const fn dice(&mut self) -> &mut StdRng {
         &mut self.dice
     }
 
-    /// Decides a call.
+    /// Decides how a call is answered.
     pub(crate) fn call(&mut self, request: &Parsed, now: Instant) -> CallPlan {
         let delay = match self.apply(Family::Delay, request) {
             Some(Fault::Delay { ms }) => Duration::from_millis(ms),
             Some(_) | None => Duration::ZERO,
         };
-        let throttled = self.first(Family::Throttle, request).and_then(|live| live.throttle(request, now));
+        let throttled = self.first(Family::Throttle, request).and_then(|active| active.throttle(request, now));
         if let Some(refusal) = throttled {
             return CallPlan { delay, accept: false, answer: Answer::Error(refusal) };
         }
@@ -154,7 +154,7 @@ impl Matcher {
         CallPlan { delay, accept, answer }
     }
 
-    /// Decides the receipts of a message that was accepted.
+    /// Decides what goes wrong with the receipts of an accepted message.
     pub(crate) fn receipts(&mut self, request: &Parsed) -> ReceiptPlan {
         let error = match self.apply(Family::ReceiptError, request) {
             Some(Fault::ReceiptError { code }) => Some(code),
@@ -169,21 +169,21 @@ impl Matcher {
         }
     }
 
-    /// The first rule of a family that applies; its count is not touched yet.
-    fn first(&mut self, family: Family, request: &Parsed) -> Option<&mut Live> {
+    /// The first rule of a family that applies. This does not use up its count.
+    fn first(&mut self, family: Family, request: &Parsed) -> Option<&mut ActiveRule> {
         let Self { rules, dice } = self;
-        rules.iter_mut().find(|live| live.family == family && live.applies(request, dice))
+        rules.iter_mut().find(|active| active.family == family && active.applies(request, dice))
     }
 
     fn apply(&mut self, family: Family, request: &Parsed) -> Option<Fault> {
-        self.first(family, request).map(|live| {
-            live.spend();
-            live.rule.fault.clone()
+        self.first(family, request).map(|active| {
+            active.spend();
+            active.rule.fault.clone()
         })
     }
 }
 
-impl Live {
+impl ActiveRule {
     fn new(rule: Rule) -> Self {
         let digits = rule.to.as_ref().map(|to| to.chars().filter(char::is_ascii_digit).collect());
         let left = rule.count.unwrap_or(u64::MAX);
@@ -203,7 +203,7 @@ impl Live {
         }
     }
 
-    /// Lets the request pass, or refuses it.
+    /// Refuses the request if the sender's token bucket is empty.
     fn throttle(&mut self, request: &Parsed, now: Instant) -> Option<Refusal> {
         let Fault::Throttle { per_second, code } = self.rule.fault else { return None };
         let most = if per_second > 0.0 { per_second.max(1.0) } else { 0.0 };

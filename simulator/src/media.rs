@@ -1,4 +1,4 @@
-//! The media that were uploaded. They are kept in memory, and never more than a bound in all: the oldest give way.
+//! The uploaded media files. They are kept in memory up to a total size; beyond it the oldest are dropped.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,19 +13,19 @@ use uuid::Uuid;
 
 use crate::errors::Refusal;
 
-/// The most that is kept in all.
+/// The most bytes kept in total.
 const KEPT_MAX: usize = 128 * 1024 * 1024;
-/// The most uploads at a time; each is as large as its file while it is read.
+/// The most concurrent uploads. Each holds its file in memory while it is read.
 const UPLOADS_MAX: usize = 2;
-/// How long an address can be downloaded from.
+/// How long a download URL is valid.
 const ADDRESS_LIFE: Duration = Duration::from_secs(300);
-/// Ids of media have as many digits as Meta's.
+/// The id before the first media id. It has as many digits as Meta's ids.
 const FIRST_ID: u64 = 1_000_000_000_000_000;
 const MEBIBYTE: usize = 1024 * 1024;
 /// The largest file of any type.
 pub(crate) const FILE_MAX: usize = 100 * MEBIBYTE;
 
-/// The types that Meta takes, and the largest file of each.
+/// The media types that Meta accepts, and the largest file of each.
 const TYPES: [(&str, usize); 22] = [
     ("audio/aac", 16 * MEBIBYTE),
     ("audio/amr", 16 * MEBIBYTE),
@@ -54,11 +54,11 @@ const TYPES: [(&str, usize); 22] = [
 /// One file.
 #[derive(Clone)]
 pub(crate) struct File {
-    /// Its media type, as the upload told it.
+    /// Its media type, as the upload gave it.
     pub(crate) mime_type: String,
-    /// What it holds.
+    /// Its content.
     pub(crate) content: Bytes,
-    /// The SHA-256 of that.
+    /// The SHA-256 of the content.
     pub(crate) sha256: [u8; 32],
     /// The sender that it was uploaded for.
     pub(crate) phone_number_id: String,
@@ -67,9 +67,9 @@ pub(crate) struct File {
 /// The files.
 pub(crate) struct Media {
     files: Mutex<Files>,
-    /// Held by each upload.
+    /// Limits the concurrent uploads.
     pub(crate) uploads: Semaphore,
-    /// Nobody else can make addresses.
+    /// The secret that makes download URLs unforgeable.
     key: Uuid,
 }
 
@@ -77,12 +77,12 @@ pub(crate) struct Media {
 struct Files {
     by_id: BTreeMap<u64, File>,
     bytes: usize,
-    /// How many there ever were.
+    /// How many files were ever added.
     count: u64,
 }
 
 impl Media {
-    /// No files.
+    /// An empty store.
     pub(crate) fn new() -> Self {
         Self { files: Mutex::default(), uploads: Semaphore::new(UPLOADS_MAX), key: Uuid::new_v4() }
     }
@@ -91,7 +91,7 @@ impl Media {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a file of a type and size that Meta takes, and gives it an id.
+    /// Stores a file and returns its id. Refuses a type or size that Meta does not accept.
     pub(crate) fn add(&self, phone_number_id: &str, mime_type: String, content: Bytes) -> Result<String, Refusal> {
         let essence = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let Some((_, largest)) = TYPES.iter().find(|(known, _)| *known == essence) else {
@@ -124,18 +124,18 @@ impl Media {
         Ok(id.to_string())
     }
 
-    /// A file.
+    /// The file with this id.
     pub(crate) fn get(&self, id: &str) -> Option<File> {
         self.files().by_id.get(&id.parse().ok()?).cloned()
     }
 
-    /// Whether a file had this id once, whatever became of it.
-    pub(crate) fn was(&self, id: &str) -> bool {
+    /// Whether a file ever had this id, even if it is gone.
+    pub(crate) fn existed(&self, id: &str) -> bool {
         let no = id.parse::<u64>().ok().and_then(|id| id.checked_sub(FIRST_ID));
         no.is_some_and(|no| (1..=self.files().count).contains(&no))
     }
 
-    /// Whether there was such a file; there is none afterwards.
+    /// Removes a file. Returns whether it existed.
     pub(crate) fn remove(&self, id: &str) -> bool {
         let Ok(id) = id.parse::<u64>() else { return false };
         let mut files = self.files();
@@ -144,14 +144,14 @@ impl Media {
         removed.is_some()
     }
 
-    /// Forgets all; no id is given twice.
+    /// Removes all files. Their ids are not given again.
     pub(crate) fn clear(&self) {
         let mut files = self.files();
         files.bytes = 0;
         files.by_id.clear();
     }
 
-    /// What Meta tells of a file; `origin` is where this server is reached.
+    /// Describes a file as Meta does. `origin` is the URL at which this server is reached.
     pub(crate) fn describe(&self, id: &str, file: &File, origin: &str) -> Value {
         let ends = seconds(SystemTime::now() + ADDRESS_LIFE);
         let proof = self.proof(id, ends);
@@ -166,7 +166,7 @@ impl Media {
         })
     }
 
-    /// The file behind an address that was told and has not ended.
+    /// The file behind a download URL that is genuine and has not expired.
     pub(crate) fn download(&self, query: &str) -> Option<File> {
         let value = |name: &str| {
             let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_files_give_way_when_there_are_too_many_bytes() {
+    fn the_oldest_files_are_dropped_beyond_the_total_size() {
         let media = Media::new();
         let ids: Vec<_> = (0..3).map(|_| add(&media, "application/pdf", 60 * MEBIBYTE).unwrap()).collect();
         assert!(media.get(&ids[0]).is_none() && media.get(&ids[1]).is_some() && media.get(&ids[2]).is_some());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_works_until_its_end_and_cannot_be_made_up() {
+    fn a_download_url_expires_and_cannot_be_forged() {
         let media = Media::new();
         let id = add(&media, "image/png", 9).unwrap();
         let ends = seconds(SystemTime::now()) + 60;

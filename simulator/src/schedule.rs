@@ -1,4 +1,4 @@
-//! When the receipts of one message go out.
+//! Plans which receipts a message gets, and when each is sent.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use rand::seq::SliceRandom;
 use crate::faults::UpTo;
 use crate::matching::ReceiptPlan;
 
-/// One receipt to come.
+/// A receipt that is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
-    /// What it says.
+    /// What it reports.
     pub(crate) kind: ReceiptKind,
-    /// Whether it says `played`, the reading of a voice message.
+    /// Whether it reports a voice message as `played`.
     pub(crate) played: bool,
-    /// Meta's code, if it failed.
+    /// Meta's error code, if the message failed.
     pub(crate) error: Option<i64>,
-    /// When what it says happened, counted from the answer.
+    /// When the reported event happens, counted from the answer.
     pub(crate) happens: Duration,
-    /// When it is sent, counted from the answer.
+    /// When the receipt is sent, counted from the answer.
     pub(crate) sent: Duration,
 }
 
 /// How far a message gets if nothing goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// Meta reports nothing more of a reaction.
+    /// The last status that Meta reports for a reaction.
     Sent,
     Delivered,
     Read,
-    /// A voice message is listened to as well.
+    /// The last status of a voice message.
     Played,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn schedule(most: Stage, step: Duration, plan: ReceiptPlan, dice: &mu
         return Vec::new();
     }
     let last = match (plan.error, plan.up_to) {
-        // What fails at once was never sent.
+        // A message that fails at once was never sent.
         (Some(_), None) => None,
         (None, None) => Some(most),
         (_, Some(up_to)) => Some(most.min(up_to.into())),
@@ -83,11 +83,11 @@ pub(crate) fn schedule(most: Stage, step: Duration, plan: ReceiptPlan, dice: &mu
     planned
 }
 
-/// Deals the receipts out to each other's times, never as they were, and adds up to a step to each.
+/// Permutes the send times among the receipts so that the order changes, and adds up to one step to each.
 fn shuffle(planned: &mut [Planned], step: Duration, dice: &mut StdRng) {
     let times: Vec<Duration> = planned.iter().map(|receipt| receipt.sent).collect();
     planned.shuffle(dice);
-    // By kind and not by time: without a step, all happen at once.
+    // Compared by kind, not by time: without a step, all happen at once.
     if planned.is_sorted_by_key(|receipt| receipt.kind) {
         planned.reverse();
     }

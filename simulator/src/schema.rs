@@ -1,4 +1,5 @@
-//! What a JSON value has to be like, and the complaint where it is not, in Meta's words: `text['body']` is a path.
+//! A small schema for JSON values. A value that does not match is refused in Meta's words, with paths such as
+//! `text['body']`.
 
 use serde_json::{Map, Value};
 
@@ -8,46 +9,46 @@ use crate::errors::Refusal;
 pub(crate) enum Shape {
     /// Anything.
     Any,
-    /// A text of one to so many characters.
+    /// A string of one to this many characters.
     Text(usize),
-    /// The same, which may be empty.
+    /// A string of up to this many characters, which may be empty.
     Loose(usize),
-    /// One of these words, in small or capital letters.
+    /// One of these words, in any case.
     Word(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
-    /// Degrees from minus to plus so many, as a number or as text.
+    /// Degrees from minus to plus this many, as a number or a string.
     Degrees(f64),
     /// An object.
     Object(&'static Object),
-    /// A list of at least and at most so many.
+    /// An array with a least and a greatest length.
     List(&'static Shape, usize, usize),
 }
 
-/// What an object must have, and what else it may have.
+/// The members that an object must or may have.
 pub(crate) struct Object {
     /// The members, and whether each must be there.
     pub(crate) members: &'static [(&'static str, Need, Shape)],
     /// Whether any other member is refused.
     pub(crate) closed: bool,
-    /// What cannot be said of one member alone.
+    /// A check that involves more than one member.
     pub(crate) rule: Option<Rule>,
 }
 
-/// Gets an object and its path.
+/// A check of an object. It receives the object and its path.
 type Rule = fn(&Map<String, Value>, &str) -> Result<(), Refusal>;
 
 /// Whether a member must be there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// It must.
+    /// It is required.
     Must,
-    /// It may.
+    /// It is optional.
     May,
 }
 
 impl Shape {
-    /// Checks a value; `path` is where it stands.
+    /// Checks the value at `path`.
     pub(crate) fn check(&self, value: &Value, path: &str) -> Result<(), Refusal> {
         match self {
             Self::Any => Ok(()),
@@ -91,7 +92,7 @@ impl Shape {
 }
 
 impl Object {
-    /// Checks the members of an object; `path` is where it stands.
+    /// Checks the members of the object at `path`.
     pub(crate) fn check(&self, given: &Map<String, Value>, path: &str) -> Result<(), Refusal> {
         for (name, need, shape) in self.members {
             match self::given(given, name) {
@@ -108,7 +109,7 @@ impl Object {
     }
 }
 
-/// A member that is there: null counts as absent.
+/// A member that is present. `null` counts as absent.
 pub(crate) fn given<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.get(name).filter(|value| !value.is_null())
 }
@@ -118,7 +119,7 @@ pub(crate) fn member(path: &str, name: &str) -> String {
     format!("{path}['{name}']")
 }
 
-/// A value that is not what it must be.
+/// Refuses the value at `path`, which must `be` something else.
 fn must(path: &str, be: &str) -> Refusal {
     Refusal::invalid(format!("Param {path} must {be}."))
 }

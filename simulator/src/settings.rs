@@ -1,4 +1,4 @@
-//! What a simulator is started with.
+//! The settings that a simulator starts with.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::faults::Faults;
 /// How the simulated Cloud API behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long an answer takes. Half of it goes by before a message is accepted and half after, so that a client which
+    /// How long an answer takes. Half of it passes before the message is accepted and half after, so that a client that
     /// dies while it waits may or may not have sent the message.
     pub latency: Duration,
     /// The time between the answer and `sent`, `sent` and `delivered`, `delivered` and `read`.
     pub receipt_delay: Duration,
-    /// What every random decision comes from.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// The key of the webhooks' signatures. With an empty one, as by default, they are not signed.
+    /// The key that signs the webhooks. If it is empty, which is the default, they are not signed.
     pub app_secret: Secret,
-    /// Where receipts go; `None`: nowhere, as for an app without a subscription.
+    /// Where receipts go. With `None` they go nowhere, as for an app without a subscription.
     pub webhook: Option<String>,
-    /// The WhatsApp business account that webhooks are of, unless [`crate::Account`] names another.
+    /// The WhatsApp business account that webhooks name, unless [`crate::Account`] sets another.
     pub waba_id: String,
-    /// The most statuses in one webhook call. Meta may send a thousand; there are clients that read the first alone.
+    /// The most statuses in one webhook call. Meta may send a thousand, but some clients read only the first.
     pub batch: usize,
     /// What goes wrong.
     pub faults: Faults,

@@ -1,5 +1,5 @@
-//! What the server, the emitter and the handle of one simulator share: a small state under one lock that is never held
-//! across an await.
+//! The state that the server, the emitter and the handle of one simulator share. It is under one lock that is never
+//! held across an await.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::collections::{BinaryHeap, HashSet, VecDeque};
@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::account::Account;
 use crate::checks::Parsed;
-use crate::emitter::{About, Due};
 use crate::errors::Refusal;
 use crate::faults::Faults;
-use crate::inbound::{Facts, Inbound, NotTold, Webhook};
+use crate::inbound::{Facts, Inbound, InboundError, Webhook};
 use crate::ledger::{Accepted, Ledger, Stats};
 use crate::matching::{Answer, CallPlan, Matcher};
 use crate::media::Media;
+use crate::pending::{About, PendingReceipt};
 use crate::schedule::{Planned, Stage, schedule};
 use crate::settings::Settings;
 use crate::templates::Templates;
@@ -31,7 +31,7 @@ use crate::templates::Templates;
 /// The most inbound messages that wait for the webhook.
 const INBOUND_MAX: usize = 10_000;
 
-/// The simulator behind its handle.
+/// The state of a simulator.
 pub(crate) struct Shared {
     /// See [`Settings::latency`].
     pub(crate) latency: Duration,
@@ -43,30 +43,30 @@ pub(crate) struct Shared {
     pub(crate) media: Media,
     /// The account's templates.
     pub(crate) templates: Templates,
-    /// What the emitter must know of at once.
+    /// The settings whose changes take effect in the emitter at once.
     pub(crate) control: watch::Sender<Control>,
-    /// Called when a receipt is due before all others.
+    /// Notified when a new receipt is due before all others.
     pub(crate) wake: Notify,
-    /// Called when there is an inbound message to tell.
+    /// Notified when an inbound message is queued.
     pub(crate) inbound: Notify,
     receipt_delay: Duration,
     waba_id: String,
     seed: u64,
-    /// Sets the ids of this simulator apart from those of another with the same seed, whose messages a service that
-    /// outlives it may still know.
+    /// Makes this simulator's message ids differ from those of an earlier one with the same seed, because the service
+    /// under test may outlive a simulator and still know its messages.
     run: Uuid,
     account: Mutex<Account>,
     state: Mutex<State>,
 }
 
-/// How receipts are sent now.
+/// How receipts are currently sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
-    /// Where to.
+    /// Where they go.
     pub(crate) webhook: Option<Arc<str>>,
-    /// Whether at all; if not, they are held back.
+    /// Whether they are sent or held back.
     pub(crate) receipts: bool,
-    /// Grows with every reset. What belongs to an earlier era is dropped.
+    /// The number of resets so far. Receipts and messages of an earlier era are dropped.
     pub(crate) era: u64,
 }
 
@@ -74,22 +74,22 @@ struct State {
     ledger: Ledger,
     matcher: Matcher,
     ids: StdRng,
-    queue: BinaryHeap<Due>,
+    queue: BinaryHeap<PendingReceipt>,
     inbound: VecDeque<Bytes>,
-    /// All senders that a message went out from, and the last of them.
+    /// All phone number ids that a message was sent from, and the last of them.
     senders: HashSet<String>,
     last_sender: Option<String>,
-    /// Tells apart, and keeps in order, receipts that are due at the same time.
+    /// The number of receipts so far. It orders receipts that are due at the same time.
     receipts: u64,
     era: u64,
 }
 
-/// What becomes of a well-formed request.
+/// The outcome of a well-formed request.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    /// How much later than usual the answer comes.
+    /// How long the answer is delayed beyond the latency.
     pub(crate) delay: Duration,
-    /// The message's id, if it was accepted.
+    /// The message's id, if the message was accepted.
     pub(crate) wamid: Option<String>,
     /// What the caller sees.
     pub(crate) answer: Answer,
@@ -137,13 +137,13 @@ impl Shared {
         self.of_our_waba(account)
     }
 
-    /// With the id that this simulator was started with, where the account has none of its own.
+    /// The account with the simulator's own WABA id if it has none.
     pub(crate) fn of_our_waba(&self, mut account: Account) -> Account {
         account.waba_id.get_or_insert_with(|| self.waba_id.clone());
         account
     }
 
-    /// The WhatsApp business account that webhooks are of.
+    /// The WhatsApp business account that webhooks name.
     pub(crate) fn waba_id(&self) -> String {
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         account.waba_id.as_ref().unwrap_or(&self.waba_id).clone()
@@ -172,7 +172,7 @@ impl Shared {
         self.state().ledger.refused(refusal.code);
     }
 
-    /// Decides a well-formed request, accepts its message unless a fault forbids it, and plans its receipts.
+    /// Decides about a well-formed request: accepts its message unless a fault prevents that, and plans its receipts.
     pub(crate) fn admit(&self, request: Parsed) -> Verdict {
         let now = Instant::now();
         let category = request.template.as_ref().map_or("service", |(name, code)| self.templates.category(name, code));
@@ -218,7 +218,7 @@ impl Shared {
         for Planned { kind, played, error, happens, sent } in planned {
             state.receipts += 1;
             state.ledger.stats.receipts_waiting += 1;
-            state.queue.push(Due {
+            state.queue.push(PendingReceipt {
                 at: later(answered, sent),
                 no: state.receipts,
                 kind,
@@ -238,23 +238,23 @@ impl Shared {
         Verdict { delay, wamid: Some(wamid), answer }
     }
 
-    /// Whether a message went out from this sender.
+    /// Whether a message was sent from this phone number.
     pub(crate) fn is_sender(&self, phone_number_id: &str) -> bool {
         self.state().senders.contains(phone_number_id)
     }
 
-    /// Makes the webhook of an inbound message, which is sent after those that wait. Its id, or why it cannot be.
-    pub(crate) fn receive(&self, inbound: Inbound) -> Result<Option<String>, NotTold> {
+    /// Queues the webhook of an inbound message and returns the message's id.
+    pub(crate) fn receive(&self, inbound: Inbound) -> Result<Option<String>, InboundError> {
         if self.control.borrow().webhook.is_none() {
-            return Err(NotTold::NoWebhook);
+            return Err(InboundError::NoWebhook);
         }
         let waba_id = self.waba_id();
         let mut state = self.state();
         let sender = inbound.phone_number_id.clone().or_else(|| state.last_sender.clone());
-        let unknown = "phoneNumberId is required as long as no message was sent: who is written to";
-        let sender = sender.ok_or_else(|| NotTold::Wrong(unknown.to_owned()))?;
+        let unknown = "phoneNumberId, the recipient of the message, is required until a message was sent";
+        let sender = sender.ok_or_else(|| InboundError::Wrong(unknown.to_owned()))?;
         if state.inbound.len() >= INBOUND_MAX {
-            return Err(NotTold::TooMany(INBOUND_MAX));
+            return Err(InboundError::TooMany(INBOUND_MAX));
         }
         let id = self.wamid(&mut state.ids, inbound.author());
         let quoted = inbound.quotes().then(|| {
@@ -269,7 +269,7 @@ impl Shared {
             now: timestamp().as_millis() / 1000,
             media: &self.media,
         };
-        let Webhook { id, body } = inbound.webhook(&facts).map_err(NotTold::Wrong)?;
+        let Webhook { id, body } = inbound.webhook(&facts).map_err(InboundError::Wrong)?;
         state.ledger.stats.inbound_waiting += 1;
         state.inbound.push_back(body.into());
         drop(state);
@@ -284,7 +284,8 @@ impl Shared {
         Some((body, state.era))
     }
 
-    /// As Meta's look: base64 of the recipient's digits and an id, here half from the seed and half from this run.
+    /// A message id in Meta's format: base64 of the recipient's digits and an id. Half of that id comes from the seed,
+    /// half from this run.
     fn wamid(&self, ids: &mut StdRng, wa_id: &str) -> String {
         let mut bytes = [0; 16];
         let (seeded, run) = bytes.split_at_mut(8);
@@ -305,7 +306,7 @@ impl Shared {
     }
 
     /// Takes up to `most` receipts that are due, earliest first, and the era they belong to.
-    pub(crate) fn take_due(&self, now: Instant, most: usize) -> (Vec<Due>, u64) {
+    pub(crate) fn take_due(&self, now: Instant, most: usize) -> (Vec<PendingReceipt>, u64) {
         let mut batch = Vec::new();
         let mut state = self.state();
         while batch.len() < most && state.queue.peek().is_some_and(|due| due.at <= now) {
@@ -334,8 +335,7 @@ impl Shared {
         self.state().ledger.stats.clone()
     }
 
-    /// Forgets messages, counts, receipts, media and inbound messages; the rules begin anew, and so do their dice. The ids go on, so that no id
-    /// is given twice.
+    /// See [`crate::Simulator::reset`]. The generator of ids does not start again, so that no id is given twice.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         let faults = state.matcher.faults();
@@ -348,18 +348,18 @@ impl Shared {
         self.control.send_modify(|control| control.era = era);
         drop(state);
         self.media.clear();
-        // Freed only now: it may be large, and requests wait for the lock.
+        // Freed after the lock is released: it may be large, and requests wait for the lock.
         drop(old);
     }
 }
 
-/// Now.
+/// The current time.
 fn timestamp() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A time so much later; a delay beyond what the clock can count is as good as a day.
+/// `at` plus `delay`. A delay that the clock cannot represent becomes one day.
 fn later(at: Instant, delay: Duration) -> Instant {
     at.checked_add(delay).unwrap_or_else(|| at + Duration::from_secs(86_400))
 }

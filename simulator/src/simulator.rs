@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::{emitter, server};
 
-/// A running simulator. Dropping it stops the server, its connections and the receipts.
+/// A running simulator. Dropping it stops the server, closes its connections and ends the webhook calls.
 pub struct Simulator {
     shared: Arc<Shared>,
     addr: SocketAddr,
@@ -27,16 +27,16 @@ pub enum StartError {
     /// The listener has no address.
     #[error("the simulator's listener has no address")]
     Listener(#[source] io::Error),
-    /// The client that calls the webhook cannot be made.
-    #[error("the simulator cannot make a client for the webhook")]
+    /// The HTTP client for the webhook cannot be created.
+    #[error("the simulator cannot create an HTTP client for the webhook")]
     Client(#[source] reqwest::Error),
-    /// The webhook is no address that can be called.
+    /// The webhook is not an HTTP URL.
     #[error("the webhook must be an http or https URL")]
     Webhook,
 }
 
 impl Simulator {
-    /// Serves on `listener` from now on.
+    /// Starts to serve on `listener`.
     pub async fn start(listener: TcpListener, settings: Settings) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(StartError::Listener)?;
         let callable = |url: &String| {
@@ -47,38 +47,39 @@ impl Simulator {
         }
         let client = emitter::client().map_err(StartError::Client)?;
         let shared = Arc::new(Shared::new(settings));
-        let inbound = tokio::spawn(emitter::tell_inbound(Arc::clone(&shared), client.clone())).abort_handle();
+        let inbound = tokio::spawn(emitter::run_inbound(Arc::clone(&shared), client.clone())).abort_handle();
         let emitter = tokio::spawn(emitter::run(Arc::clone(&shared), client)).abort_handle();
         let server = tokio::spawn(server::run(listener, Arc::clone(&shared))).abort_handle();
         Ok(Self { shared, addr, tasks: [server, emitter, inbound] })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What stands in for `https://graph.facebook.com`.
+    /// The URL to use in place of `https://graph.facebook.com`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Receipts go here from now on, those that are being repeated too. `None`: receipts that are due are given up.
+    /// Sends receipts to `url` from now on, including those that are being retried. With `None`, receipts that are due
+    /// are given up.
     pub fn set_webhook(&self, url: Option<String>) {
         self.shared.control.send_modify(|control| control.webhook = url.map(Arc::from));
     }
 
-    /// Replaces the faults; counts and rates begin anew, the dice go on.
+    /// Replaces the faults. Counts and rates start again; the random generator does not.
     pub fn set_faults(&self, faults: Faults) {
         self.shared.set_faults(faults);
     }
 
-    /// Says what is wrong with the account from now on.
+    /// Replaces the account.
     pub fn set_account(&self, account: Account) {
         self.shared.set_account(account);
     }
 
-    /// `false` holds receipts back, `true` releases them. A webhook call that is under way is not stopped.
+    /// `false` holds receipts back, `true` releases them. A webhook call in flight is not stopped.
     pub fn set_receipts(&self, on: bool) {
         self.shared.control.send_modify(|control| control.receipts = on);
     }
@@ -88,7 +89,7 @@ impl Simulator {
         self.shared.messages(0, usize::MAX).iter().map(|message| Accepted::clone(message)).collect()
     }
 
-    /// The accepted messages after number `after`, in order. They are shared, not copied.
+    /// The accepted messages after number `after`, in order, without copying them.
     pub fn messages_after(&self, after: u64) -> Vec<Arc<Accepted>> {
         self.shared.messages(after, usize::MAX)
     }
@@ -98,8 +99,8 @@ impl Simulator {
         self.shared.stats()
     }
 
-    /// Forgets messages, counts, media, and receipts and inbound messages not yet sent. The faults stay, and they and the dice begin anew; webhook
-    /// and held receipts stay as they are.
+    /// Deletes messages, counts, media, and the receipts and inbound messages not yet sent. The faults stay, and their
+    /// counts and the random generator start again. The webhook and [`Self::set_receipts`] stay as they are.
     pub fn reset(&self) {
         self.shared.reset();
     }

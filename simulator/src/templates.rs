@@ -1,4 +1,4 @@
-//! The templates of the account, as its lists tell them.
+//! The account's message templates and Meta's paged list of them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::errors::Refusal;
 
-/// The templates of a page, unless it is asked for another number.
+/// The number of templates on a page, unless the request gives another.
 const PAGE: usize = 25;
 const PAGE_MAX: usize = 1000;
-/// Ids of templates have as many digits as Meta's.
+/// The first template id. It has as many digits as Meta's ids.
 const FIRST_ID: usize = 2_000_000_000_000_000;
 
 /// All templates. In JSON `{"templates":[…]}`.
@@ -25,7 +25,7 @@ pub(crate) struct List {
 /// One template in one language.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Template {
-    /// Its id; the simulator gives it one where there is none.
+    /// Its id. If absent, the simulator assigns one.
     #[serde(default)]
     id: String,
     name: String,
@@ -37,10 +37,10 @@ struct Template {
     components: Vec<Value>,
     #[serde(default = "positional")]
     parameter_format: String,
-    /// The only WhatsApp business account that has it; all have it where there is none.
+    /// The WhatsApp business account that owns it. If absent, every account has it.
     #[serde(rename = "wabaId", default, skip_serializing_if = "Option::is_none")]
     waba_id: Option<String>,
-    /// What else Meta tells of a template.
+    /// The other fields of Meta's template object.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
@@ -61,11 +61,11 @@ fn positional() -> String {
     "POSITIONAL".to_owned()
 }
 
-/// The templates now.
+/// The current templates.
 pub(crate) struct Templates(Mutex<List>);
 
 impl Default for Templates {
-    /// What a new account has.
+    /// The templates of a new account.
     fn default() -> Self {
         let body = json!({ "type": "BODY", "text": "Welcome and congratulations!! This message demonstrates your \
                             ability to send a WhatsApp message notification from the Cloud API." });
@@ -101,11 +101,11 @@ impl List {
 }
 
 impl Template {
-    /// As Meta lists it: with the fields asked for, and its id.
+    /// The template as Meta lists it: the requested fields and the id.
     fn listed(&self, fields: Option<&str>) -> Value {
         let mut listed = match serde_json::to_value(self) {
             Ok(Value::Object(listed)) => listed,
-            // A template is an object.
+            // A template serializes to an object.
             Ok(_) | Err(_) => Map::new(),
         };
         listed.remove("wabaId");
@@ -121,22 +121,22 @@ impl Templates {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As they were set.
+    /// The current templates.
     pub(crate) fn get(&self) -> List {
         self.list().clone()
     }
 
-    /// Replaces all.
+    /// Replaces all templates.
     pub(crate) fn set(&self, list: List) {
         *self.list() = list;
     }
 
-    /// The template with this id, with the fields asked for.
+    /// The template with this id, with the requested fields.
     pub(crate) fn find(&self, id: &str, fields: Option<&str>) -> Option<Value> {
         self.list().templates.iter().find(|template| template.id == id).map(|template| template.listed(fields))
     }
 
-    /// What Meta charges a message by this template as; utility if it is not known.
+    /// The category by which Meta charges a message with this template. An unknown template counts as utility.
     pub(crate) fn category(&self, name: &str, language: &str) -> &'static str {
         let list = self.list();
         let mut named = list.templates.iter().filter(|template| template.name == name).peekable();
@@ -149,9 +149,9 @@ impl Templates {
         }
     }
 
-    /// One page of an account's templates; `here` is the address that was asked, without its query.
+    /// One page of an account's templates. `here` is the requested URL without its query.
     pub(crate) fn page(&self, waba_id: &str, query: &str, here: &str) -> Result<Value, Refusal> {
-        let asked = Asked::read(query)?;
+        let asked = Query::read(query)?;
         let list = self.list();
         let all = list.templates.iter().filter(|template| template.waba_id.as_deref().is_none_or(|id| id == waba_id));
         let found: Vec<&Template> = all.filter(|template| asked.fits(template)).collect();
@@ -184,18 +184,18 @@ impl Templates {
     }
 }
 
-/// What a list is asked for.
-struct Asked {
+/// The query of a list.
+struct Query {
     limit: usize,
     after: Option<usize>,
     before: Option<usize>,
     fields: Option<String>,
     filters: Vec<(String, String)>,
-    /// What the addresses of other pages repeat.
+    /// The parameters that the URLs of other pages repeat.
     others: Vec<String>,
 }
 
-impl Asked {
+impl Query {
     fn read(query: &str) -> Result<Self, Refusal> {
         let mut asked =
             Self { limit: PAGE, after: None, before: None, fields: None, filters: Vec::new(), others: Vec::new() };
@@ -204,8 +204,8 @@ impl Asked {
             let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
             match name {
                 "limit" => asked.limit = value.parse().unwrap_or(PAGE).clamp(1, PAGE_MAX),
-                "after" => asked.after = Some(place(&value)?),
-                "before" => asked.before = Some(place(&value)?),
+                "after" => asked.after = Some(position(&value)?),
+                "before" => asked.before = Some(position(&value)?),
                 "access_token" => {}
                 _ => {
                     match name {
@@ -228,13 +228,13 @@ impl Asked {
     }
 }
 
-/// A place in the list, as clients are told it.
-fn cursor(place: usize) -> String {
-    BASE64_STANDARD.encode(place.to_string())
+/// Encodes a position in the list as an opaque cursor.
+fn cursor(position: usize) -> String {
+    BASE64_STANDARD.encode(position.to_string())
 }
 
-fn place(cursor: &str) -> Result<usize, Refusal> {
+fn position(cursor: &str) -> Result<usize, Refusal> {
     let text = BASE64_STANDARD.decode(cursor).ok().and_then(|text| String::from_utf8(text).ok());
-    let place = text.and_then(|text| text.parse::<u32>().ok()).and_then(|place| usize::try_from(place).ok());
-    place.ok_or_else(|| Refusal::malformed("Invalid cursors values for the list of templates."))
+    let position = text.and_then(|text| text.parse::<u32>().ok()).and_then(|position| usize::try_from(position).ok());
+    position.ok_or_else(|| Refusal::malformed("Invalid cursors values for the list of templates."))
 }

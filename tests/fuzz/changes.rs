@@ -1,4 +1,4 @@
-//! What becomes of an input by chance: bytes flipped, cut out, doubled, and put in from elsewhere.
+//! Random mutations of an input: bytes are flipped, removed, duplicated and inserted from elsewhere.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// An input, shown as text where it is text.
+/// An input. Its debug output is text if it is valid text.
 #[derive(Clone)]
 pub(crate) struct Input(pub(crate) Vec<u8>);
 
@@ -27,11 +27,11 @@ enum Change {
     Truncate(Index),
     Double(Index, usize),
     Insert(Index, Vec<u8>),
-    /// The end of another input in place of its own.
+    /// Replaces the end by that of another input.
     Splice(Index, Index, Index),
 }
 
-/// One to four changes, one after the other, of one of `inputs`; `words` are put in as they are.
+/// One of `inputs` after one to four mutations, which may insert `words`.
 pub(crate) fn changed(inputs: Vec<Vec<u8>>, words: &'static [&'static [u8]]) -> impl Strategy<Value = Input> {
     (any::<Index>(), vec(change(words), 1..5)).prop_map(move |(which, changes)| {
         let mut bytes = which.get(&inputs).clone();

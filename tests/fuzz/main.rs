@@ -1,9 +1,9 @@
-//! What reads bytes of others, fed with a corpus and with what becomes of it by chance: no panic, nothing accepted that must
-//! not be.
+//! Fuzz tests of everything that reads untrusted bytes. The inputs are a corpus and random mutations of it. No input
+//! may cause a panic, and nothing invalid may be accepted.
 //!
-//! The corpus lies in `tests/corpus`, a file per input; what is to become of each stands in its name. The tests replay it
-//! and try some thousand changes of it, the same in every run. `FUZZ_CASES=1000000 cargo test --test fuzz` tries more, and
-//! `FUZZ_SEED=7` others. What they find is printed smallest first, and belongs into the corpus.
+//! The corpus is in `tests/corpus`, one file per input, and the file's name says the expected result. The tests replay
+//! it and try some thousand mutations, the same in every run. `FUZZ_CASES=1000000 cargo test --test fuzz` tries more,
+//! and `FUZZ_SEED=7` tries others. A failing input is minimised and printed; add it to the corpus.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,13 +25,13 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-/// An input, and the parts of its file's name: what is to become of it, and why.
+/// An input of the corpus, and the parts of its file's name: the expected result and the reason.
 struct Kept {
     name: Vec<String>,
     bytes: Vec<u8>,
 }
 
-/// One folder of the corpus, by name.
+/// The inputs in a folder of the corpus, sorted by name.
 fn corpus(folder: &str) -> Vec<Kept> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
     let mut files: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -44,7 +44,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// Tries `cases` inputs of `strategy`, or as many as the environment says.
+/// Tries `cases` inputs of `strategy`, or `FUZZ_CASES` if it is set.
 fn fuzz<S: Strategy>(cases: u64, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let cases = u32::try_from(number("FUZZ_CASES", cases)).unwrap();
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };

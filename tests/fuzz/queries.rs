@@ -1,4 +1,4 @@
-//! The queries of all lists: read, and what they ask for looked up in a store.
+//! The queries of all lists: they are parsed and run on a store.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::{corpus, fuzz};
 
 const CASES: u64 = 10_000;
 const ORG: OrgNo = OrgNo(1);
-/// Every list, and every parameter that it may have.
+/// Every list with its parameters.
 const LISTS: &[(&str, &[&str])] = &[
     ("messages", &["dossierId", "status", "to", "limit", "cursor"]),
     ("numbered", &["dossierId", "status", "to", "page", "size"]),
@@ -55,7 +55,7 @@ const WORDS: &[&[u8]] = &[
     b"019b76da-c3c9-7000-8000-000002476ce0",
 ];
 
-/// What was asked for is within its bounds, and is found in the store without an error.
+/// Parses a query and runs it on the store. Asserts that the results are within the requested bounds.
 fn look_up(list: &str, query: &Query, store: &Store) -> Result<(), Vec<FieldError>> {
     match list {
         "messages" => {
@@ -107,12 +107,12 @@ fn look_up(list: &str, query: &Query, store: &Store) -> Result<(), Vec<FieldErro
         "senders" => assert_eq!(query.senders()?.len(), usize::from(query.get("sender").is_some())),
         "tree" => assert_eq!(query.tree()?.1, query.get("format") == Some("text")),
         "nothing" => query.nothing()?,
-        other => panic!("{other} is no list"),
+        other => panic!("{other} is not a list"),
     }
     Ok(())
 }
 
-/// The filter is what the parameters say, and everything found passes it.
+/// Asserts that the filter matches the parameters and that everything found matches the filter.
 fn is_as_asked(filter: &MessageFilter, query: &Query, mut found: impl Iterator<Item = Status>) {
     assert_eq!(filter.status.map(Status::as_str), query.get("status"));
     assert_eq!(filter.dossier.as_deref(), query.get("dossierId"));
@@ -125,7 +125,7 @@ fn first_store() -> Store {
 }
 
 #[test]
-fn each_of_the_corpus_is_taken_or_refused_as_its_name_says() {
+fn each_corpus_file_is_accepted_or_refused_as_its_name_says() {
     let store = first_store();
     for kept in corpus("queries") {
         let (text, name) = (std::str::from_utf8(&kept.bytes).unwrap(), kept.name.join("."));
@@ -142,7 +142,7 @@ fn each_of_the_corpus_is_taken_or_refused_as_its_name_says() {
 }
 
 #[test]
-fn every_bad_parameter_of_a_query_is_named_at_once() {
+fn every_invalid_parameter_of_a_query_is_named_at_once() {
     let errors = Query::parse("limit=0&stauts=READ&status=x&to=me&cursor=1&dossierId=1&dossierId=2").messages();
     let fields: BTreeSet<_> = errors.unwrap_err().into_iter().map(|error| error.field).collect();
     let all = ["cursor", "dossierId", "limit", "status", "stauts", "to"];
@@ -150,7 +150,7 @@ fn every_bad_parameter_of_a_query_is_named_at_once() {
 }
 
 #[test]
-fn no_query_is_a_panic_or_an_error_of_ours_and_none_is_half_heeded() {
+fn no_query_causes_a_panic_or_a_store_error_or_is_partly_ignored() {
     let store = first_store();
     let inputs: Vec<_> = corpus("queries").into_iter().map(|kept| kept.bytes).collect();
     fuzz(CASES, &changed(inputs, WORDS), |input| {
@@ -163,7 +163,7 @@ fn no_query_is_a_panic_or_an_error_of_ours_and_none_is_half_heeded() {
                 Ok(()) => {
                     let names: BTreeSet<&str> = pairs.iter().map(|(name, _)| &**name).collect();
                     prop_assert_eq!(names.len(), pairs.len(), "{} twice", list);
-                    prop_assert!(names.iter().all(|name| known.contains(name)), "{} takes {:?}", list, names);
+                    prop_assert!(names.iter().all(|name| known.contains(name)), "{} accepts {:?}", list, names);
                     continue;
                 }
             };

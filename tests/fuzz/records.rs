@@ -1,5 +1,5 @@
-//! The record codec, through all that reads the store. The corpus are whole stores, a record a line: its key and its value.
-//! Each was written by some version of twotick and must be read by every later one.
+//! The record codec, through everything that reads the store. Each corpus file is a whole store with one record per
+//! line: its key and its value. A version of twotick wrote it, and every later version must read it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::changes::changed;
 use crate::{corpus, fuzz};
 
 const CASES: u64 = 1500;
-/// Lengths and numbers as bincode writes large ones.
+/// Large lengths and numbers as bincode writes them.
 const WORDS: &[&[u8]] = &[
     b"\xfb\xff\xff",
     b"\xfc\xff\xff\xff\xff",
@@ -25,7 +25,7 @@ const WORDS: &[&[u8]] = &[
     b"\x01\x01",
 ];
 
-/// What the keys of Meta's answers begin with.
+/// The prefix of the keys of Meta's answers.
 const RESPONSE: u8 = b'r';
 
 type Record = (Vec<u8>, Vec<u8>);
@@ -43,7 +43,7 @@ pub(crate) fn store(records: Vec<Record>) -> Store {
 }
 
 fn check(store: &Store) -> Report {
-    // What people read, too; what comes of it does not matter here.
+    // Also reads what the API shows; the results do not matter here.
     let org = OrgNo(1);
     let _ = store.audit(org, &AuditFilter { subject: None, action: None }, None, 200);
     let _ = store.messages(org, &MessageFilter::default(), None, 200);
@@ -52,7 +52,7 @@ fn check(store: &Store) -> Report {
 }
 
 #[test]
-fn stores_of_every_version_are_read_and_whole() {
+fn stores_of_every_version_are_readable_and_consistent() {
     for kept in corpus("records") {
         let report = check(&store(records(&kept.bytes)));
         let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
@@ -61,7 +61,7 @@ fn stores_of_every_version_are_read_and_whole() {
 }
 
 #[test]
-fn a_changed_record_is_never_a_panic_and_a_shorter_one_never_whole() {
+fn a_mutated_record_never_causes_a_panic_and_a_truncated_one_is_never_valid() {
     for kept in corpus("records") {
         let records = records(&kept.bytes);
         let count = records.len();
@@ -73,7 +73,7 @@ fn a_changed_record_is_never_a_panic_and_a_shorter_one_never_whole() {
             check(&store(records));
             Ok(())
         });
-        // What Meta answered is kept as it came, for people; all else is a record.
+        // Meta's answers are stored verbatim for people; everything else is a record.
         for n in (0..count).filter(|n| records[*n].0[0] != RESPONSE) {
             let mut records = records.clone();
             let (key, value) = &mut records[n];

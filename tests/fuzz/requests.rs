@@ -1,4 +1,4 @@
-//! The bodies of API requests: messages and organisations.
+//! The request bodies of the API: messages and organisations.
 
 use domain::FieldError;
 use domain::Timestamp;
@@ -12,7 +12,7 @@ use crate::{corpus, fuzz};
 
 const CASES: u64 = 20_000;
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
-/// Every field that a message may have.
+/// All fields of a message.
 const FIELDS: &[&str] = &[
     "to",
     "channel",
@@ -50,14 +50,14 @@ const WORDS: &[&[u8]] = &[
 ];
 
 #[test]
-fn each_of_the_corpus_is_taken_or_refused_as_its_name_says() {
+fn each_corpus_file_is_accepted_or_refused_as_its_name_says() {
     for kept in corpus("requests") {
         let (body, name): (Map<String, Value>, _) = (serde_json::from_slice(&kept.bytes).unwrap(), kept.name.join("."));
         let message = || NewMessage::parse(&body, None, NOW);
         match kept.name[0].as_str() {
             "good" => assert!(message().is_ok(), "{name}: {:?}", message().err()),
             "bad" => {
-                let errors = message().err().unwrap_or_else(|| panic!("{name} is taken"));
+                let errors = message().err().unwrap_or_else(|| panic!("{name} is accepted"));
                 assert!(errors.iter().any(|error| error.field == kept.name[1]), "{name}: {errors:?}");
             }
             "org" => assert!(PutOrg::parse(&body).is_ok(), "{name}: {:?}", PutOrg::parse(&body).err()),
@@ -67,7 +67,7 @@ fn each_of_the_corpus_is_taken_or_refused_as_its_name_says() {
 }
 
 #[test]
-fn no_message_is_taken_that_breaks_a_rule_and_each_refusal_names_a_field() {
+fn no_message_that_breaks_a_rule_is_accepted_and_each_refusal_names_a_field() {
     let inputs: Vec<_> = corpus("requests").into_iter().map(|kept| kept.bytes).collect();
     fuzz(CASES, &changed(inputs, WORDS), |input| {
         let Ok(body) = serde_json::from_slice::<Map<String, Value>>(&input.0) else { return Ok(()) };
@@ -77,13 +77,13 @@ fn no_message_is_taken_that_breaks_a_rule_and_each_refusal_names_a_field() {
         let message = match NewMessage::parse(&body, None, NOW) {
             Ok(message) => message,
             Err(errors) => {
-                // A field may be called nothing, and is unknown then.
+                // A field name may be empty, and is then unknown.
                 let is_named = |error: &FieldError| !error.field.is_empty() || body.contains_key("");
                 prop_assert!(!errors.is_empty() && errors.iter().all(is_named), "{errors:?}");
                 return Ok(());
             }
         };
-        // The rules of the contract, once more and in other words.
+        // The rules of the contract, implemented independently.
         let to = body["to"].as_str().unwrap_or_default();
         let is_e164 = to.strip_prefix('+').is_some_and(|digits| {
             (7..=15).contains(&digits.len())
@@ -92,7 +92,7 @@ fn no_message_is_taken_that_breaks_a_rule_and_each_refusal_names_a_field() {
         });
         prop_assert!(is_e164, "to {to:?}");
         prop_assert!(body["payloadJson"].is_object());
-        prop_assert!(body.keys().all(|name| FIELDS.contains(&name.as_str())), "an unknown field was taken");
+        prop_assert!(body.keys().all(|name| FIELDS.contains(&name.as_str())), "an unknown field was accepted");
         let key = body.get("idempotencyKey").and_then(Value::as_str);
         prop_assert_eq!(message.idempotency_key(), key);
         prop_assert!(key.is_none_or(|key| (1..=255).contains(&key.chars().count())), "{key:?}");

@@ -49,7 +49,7 @@ fn skipped(notification: &Notification) -> usize {
 }
 
 #[test]
-fn each_of_the_corpus_is_read_as_its_name_says() {
+fn each_corpus_file_is_read_as_its_name_says() {
     for kept in corpus("webhooks") {
         let (read, name) = (parse(&kept.bytes, NOW), kept.name.join("."));
         match kept.name[0].as_str() {
@@ -62,11 +62,11 @@ fn each_of_the_corpus_is_read_as_its_name_says() {
 }
 
 #[test]
-fn nothing_is_read_that_is_not_there() {
+fn nothing_is_read_that_is_not_in_the_webhook() {
     let inputs: Vec<_> = corpus("webhooks").into_iter().map(|kept| kept.bytes).collect();
     fuzz(CASES, &changed(inputs, WORDS), |input| {
         let Ok(read) = parse(&input.0, NOW) else { return Ok(()) };
-        // Another reader of the same bytes; where it refuses more deeply nested ones, there is nothing to compare.
+        // serde_json reads the same bytes independently. Where it refuses deep nesting, there is nothing to compare.
         let Ok(body) = serde_json::from_str::<Value>(&whatsapp::mend(&input.0)) else { return Ok(()) };
         prop_assert!(body["object"].is_string() && body["entry"].is_array());
         let mut there = BTreeSet::new();
@@ -86,8 +86,8 @@ fn nothing_is_read_that_is_not_there() {
     });
 }
 
-/// Everything that is read of a webhook, in words.
-fn told(notification: &Notification) -> Vec<String> {
+/// A description of everything that was read from a webhook.
+fn description(notification: &Notification) -> Vec<String> {
     let change = |change: &Change| {
         let inbound = change.inbound.iter().map(|item| {
             let said: Vec<_> = said(&item.raw).into_iter().map(|said| said.text).collect();
@@ -110,7 +110,7 @@ fn told(notification: &Notification) -> Vec<String> {
     notification.changes.iter().flat_map(change).collect()
 }
 
-/// The same JSON with what nobody needs before everything else in each object, and nothing at the beginning of each list of objects.
+/// The same JSON with an irrelevant member at the start of each object and `null` at the start of each list of objects.
 fn spoiled(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
@@ -128,15 +128,15 @@ fn spoiled(value: &Value) -> String {
 }
 
 #[test]
-fn half_a_character_anywhere_and_nothing_in_any_list_change_nothing_that_is_read() {
+fn unpaired_surrogates_and_nulls_in_lists_do_not_change_what_is_read() {
     for kept in corpus("webhooks").into_iter().filter(|kept| kept.name[0] == "good") {
         let body: Value = serde_json::from_str(&whatsapp::mend(&kept.bytes)).unwrap();
-        let read = told(&parse(&kept.bytes, NOW).unwrap());
-        assert_eq!(told(&parse(spoiled(&body).as_bytes(), NOW).unwrap()), read, "{}", kept.name.join("."));
+        let read = description(&parse(&kept.bytes, NOW).unwrap());
+        assert_eq!(description(&parse(spoiled(&body).as_bytes(), NOW).unwrap()), read, "{}", kept.name.join("."));
     }
 }
 
-/// The id and status of everything that might be one, wherever it is.
+/// The id and status of everything that could be a status, anywhere in the JSON.
 fn statuses(value: &Value, found: &mut BTreeSet<(String, String)>) {
     let is_of_a_message =
         value["payment"].is_null() && value["type"].as_str().is_none_or(|of| of.eq_ignore_ascii_case("message"));

@@ -1,4 +1,4 @@
-//! Accepting a message: what is answered, and that a repeated request never becomes a second message.
+//! Accepting a message: the answers, and that a repeated request never creates a second message.
 
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ async fn a_key_used_for_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn the_key_may_come_as_a_header_but_not_contradict_the_body() {
+async fn the_idempotency_key_may_be_a_header_but_must_not_contradict_the_body() {
     let app = TestApp::start().await;
     let post = |key: &str, body: &Value| {
         send(app.acme().request("POST", "outbound/messages").header("idempotency-key", key).json(body))
@@ -137,7 +137,7 @@ async fn the_key_may_come_as_a_header_but_not_contradict_the_body() {
     assert_eq!(too_long.fields(), ["idempotencyKey"]);
     let unreadable = app.acme().request("POST", "outbound/messages").json(&text(2));
     let unreadable = send(unreadable.header("idempotency-key", &b"k\xe4se"[..])).await;
-    // Taken for none, it would let a repeat be a second message.
+    // If an unreadable key counted as none, a retry would create a second message.
     unreadable.problem(400, "MALFORMED");
     let twice = app.acme().request("POST", "outbound/messages").json(&text(2));
     let twice = send(twice.header("idempotency-key", "a").header("idempotency-key", "b")).await;
@@ -146,7 +146,7 @@ async fn the_key_may_come_as_a_header_but_not_contradict_the_body() {
 }
 
 #[tokio::test]
-async fn the_same_key_in_two_organisations_names_two_messages() {
+async fn the_same_key_in_two_organisations_creates_two_messages() {
     let app = TestApp::start().await;
     let beta = app.org("beta", "2066").await;
     let ours = app.acme().accept(&seed("k")).await;
@@ -158,7 +158,7 @@ async fn the_same_key_in_two_organisations_names_two_messages() {
 }
 
 #[tokio::test]
-async fn concurrent_requests_with_one_key_become_one_message_across_a_restart_too() {
+async fn concurrent_requests_with_one_key_create_one_message_even_across_a_restart() {
     let mut app = Setup::new().set("outbound.enabled", false).start().await;
     let body = seed("k");
     let posts = (0..8).map(|_| app.acme().send_message(&body));
@@ -180,7 +180,7 @@ async fn concurrent_requests_with_one_key_become_one_message_across_a_restart_to
 }
 
 #[tokio::test]
-async fn the_sender_must_be_named_where_there_are_several() {
+async fn the_sender_must_be_named_if_there_are_several() {
     let app = TestApp::start().await;
     let senders = json!({"senders": [{"phoneNumberId": PHONE}, crate::support::sender("1067", "s")]});
     app.put_org("acme", &senders).await;
@@ -196,7 +196,7 @@ async fn the_sender_must_be_named_where_there_are_several() {
 }
 
 #[tokio::test]
-async fn a_full_queue_answers_429_and_takes_nothing() {
+async fn a_full_queue_answers_429_and_accepts_nothing() {
     let app = Setup::new().set("outbound.enabled", false).set("outbound.max_queued", 2).start().await;
     app.acme().accept(&seed("1")).await;
     app.acme().accept(&text(2)).await;
@@ -208,7 +208,7 @@ async fn a_full_queue_answers_429_and_takes_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_client_wrote_is_sent_and_shown_digit_by_digit() {
+async fn numbers_are_sent_and_shown_exactly_as_the_client_wrote_them() {
     let app = TestApp::start().await;
     let location = |longitude: &str| {
         format!(r#""location":{{"longitude":{longitude},"latitude":-6.200000000000001,"name":"\u0041\/"}}"#)
@@ -242,7 +242,7 @@ async fn what_the_client_wrote_is_sent_and_shown_digit_by_digit() {
 }
 
 #[tokio::test]
-async fn what_whatsapp_may_know_and_twotick_does_not_is_passed_on() {
+async fn template_components_unknown_to_twotick_are_passed_on() {
     let app = TestApp::start().await;
     let payload = json!({"type": "template", "template": {"name": "promo", "language": {"code": "en_US"}, "components": [
         {"type": "tap_target_configuration", "parameters": [{"type": "tap_target_configuration",

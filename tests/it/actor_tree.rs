@@ -1,4 +1,4 @@
-//! The actor tree, as operators see it.
+//! The actor tree that operators can read.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ async fn the_tree_can_be_narrowed_by_depth_organisation_and_limit() {
 }
 
 #[tokio::test]
-async fn messages_at_work_are_in_the_tree() {
+async fn active_messages_are_in_the_tree() {
     let app = Setup::new().set("outbound.retry_delays", vec!["0s", "1m"]).start().await;
     app.sim.set_faults(crate::support::faults(&json!([{"fault": {"kind": "error", "code": 131016}}])));
     let id = app.acme().accept(&text(1)).await;
@@ -71,7 +71,7 @@ async fn messages_at_work_are_in_the_tree() {
 }
 
 #[tokio::test]
-async fn the_tree_is_drawn_as_text_for_people() {
+async fn the_tree_is_also_available_as_text() {
     let app = TestApp::start().await;
     app.one_more().await;
     let answer = app.admin().get("admin/actors?format=text").await;

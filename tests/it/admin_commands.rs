@@ -1,4 +1,4 @@
-//! `twotick org` and `twotick key`: what needs no curl.
+//! The commands `twotick org` and `twotick key`.
 
 use std::fs;
 
@@ -6,13 +6,10 @@ use serde_json::{Value, json};
 
 use crate::support::{ACCESS_TOKEN, APP_SECRET, Exit, Setup, TestApp, VERIFY_TOKEN, path, run_with, text};
 
-/// Runs a command against a running service, with its data folder's admin key.
+/// Runs a command against the running service, with secrets in its environment.
 async fn twotick(app: &TestApp, args: &[&str]) -> Exit {
-    let (base, data) = (app.base(), app.data());
-    let mut all = args.to_vec();
-    all.extend(["--url", &base, "--data", path(&data)]);
     let env = [("TEST_TOKEN", ACCESS_TOKEN), ("TEST_SECRET", APP_SECRET), ("TEST_VERIFY", VERIFY_TOKEN)];
-    run_with(app.folder(), &all, &env).await
+    app.admin_command(args, &env).await
 }
 
 #[track_caller]
@@ -27,7 +24,7 @@ fn parsed(exit: &Exit) -> Value {
 }
 
 #[tokio::test]
-async fn an_organisation_is_made_used_and_deleted_without_curl() {
+async fn an_organisation_is_created_used_and_deleted_by_commands() {
     let app = Setup::new().start_empty().await;
     let put = [
         "org",
@@ -57,7 +54,7 @@ async fn an_organisation_is_made_used_and_deleted_without_curl() {
     let id = beta.accept(&text(1)).await;
     beta.until(&id, "READ").await;
 
-    // A second sender; the first keeps its secrets, its account and its rate.
+    // Adds a second sender. The first keeps its secrets, its account and its rate.
     let more = [
         "org",
         "put",
@@ -97,7 +94,7 @@ async fn an_organisation_is_made_used_and_deleted_without_curl() {
 }
 
 #[tokio::test]
-async fn every_setting_of_an_organisation_has_an_argument_and_leaves_the_others() {
+async fn every_setting_of_an_organisation_has_an_argument_that_changes_only_it() {
     let app = TestApp::start().await;
     let put = async |args: &[&str]| twotick(&app, &[&["org", "put", "acme"], args].concat()).await;
     let first =
@@ -138,7 +135,7 @@ async fn every_setting_of_an_organisation_has_an_argument_and_leaves_the_others(
 }
 
 #[tokio::test]
-async fn an_organisation_is_put_from_a_file_and_a_mistake_in_it_is_named() {
+async fn an_organisation_is_put_from_a_file_and_an_error_in_it_is_named() {
     let app = Setup::new().start_empty().await;
     let file = app.folder().join("org.json");
     fs::write(&file, crate::support::org("2066", APP_SECRET).to_string()).unwrap();
@@ -154,7 +151,7 @@ async fn an_organisation_is_put_from_a_file_and_a_mistake_in_it_is_named() {
 }
 
 #[tokio::test]
-async fn keys_are_listed_revoked_and_the_admin_key_is_exchanged() {
+async fn keys_are_listed_and_revoked_and_the_admin_key_is_rotated() {
     let app = TestApp::start().await;
     let made =
         parsed(&twotick(&app, &["key", "create", "acme", "--name", "reader", "--scope", "read", "--json"]).await);
@@ -175,11 +172,11 @@ async fn keys_are_listed_revoked_and_the_admin_key_is_exchanged() {
     printed(&twotick(&app, &["org", "list"]).await);
 }
 
-/// Arguments, an environment, the exit code, and what the complaint must say.
+/// Arguments, an environment, the exit code, and what the error must say.
 type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a [&'a str]);
 
 #[tokio::test]
-async fn a_command_that_cannot_be_done_says_what_to_do() {
+async fn a_command_that_fails_says_what_to_do() {
     let app = TestApp::start().await;
     let base = app.base();
     let temp = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! A backup is taken while the service works, and a copy made from it sends nothing that the original may have sent until a
-//! person says so. Whatever cuts it off, nothing half is ever used.
+//! Backups of a running service. A restored copy sends nothing that the original may have sent until a person releases
+//! it. An interrupted backup or restore is never used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,6 @@ use crate::support::{
     status, text, until_eq, with,
 };
 
-/// Runs a command against a running service, with its data folder's admin key.
-async fn ask(app: &TestApp, args: &[&str]) -> Exit {
-    let (base, data) = (app.base(), app.data());
-    run_with(app.folder(), &[args, &["--url", &base, "--data", path(&data)]].concat(), &[]).await
-}
-
 #[track_caller]
 fn done(exit: Exit) -> Exit {
     assert_eq!(exit.code, Some(0), "{exit:?}");
@@ -33,7 +27,7 @@ fn refused(exit: &Exit, why: &str) {
 }
 
 async fn back_up(app: &TestApp, file: &Path) -> Value {
-    let exit = done(ask(app, &["backup", path(file), "--json"]).await);
+    let exit = done(app.admin_command(&["backup", path(file), "--json"], &[]).await);
     serde_json::from_str(&exit.stdout).unwrap()
 }
 
@@ -41,7 +35,7 @@ async fn restore(file: &Path, data: &Path) -> Exit {
     run_with(file.parent().unwrap(), &["restore", path(file), "--data", path(data)], &[]).await
 }
 
-/// A copy of a service, from a backup, with the original's master key.
+/// Restores a backup and starts the copy with the original's master key.
 async fn copy_of(app: &TestApp, file: &Path, data: &Path) -> TestApp {
     let exit = done(restore(file, data).await);
     assert!(exit.stdout.contains("held") && exit.stdout.contains("master key"), "{exit:?}");
@@ -49,7 +43,7 @@ async fn copy_of(app: &TestApp, file: &Path, data: &Path) -> TestApp {
     Setup::new().data(data).start_empty().await
 }
 
-/// The original's caller at a copy: its key is in the backup.
+/// The original's caller for the copy, which knows the key from the backup.
 fn at(copy: &TestApp, caller: &Api) -> Api {
     copy.api(Some(caller.key()))
 }
@@ -68,7 +62,7 @@ fn places() -> (TempDir, PathBuf, PathBuf) {
     (temp, file, data)
 }
 
-/// A service that is stopped, with one message sent and one queued, and its backup.
+/// A stopped service with one message sent and one queued, and its backup.
 async fn backed_up(file: &Path) -> TestApp {
     let mut app = TestApp::start().await;
     app.one_more().await;
@@ -80,11 +74,11 @@ async fn backed_up(file: &Path) -> TestApp {
 }
 
 #[tokio::test]
-async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_what_is_new() {
+async fn a_copy_of_a_running_service_has_every_acknowledged_message_and_sends_only_new_ones() {
     let (_temp, file, data) = places();
     let app = TestApp::start().await;
     let beta = app.org("beta", "2066").await;
-    // Queued, and never sent by the original.
+    // These messages stay queued: the original never sends them.
     pause(&app, "beta", "pause").await;
     let mut waiting = Vec::new();
     for n in 0..4 {
@@ -103,7 +97,7 @@ async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_wh
             })
         })
         .collect();
-    until_eq("200 messages on their way", true, || app.sim.messages().len() >= 200).await;
+    until_eq("200 messages sent", true, || app.sim.messages().len() >= 200).await;
     let before = app.acme().get("outbound/messages?limit=200").await.ok(200);
     let before: Vec<_> =
         before["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
@@ -113,7 +107,7 @@ async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_wh
     for worker in load {
         worker.await.unwrap();
     }
-    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]), "it was fetched");
+    assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]), "a fetched backup is deleted");
 
     let copy = copy_of(&app, &file, &data).await;
     let (acme, copied_beta) = (at(&copy, app.acme()), at(&copy, &beta));
@@ -125,12 +119,12 @@ async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_wh
     assert!(held.contains("restored from a backup of 20") && held.contains("twotick release"), "{held}");
     assert_eq!(copied_beta.message(&waiting[0]).await["nextRetryAt"], Value::Null);
 
-    // New messages go, of either organisation; of before nothing goes, and what was asked before is known.
+    // Both organisations can send new messages. Nothing older is sent, and idempotency keys are still known.
     for api in [&acme, &copied_beta] {
         let id = api.accept(&text(777)).await;
         api.until(&id, "READ").await;
     }
-    assert_eq!(copy.sim.messages().len(), 2, "what the original may have sent was sent");
+    assert_eq!(copy.sim.messages().len(), 2, "the copy sent only new messages");
     let again = copied_beta.send_message(&with(text(0), &json!({"idempotencyKey": "k0"}))).await;
     assert_eq!(again.ok(200)["id"], waiting[0].as_str());
     let cancelled = copied_beta.post(&format!("outbound/messages/{}/cancel", waiting[3]), &json!({})).await;
@@ -138,19 +132,19 @@ async fn a_copy_of_a_working_service_has_all_that_was_answered_and_sends_only_wh
 
     let shown = copy.admin().get("admin/orgs/beta").await.ok(200)["restored"].clone();
     assert_eq!((&shown["backup"], &shown["held"]), (&taken["id"], &json!(4)));
-    done(ask(&copy, &["release", "--org", "beta", "--send"]).await);
+    done(copy.admin_command(&["release", "--org", "beta", "--send"], &[]).await);
     for id in &waiting[..3] {
         copied_beta.until(id, "READ").await;
     }
-    done(ask(&copy, &["release", "--all", "--cancel"]).await);
+    done(copy.admin_command(&["release", "--all", "--cancel"], &[]).await);
     assert_eq!(copy.admin().get("admin/orgs/acme").await.ok(200)["restored"], Value::Null);
-    assert_eq!(copy.sim.messages().len(), 5, "and only those");
+    assert_eq!(copy.sim.messages().len(), 5, "only new and released messages were sent");
     let actions = copied_beta.get("audit?limit=200").await.ok(200).to_string();
     assert!(actions.contains("\"held\":4") && actions.contains("\"messages\":3"), "{actions}");
 }
 
 #[tokio::test]
-async fn what_was_under_way_is_held_in_a_copy_and_its_receipts_settle_it() {
+async fn messages_in_flight_are_held_in_a_copy_and_settled_by_their_receipts() {
     let (_temp, file, data) = places();
     let app = TestApp::start().await;
     app.sim.set_receipts(false);
@@ -171,7 +165,7 @@ async fn what_was_under_way_is_held_in_a_copy_and_its_receipts_settle_it() {
     receipt(with(status("wamid.told-late", "delivered"), &json!({"biz_opaque_callback_data": opaque}))).await;
     acme.until(&lost, "DELIVERED").await;
 
-    // One that failed after all: the original may have been told so, too, and have sent it again.
+    // A failed receipt does not release its message: the original may have got it, too, and sent the message again.
     let failed = json!({"errors": [{"code": 131_000, "title": "Something went wrong"}]});
     receipt(with(status(&wamid, "failed"), &failed)).await;
     assert!(explained(&acme, &sent).await.contains("it is held"));
@@ -181,13 +175,13 @@ async fn what_was_under_way_is_held_in_a_copy_and_its_receipts_settle_it() {
 }
 
 #[tokio::test]
-async fn a_failure_of_an_attempt_of_the_original_is_not_taken_for_one_of_the_same_number_in_a_copy() {
+async fn a_copy_does_not_apply_a_failed_receipt_of_the_originals_attempt_with_the_same_number() {
     let (_temp, file, data) = places();
     let app = TestApp::start().await;
     pause(&app, "acme", "pause").await;
     let id = app.acme().accept(&text(1)).await;
     back_up(&app, &file).await;
-    // The original goes on for a while, and nothing is heard of what it sends.
+    // The original goes on and sends the message, but gets no receipts.
     app.sim.set_receipts(false);
     pause(&app, "acme", "resume").await;
     let originals = app.acme().until(&id, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
@@ -196,10 +190,10 @@ async fn a_failure_of_an_attempt_of_the_original_is_not_taken_for_one_of_the_sam
     let copy = copy_of(&app, &file, &data).await;
     let acme = at(&copy, app.acme());
     copy.sim.set_receipts(false);
-    done(ask(&copy, &["release", "--send", "--all"]).await);
+    done(copy.admin_command(&["release", "--send", "--all"], &[]).await);
     pause(&copy, "acme", "resume").await;
     let own = acme.until(&id, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
-    assert_eq!(copy.sim.messages()[0].opaque, opaque, "both are the first attempt");
+    assert_eq!(copy.sim.messages()[0].opaque, opaque, "both sent the first attempt");
     assert_ne!(own, originals);
     let failed =
         json!({"errors": [{"code": 131_000, "title": "Something went wrong"}], "biz_opaque_callback_data": opaque});
@@ -207,13 +201,13 @@ async fn a_failure_of_an_attempt_of_the_original_is_not_taken_for_one_of_the_sam
     receipt(with(status(&originals, "failed"), &failed)).await;
     assert_eq!(acme.message(&id).await["status"], "SENT");
     assert_eq!(acme.attempts(&id).await[0]["status"], "ACCEPTED");
-    // Its own is heard all the same.
+    // The receipt of the copy's own attempt is applied.
     receipt(with(status(&own, "failed"), &failed)).await;
     assert_eq!(acme.attempts(&id).await[0]["errorCode"], "131000");
 }
 
 #[tokio::test]
-async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_brings_the_same_bytes() {
+async fn an_interrupted_download_continues_after_a_kill_and_gets_the_same_bytes() {
     let (_temp, file, _) = places();
     let mut app = TestApp::start().await;
     app.one_more().await;
@@ -229,30 +223,30 @@ async fn a_fetch_that_was_cut_off_goes_on_after_the_service_was_killed_and_bring
     assert_eq!(ready["bytes"], whole.len());
     let part = file.with_extension("twotick.part");
     fs::write(&part, &whole[..whole.len() - 300]).unwrap();
-    // A backup that was being taken when it was killed leaves nothing, nor does one that was about to be whole.
+    // A kill during a backup leaves nothing behind, even just before the backup is complete.
     for end in ["0.part", "1.part", "1.json"] {
         fs::write(app.data().join(format!("backups/20260101T000000000Z-0000000{end}")), "half").unwrap();
     }
     app.kill_and_start_again().await;
-    let exit = done(ask(&app, &["backup", path(&file)]).await);
+    let exit = done(app.admin_command(&["backup", path(&file)], &[]).await);
     assert!(exit.stderr.contains(&format!("going on with backup {id} at byte")), "{exit:?}");
     assert_eq!(fs::read(&file).unwrap(), whole);
     assert!(!part.exists());
     assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
-    refused(&ask(&app, &["backup", path(&file)]).await, "exists");
+    refused(&app.admin_command(&["backup", path(&file)], &[]).await, "exists");
 
-    // One that the service no longer has is begun anew.
+    // If the service no longer has the backup, the command takes a new one.
     let file = file.with_extension("second");
     fs::write(file.with_extension("second.part"), &whole[..whole.len() / 2]).unwrap();
-    let exit = done(ask(&app, &["backup", path(&file)]).await);
+    let exit = done(app.admin_command(&["backup", path(&file)], &[]).await);
     assert!(exit.stderr.contains("a new one is begun"), "{exit:?}");
 }
 
 #[tokio::test]
-async fn a_backup_that_has_nowhere_to_go_is_not_begun() {
+async fn a_backup_that_cannot_be_written_is_not_begun() {
     let (temp, file, _) = places();
     let mut app = TestApp::start().await;
-    refused(&ask(&app, &["backup", path(&temp.path().join("missing/file"))]).await, "missing/file.part");
+    refused(&app.admin_command(&["backup", path(&temp.path().join("missing/file"))], &[]).await, "missing/file.part");
     assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([]));
     app.stop().await;
     let (base, data) = (app.base(), app.data());
@@ -262,7 +256,7 @@ async fn a_backup_that_has_nowhere_to_go_is_not_begun() {
 }
 
 #[tokio::test]
-async fn killed_while_it_takes_a_backup_it_starts_with_nothing_half_and_takes_the_next() {
+async fn a_kill_during_a_backup_leaves_no_partial_backup_and_the_next_one_succeeds() {
     let (temp, _, data) = places();
     let mut app = TestApp::start().await;
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
@@ -273,14 +267,14 @@ async fn killed_while_it_takes_a_backup_it_starts_with_nothing_half_and_takes_th
     for round in 0..4 {
         let begun = app.admin().post("admin/backups", &json!({})).await.ok(202);
         let place = format!("admin/backups/{}", begun["id"].as_str().unwrap());
-        // A little further each time: from its first moment on until it is whole.
-        let enough = eventually("a backup under way", async || {
+        // Each round kills later: from the first moment of the backup to its completion.
+        let enough = eventually("a backup in progress", async || {
             let status = app.admin().get(&place).await.ok(200);
             let is_so_far = status["records"].as_u64().is_some_and(|records| records >= 400 * round);
             if is_so_far || status["state"] == "READY" { Ok(status) } else { Err(status) }
         })
         .await;
-        // What is killed while it says what a backup is leaves a file that has no name yet.
+        // A kill while the description of a backup is written leaves a temporary file.
         fs::write(app.data().join("backups/.tmpAbCdEf"), "{").unwrap();
         app.kill_and_start_again().await;
         let found = app.admin().get("admin/backups").await.ok(200)["items"].clone();
@@ -294,9 +288,9 @@ async fn killed_while_it_takes_a_backup_it_starts_with_nothing_half_and_takes_th
 }
 
 #[tokio::test]
-async fn a_disk_that_gets_full_during_a_backup_ends_the_backup_and_not_the_service() {
+async fn a_disk_that_fills_during_a_backup_fails_the_backup_and_not_the_service() {
     let (_temp, file, data) = places();
-    // Nobody is there yet, so that nothing but the backup is written.
+    // There are no organisations yet, so that nothing but the backup is written.
     let app = Setup::new().file_limit(1 << 40).start_empty().await;
     let limit = |bytes: &str| {
         let args = [format!("--pid={}", app.pid()), format!("--fsize={bytes}:")];
@@ -311,7 +305,7 @@ async fn a_disk_that_gets_full_during_a_backup_ends_the_backup_and_not_the_servi
     .await;
     assert!(status["state"] == "FAILED" && status["reason"].as_str().unwrap().contains("the backup file"), "{status}");
     assert_eq!(fs::read_dir(app.data().join("backups")).unwrap().count(), 0);
-    // It is told until somebody has seen to it.
+    // The failure is listed until somebody deletes it.
     let place = format!("admin/backups/{}", begun["id"].as_str().unwrap());
     assert_eq!(app.admin().get("admin/backups").await.ok(200)["items"], json!([status]));
     assert_eq!(app.admin().delete(&place).await.status, 204);
@@ -327,7 +321,7 @@ async fn a_disk_that_gets_full_during_a_backup_ends_the_backup_and_not_the_servi
 }
 
 #[tokio::test]
-async fn a_fetch_of_a_part_that_is_not_there_is_refused() {
+async fn a_download_of_a_range_that_does_not_exist_is_refused() {
     let app = TestApp::start().await;
     let admin = app.admin();
     admin.get("admin/backups/nothing/data").await.problem(404, "NOT_FOUND");
@@ -355,11 +349,11 @@ async fn the_folder_of_a_stopped_service_is_backed_up_by_the_same_command() {
     let copy = copy_of(&app, &offline, &data).await;
     assert_eq!(at(&copy, app.acme()).stats().await["READ"], 1);
     let log = copy.log();
-    assert!(log.contains("twotick release"), "it says at its start that messages are held: {log}");
+    assert!(log.contains("twotick release"), "the log says at the start that messages are held: {log}");
 }
 
 #[tokio::test]
-async fn a_backup_that_is_damaged_or_cut_off_is_refused_before_anything_is_touched() {
+async fn a_damaged_or_truncated_backup_is_refused_before_anything_changes() {
     let (temp, file, data) = places();
     let _app = backed_up(&file).await;
     let whole = fs::read(&file).unwrap();
@@ -384,7 +378,7 @@ async fn a_backup_that_is_damaged_or_cut_off_is_refused_before_anything_is_touch
 }
 
 #[tokio::test]
-async fn nothing_is_restored_over_what_is_there() {
+async fn a_restore_does_not_overwrite_an_existing_folder() {
     let (_temp, file, data) = places();
     let app = backed_up(&file).await;
     refused(&restore(&file, &app.data()).await, "not empty");
@@ -394,13 +388,14 @@ async fn nothing_is_restored_over_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_restore_that_was_killed_leaves_no_folder_and_is_run_again() {
+async fn a_killed_restore_leaves_no_folder_and_can_be_run_again() {
     let (temp, file, data) = places();
     let _app = backed_up(&file).await;
     let building = temp.path().join("copy.restoring");
     let args = ["restore", path(&file), "--data", path(&data)];
     let mut process = Process::spawn(temp.path(), &args, &[]);
-    eventually("a restore under way", async || if building.exists() || data.exists() { Ok(()) } else { Err(()) }).await;
+    eventually("a restore in progress", async || if building.exists() || data.exists() { Ok(()) } else { Err(()) })
+        .await;
     process.kill();
     if !data.exists() {
         done(restore(&file, &data).await);
@@ -411,7 +406,7 @@ async fn a_restore_that_was_killed_leaves_no_folder_and_is_run_again() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_held_still_ends_at_its_time() {
+async fn a_held_message_still_expires() {
     let (_temp, file, data) = places();
     let app = TestApp::start().await;
     pause(&app, "acme", "pause").await;
@@ -424,7 +419,7 @@ async fn a_message_that_is_held_still_ends_at_its_time() {
 }
 
 #[tokio::test]
-async fn only_the_admin_key_makes_lists_or_fetches_backups() {
+async fn only_the_admin_key_can_take_list_or_download_backups() {
     let app = TestApp::start().await;
     let calls = [
         ("POST", "backups"),
@@ -441,12 +436,12 @@ async fn only_the_admin_key_makes_lists_or_fetches_backups() {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_being_taken_is_cancelled_by_its_deletion() {
+async fn deleting_a_backup_in_progress_cancels_it() {
     let app = TestApp::start().await;
     for _ in 0..10 {
         let begun = app.admin().post("admin/backups", &json!({})).await;
         if begun.status == 409 {
-            // The one before ends at its next step.
+            // The deleted backup ends at its next step.
             begun.problem(409, "BACKUP_ENDING");
             continue;
         }
@@ -455,7 +450,7 @@ async fn a_backup_that_is_being_taken_is_cancelled_by_its_deletion() {
         assert_eq!(app.admin().delete(&path).await.status, 204);
         assert_eq!(app.admin().get(&path).await.status, 404);
     }
-    eventually("nothing is left", async || {
+    eventually("no backup files", async || {
         let left: Vec<_> =
             std::fs::read_dir(app.data().join("backups")).unwrap().map(|file| file.unwrap().path()).collect();
         if left.is_empty() { Ok(()) } else { Err(left) }

@@ -1,4 +1,4 @@
-//! Requests that are wrong: each is answered with a problem that says what to change, and nothing is kept of it.
+//! Invalid requests: each is answered with a problem that says what to change, and leaves no trace.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ async fn bodies_that_are_not_a_json_object_are_malformed() {
 }
 
 #[tokio::test]
-async fn fields_that_are_wrong_are_named() {
+async fn invalid_fields_are_named() {
     let app = TestApp::start().await;
     let button = json!({"type": "reply", "reply": {"id": "1", "title": "Yes"}});
     let native = |payload: Value| with(text(1), &json!({"payloadJson": payload}));
@@ -105,7 +105,7 @@ async fn fields_that_are_wrong_are_named() {
 }
 
 #[tokio::test]
-async fn several_bad_fields_are_named_at_once() {
+async fn several_invalid_fields_are_named_at_once() {
     let app = TestApp::start().await;
     let body = json!({"to": "1", "channel": "SMS", "payloadJson": {"type": "text"}, "priority": "URGENT", "x": 1});
     let answer = app.acme().send_message(&body).await;
@@ -131,7 +131,7 @@ async fn an_unsafe_text_in_a_field_name_does_not_break_the_answer() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_in_every_way_of_sending() {
+async fn a_body_over_the_limit_is_refused_however_it_is_sent() {
     let app = Setup::new().set("http.max_body", "2KiB").start().await;
     let exact = |size: usize| {
         let body = text(1).to_string();
@@ -141,7 +141,7 @@ async fn a_body_over_the_limit_is_refused_in_every_way_of_sending() {
         let answer = app.acme().post_raw("outbound/messages", "application/json", exact(size)).await;
         answer.problem(413, "TOO_LARGE");
     }
-    // In chunks, without a length announced.
+    // Chunked, without a content length.
     let chunk = exact(1024);
     let head = format!(
         "POST /api/v1/outbound/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -150,7 +150,7 @@ async fn a_body_over_the_limit_is_refused_in_every_way_of_sending() {
     let chunks = format!("400\r\n{chunk}\r\n").repeat(3);
     let answer = app.raw(&format!("{head}{chunks}0\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    // Announced by a client that asks before it sends.
+    // With `Expect: 100-continue`.
     let head = head.replace("transfer-encoding: chunked", "content-length: 5000000\r\nexpect: 100-continue");
     let answer = app.raw(&head).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -159,7 +159,7 @@ async fn a_body_over_the_limit_is_refused_in_every_way_of_sending() {
 }
 
 #[tokio::test]
-async fn requests_without_a_right_key_are_unauthorized() {
+async fn requests_without_a_valid_key_are_unauthorized() {
     let app = TestApp::start().await;
     let acme = app.acme().key().to_owned();
     let swapped = format!("{}0", &acme[..acme.len() - 1]);
@@ -192,7 +192,7 @@ async fn requests_without_a_right_key_are_unauthorized() {
 }
 
 #[tokio::test]
-async fn wrong_content_types_paths_and_methods_are_told_apart() {
+async fn wrong_content_types_paths_and_methods_have_different_answers() {
     let app = TestApp::start().await;
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/xml", "multipart/form-data", "json"] {
         let answer = app.acme().post_raw("outbound/messages", kind, text(1).to_string()).await;

@@ -1,4 +1,4 @@
-//! The load tool: its figures are for a release build, but that it measures, and what it says, is tested here.
+//! The load tool. Its figures need a release build; these tests check that it measures and what it prints.
 
 use serde_json::Value;
 
@@ -32,12 +32,12 @@ async fn a_smoke_run_measures_every_phase_and_prints_one_object() {
         let [p50, p99, p999] = ["p50", "p99", "p999"].map(|name| number(&report, &format!("{latency}/{name}")));
         assert!(0.0 < p50 && p50 <= p99 && p99 <= p999, "{latency} in {report}");
     }
-    // 64 calls of 50 ms at once cannot give more, whatever the machine.
+    // 64 concurrent calls of 50 ms cannot exceed this rate on any machine.
     assert!(number(&report, "/slowProvider/messagesPerSecond") <= number(&report, "/slowProvider/possiblePerSecond"));
 }
 
 #[tokio::test]
-async fn each_scenario_plays_at_a_small_size() {
+async fn each_scenario_runs_at_a_small_size() {
     for (scenario, path) in [
         ("fairness", "/fairness/atFullSpeedRatioP99"),
         ("million", "/million/resumeToFirstSendMs"),
@@ -52,7 +52,7 @@ async fn each_scenario_plays_at_a_small_size() {
 }
 
 #[tokio::test]
-async fn arguments_that_do_not_fit_together_are_refused() {
+async fn contradictory_arguments_are_refused() {
     let wrong: [&[&str]; 3] = [
         &["bench", "--url", "https://localhost"],
         &["bench", "--scenario", "tree", "--phase", "sends"],
@@ -65,7 +65,7 @@ async fn arguments_that_do_not_fit_together_are_refused() {
 }
 
 #[tokio::test]
-async fn a_service_that_runs_already_is_measured_and_left_as_it_was() {
+async fn a_running_service_is_measured_and_left_unchanged() {
     let whatsapp = any_port().await.local_addr().unwrap().to_string();
     let temp = tempfile::tempdir().unwrap();
     let config = format!(

@@ -1,4 +1,4 @@
-//! Everything goes wrong at once: nobody is served twice, and everybody in the end.
+//! Many faults at once: every recipient gets every message, and none twice.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::{Setup, TestApp, faults, text};
 
-/// Connections dropped after the message was accepted, server errors, answers that come too late; receipts shuffled, doubled
-/// and late, but before `stale_after`.
+/// Connections dropped after the message was accepted, server errors, and answers that are too late. Receipts are
+/// shuffled, doubled and late, but come before `stale_after`.
 fn trouble() -> serde_json::Value {
     json!([
         {"share": 0.05, "fault": {"kind": "dropAfter"}},
@@ -49,7 +49,7 @@ fn most_to_one(app: &TestApp) -> usize {
 }
 
 #[tokio::test]
-async fn two_thousand_messages_through_a_bad_network_serve_nobody_twice() {
+async fn two_thousand_messages_through_a_bad_network_are_sent_once_each() {
     let app = start().await;
     post(&app, 0..2000).await;
     app.acme().until_stats("READ", 2000).await;
@@ -58,7 +58,7 @@ async fn two_thousand_messages_through_a_bad_network_serve_nobody_twice() {
 }
 
 #[tokio::test]
-async fn the_same_with_the_service_killed_every_second_serves_nobody_twice() {
+async fn a_service_killed_every_second_on_a_bad_network_sends_each_message_once() {
     let mut app = start().await;
     for round in 0..10 {
         post(&app, round * 200..(round + 1) * 200).await;

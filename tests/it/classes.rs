@@ -1,4 +1,4 @@
-//! Every code of Meta's through the real pipeline: what becomes of the message, what it is charged, and what becomes of
+//! Every error code of Meta through the real pipeline: its effect on the message, on the number of attempts, and on
 //! another message of the same sender.
 
 use futures_util::future::join_all;
@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, TestApp, eventually, faults, phone, seed, with};
 
-/// What a code does to a message, and to another of its sender.
+/// The effect of a code on a message and on another message of the same sender.
 #[derive(Clone, Copy, Debug)]
 enum Then {
-    /// Tried again by the schedule, and charged. The other goes.
+    /// It is retried on schedule, and the attempt counts. The other is sent.
     Retried,
-    /// Tried again uncharged, at a slower pace or later. The other goes.
+    /// It is retried later or at a slower rate, and the attempt does not count. The other is sent.
     Slowed,
-    /// QUEUED uncharged, for hours unless a person says to try again; the other waits with it.
+    /// It stays QUEUED for hours unless a person retries it, and the attempt does not count. The other waits, too.
     Limited,
-    /// FAILED at once. The other goes.
+    /// It is FAILED at once. The other is sent.
     Failed,
-    /// QUEUED uncharged; the sender is paused, and the other waits with it.
+    /// It stays QUEUED, and the attempt does not count. The sender is paused, and the other waits, too.
     SenderPaused,
-    /// QUEUED uncharged until its template is opened. The other goes.
+    /// It stays QUEUED until its template is resumed, and the attempt does not count. The other is sent.
     TemplateShut,
-    /// QUEUED uncharged until tomorrow. The other goes.
+    /// It stays QUEUED until tomorrow, and the attempt does not count. The other is sent.
     Deferred,
 }
 
@@ -55,7 +55,7 @@ async fn each_code_has_its_effect_on_its_message_and_on_others() {
     let app = TestApp::start().await;
     let cases: Vec<(Then, i64)> =
         CODES.iter().flat_map(|(then, codes)| codes.iter().map(move |code| (*then, *code))).collect();
-    // Each code has an organisation and a number of its own: none can touch another.
+    // Each code has its own organisation and number, so that codes cannot affect each other.
     let rules: Vec<Value> = cases
         .iter()
         .map(|(_, code)| json!({"phoneNumberId": number(*code), "count": 1, "fault": {"kind": "error", "code": code}}))

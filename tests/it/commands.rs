@@ -1,4 +1,4 @@
-//! The commands beside `serve`, and their exit codes.
+//! The commands other than `serve`, and their exit codes.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ async fn version_and_help_go_to_standard_output() {
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_used_end_with_2() {
+async fn invalid_arguments_exit_with_2() {
     let cases: [&[&str]; 7] = [
         &[],
         &["dance"],
@@ -43,10 +43,10 @@ async fn arguments_that_cannot_be_used_end_with_2() {
 const ORG_A: &str = "[[orgs]]\nid = \"a\"\napi_keys = [\"a-long-enough-key-a\"]\n[[orgs.senders]]\nphone_number_id = \"1\"\n\
     access_token = \"t\"\napp_secret = \"s\"\nverify_token = \"v\"\n";
 
-/// A file, an environment, and what the complaint must say.
+/// A configuration file, an environment, and what the error must say.
 type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
 
-/// `check-config` and `serve` on a file and an environment.
+/// Runs `check-config` and `serve` with a configuration file and an environment.
 async fn both(toml: &str, env: &[(&str, &str)]) -> [Exit; 2] {
     let temp = tempfile::tempdir().unwrap();
     fs::write(temp.path().join("twotick.toml"), toml).unwrap();
@@ -56,7 +56,7 @@ async fn both(toml: &str, env: &[(&str, &str)]) -> [Exit; 2] {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_ends_with_2_naming_key_and_line() {
+async fn an_invalid_configuration_exits_with_2_and_names_the_key_and_the_line() {
     let twice = |more: &str| format!("{ORG_A}{more}");
     let (number, id, key) = (
         twice(&ORG_A.replace("\"a\"", "\"b\"").replace("key-a", "key-b")),
@@ -117,7 +117,7 @@ async fn check_config_prints_the_merged_configuration_with_secrets_masked() {
     let toml = "[admin]\nkey = \"hush-admin-hush-admin-hush-admin-hush\"\n[outbound]\nmax_resident = 7\n[[orgs]]\nid = \"acme\"\n\
         api_keys = [\"hush-key\"]\n[[orgs.senders]]\nphone_number_id = \"1\"\naccess_token = \"env:TEST_TOKEN\"\n\
         app_secret = \"hush-secret\"\nverify_token = \"hush-verify\"\n";
-    // Read where it is looked for without --config.
+    // Without --config, twotick reads this file in its working directory.
     fs::write(temp.path().join("config.toml"), toml).unwrap();
     let env = [("TEST_TOKEN", "hush-token"), ("TWOTICK__OUTBOUND__ENABLED", "false")];
     let exit = run_with(temp.path(), &["check-config"], &env).await;
@@ -133,7 +133,7 @@ async fn check_config_prints_the_merged_configuration_with_secrets_masked() {
 }
 
 #[tokio::test]
-async fn what_check_config_prints_can_be_read_back() {
+async fn the_output_of_check_config_can_be_read_back() {
     let temp = tempfile::tempdir().unwrap();
     let first = run_with(temp.path(), &["check-config"], &[]).await;
     fs::write(temp.path().join("config.toml"), &first.stdout).unwrap();
@@ -142,17 +142,17 @@ async fn what_check_config_prints_can_be_read_back() {
 }
 
 #[tokio::test]
-async fn the_demo_shows_every_life_and_exits_with_0() {
+async fn the_demo_shows_the_life_of_each_message_and_exits_with_0() {
     let exit = run(&["demo", "--messages", "3", "--exit"]).await;
     assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""), "{exit:?}");
     for part in ["QUEUED", "SENT", "DELIVERED", "READ", "message 3", "org demo", "\"READ\":3"] {
         assert!(exit.stdout.contains(part), "{part} in {}", exit.stdout);
     }
-    assert!(!exit.stdout.contains("curl"), "what it shows to do next would meet a closed port: {}", exit.stdout);
+    assert!(!exit.stdout.contains("curl"), "it suggests a command for a port that is closed: {}", exit.stdout);
 }
 
 #[tokio::test]
-async fn the_demo_needs_no_certificates_and_minds_no_proxy() {
+async fn the_demo_needs_no_certificates_and_ignores_proxies() {
     let temp = tempfile::tempdir().unwrap();
     let env = [
         ("SSL_CERT_FILE", "/no/such/file"),
@@ -182,7 +182,7 @@ async fn relay(to: Arc<Mutex<String>>) -> String {
 }
 
 #[tokio::test]
-async fn the_simulator_alone_speaks_to_twotick_and_takes_faults() {
+async fn the_simulate_command_serves_twotick_and_accepts_faults() {
     let temp = tempfile::tempdir().unwrap();
     let twotick = Arc::new(Mutex::new(String::new()));
     let webhook = format!("{}/api/v1/webhooks/whatsapp/inbound", relay(Arc::clone(&twotick)).await);
@@ -211,7 +211,7 @@ async fn the_simulator_alone_speaks_to_twotick_and_takes_faults() {
     let client = client();
     let answer = json!({"from": "+1234567890", "text": "thank you"});
     let told = send(client.post(format!("{sim}/_sim/inbound")).json(&answer)).await.ok(202);
-    let heard = eventually("the answer heard", async || {
+    let heard = eventually("the inbound message", async || {
         let inbox = app.acme().get("inbound/messages").await.ok(200);
         if inbox["items"][0].is_null() { Err(inbox) } else { Ok(inbox["items"][0].clone()) }
     })
@@ -240,7 +240,7 @@ async fn the_simulator_alone_speaks_to_twotick_and_takes_faults() {
 }
 
 #[tokio::test]
-async fn a_faults_file_that_is_wrong_is_named_with_its_rule() {
+async fn an_invalid_faults_file_is_named_with_its_rule() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("faults.json");
     fs::write(&file, r#"{"rules":[{"fault":{"kind":"explode"}}]}"#).unwrap();

@@ -1,14 +1,8 @@
-//! Consent through the API and through what recipients do: who is written to, who is not, and what proves it.
-
-use std::time::SystemTime;
+//! Consent, through the API and through what recipients do: who gets messages, who does not, and what proves it.
 
 use serde_json::{Value, json};
 
-use crate::support::{APP_SECRET, Api, PHONE, Setup, TestApp, eventually, faults, org, phone, seed, text, with};
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
-}
+use crate::support::{APP_SECRET, Api, PHONE, Setup, TestApp, eventually, faults, now, org, phone, seed, text, with};
 
 fn path(n: usize) -> String {
     format!("consents/{}", phone(n))
@@ -27,7 +21,7 @@ fn digits(n: usize) -> String {
     phone(n).trim_start_matches('+').to_owned()
 }
 
-/// A message that the nth recipient writes now.
+/// A webhook with a message that the nth recipient writes now.
 fn written(n: usize, wamid: &str, what: &Value) -> Vec<u8> {
     let item = json!({"from": digits(n), "id": wamid, "timestamp": now().to_string()});
     webhook("messages", &json!([with(item, what)]))
@@ -37,7 +31,7 @@ fn wrote(n: usize, wamid: &str, words: &str) -> Vec<u8> {
     written(n, wamid, &json!({"type": "text", "text": {"body": words}}))
 }
 
-/// What the nth recipient chooses in WhatsApp itself.
+/// A webhook with the nth recipient's choice in WhatsApp's own settings.
 fn switched(n: usize, value: &str, at: u64) -> Vec<u8> {
     webhook(
         "user_preferences",
@@ -85,9 +79,13 @@ async fn a_consent_is_recorded_shown_with_its_history_and_listed() {
     let events: Vec<_> =
         audit["items"].as_array().unwrap().iter().map(|event| (&event["seq"], &event["entityType"])).collect();
     assert_eq!(events.len(), 2, "{audit}");
-    assert_eq!(events[0].0.to_string(), last["record"].as_str().unwrap(), "an entry's seq is its record's id");
+    assert_eq!(
+        events[0].0.to_string(),
+        last["record"].as_str().unwrap(),
+        "a consent's record is the seq of its audit entry"
+    );
     assert!(events.iter().all(|(_, kind)| **kind == "CONSENT"));
-    assert!(!audit.to_string().contains(&digits(1)), "the trail names no number");
+    assert!(!audit.to_string().contains(&digits(1)), "the audit trail contains no number");
 
     for n in 2..=5 {
         api.put(&path(n), &json!({"status": "GRANTED"})).await.ok(200);
@@ -121,7 +119,7 @@ async fn every_wrong_field_is_named_and_every_key_needs_its_scope() {
     for nobody in ["consents/0.5", "consents/us.1"] {
         let answer = app.acme().put(nobody, &json!({"status": "GRANTED"})).await;
         answer.problem(422, "INVALID");
-        assert_eq!(answer.fields(), ["recipient"], "no message can go to {nobody}");
+        assert_eq!(answer.fields(), ["recipient"], "{nobody} is not a valid recipient");
     }
     assert_eq!(app.acme().get("consents/me").await.fields(), ["recipient"]);
     assert_eq!(app.acme().get("consents?cursor=x").await.fields(), ["cursor"]);
@@ -138,7 +136,7 @@ async fn every_wrong_field_is_named_and_every_key_needs_its_scope() {
 }
 
 #[tokio::test]
-async fn each_policy_lets_through_what_it_says() {
+async fn each_policy_lets_the_right_messages_through() {
     let app = TestApp::start().await;
     let api = app.acme();
     let statuses = async |n| [api.send_message(&text(n)).await.status, api.send_message(&marketing(n)).await.status];
@@ -157,12 +155,12 @@ async fn each_policy_lets_through_what_it_says() {
     let audit = api.get("audit?action=BLOCKED_BY_POLICY").await.ok(200);
     let records: Vec<_> =
         audit["items"].as_array().unwrap().iter().map(|event| event["details"]["consentRecord"].is_string()).collect();
-    // Newest first: of `required`, then of `default`.
+    // Newest first: the policy `required`, then `default`.
     assert_eq!(records, [true, true, false, false, true, true, false], "{audit}");
 }
 
 #[tokio::test]
-async fn what_is_revoked_while_it_waits_is_explained_and_fails_before_the_call() {
+async fn a_message_whose_consent_is_revoked_while_it_waits_fails_before_the_call() {
     let mut app = Setup::new().set("outbound.enabled", false).start().await;
     let id = app.acme().accept(&with(text(1), &json!({"dossierId": "d"}))).await;
     app.acme().put(&path(1), &json!({"status": "REVOKED"})).await.ok(200);
@@ -191,7 +189,7 @@ async fn what_is_revoked_while_it_waits_is_explained_and_fails_before_the_call()
 }
 
 #[tokio::test]
-async fn error_131050_blocks_marketing_and_nothing_else_whether_answered_or_reported() {
+async fn error_131050_in_an_answer_or_a_receipt_blocks_only_marketing() {
     let app = TestApp::start().await;
     let api = app.acme();
     app.sim.set_faults(faults(&json!([
@@ -212,7 +210,7 @@ async fn error_131050_blocks_marketing_and_nothing_else_whether_answered_or_repo
 }
 
 #[tokio::test]
-async fn a_stop_word_is_heard_as_a_text_or_a_tapped_button_and_a_start_word_takes_it_back() {
+async fn a_stop_word_in_a_text_or_a_button_revokes_and_a_start_word_grants_again() {
     let app = TestApp::start().await;
     let api = app.acme();
     for (n, what) in [
@@ -233,7 +231,7 @@ async fn a_stop_word_is_heard_as_a_text_or_a_tapped_button_and_a_start_word_take
         blocked(api, &text(n)).await;
         app.webhook(&wrote(n, &format!("wamid.start-{n}"), "START")).await.ok(200);
         app.webhook(&stop).await.ok(200);
-        assert_eq!(known(api, n).await, ["GRANTED", "GRANTED"], "the stop came again");
+        assert_eq!(known(api, n).await, ["GRANTED", "GRANTED"], "the repeated stop has no effect");
         api.accept(&marketing(n)).await;
     }
     for what in [
@@ -246,7 +244,7 @@ async fn a_stop_word_is_heard_as_a_text_or_a_tapped_button_and_a_start_word_take
     }
     let history = api.get(&path(0)).await.ok(200)["history"].clone();
     let inbound = api.get(&format!("inbound/messages?from={}", digits(0))).await;
-    assert_eq!(inbound.fields(), ["from"], "a number has its '+'");
+    assert_eq!(inbound.fields(), ["from"], "a number needs its '+'");
     let inbound = api.get(&format!("inbound/messages?from=%2B{}", digits(0))).await.ok(200);
     assert_eq!(history[0]["evidence"]["inboundMessageId"], inbound["items"][0]["id"]);
     assert_eq!(history.as_array().unwrap().len(), 2);
@@ -278,13 +276,13 @@ async fn an_organisation_has_its_own_words_and_confirms_them_once_a_day() {
         app.acme().get(&format!("audit?entityId={}&action=CREATED", reply["id"].as_str().unwrap())).await.ok(200);
     assert_eq!(created["items"][0]["actor"], "system");
     let mine = with(text(1), &json!({"category": "CONFIRMATION"}));
-    assert_eq!(app.acme().send_message(&mine).await.fields(), ["category"], "not for clients");
+    assert_eq!(app.acme().send_message(&mine).await.fields(), ["category"], "clients cannot set this category");
     let both = with(org(PHONE, APP_SECRET), &json!({"startWords": ["SCHLUSS"]}));
     assert_eq!(app.admin().put("admin/orgs/acme", &both).await.fields(), ["startWords"]);
 }
 
 #[tokio::test]
-async fn the_switch_in_whatsapp_stops_and_resumes_marketing_and_a_repeat_undoes_nothing() {
+async fn whatsapps_own_setting_stops_and_resumes_marketing_and_a_repetition_changes_nothing() {
     let app = TestApp::start().await;
     let api = app.acme();
     api.put(&path(1), &json!({"status": "GRANTED"})).await.ok(200);
@@ -305,7 +303,7 @@ async fn the_switch_in_whatsapp_stops_and_resumes_marketing_and_a_repeat_undoes_
 }
 
 #[tokio::test]
-async fn a_switch_with_a_time_far_ahead_counts_from_when_it_came() {
+async fn a_choice_with_a_time_in_the_future_counts_from_its_arrival() {
     let app = TestApp::start().await;
     let api = app.acme();
     let ahead = switched(1, "stop", now() + 365 * 24 * 3600);
@@ -315,7 +313,7 @@ async fn a_switch_with_a_time_far_ahead_counts_from_when_it_came() {
     assert_eq!(told["at"], told["recordedAt"]);
     let year = |time: &Value| time.as_str().unwrap()[..4].parse::<u32>().unwrap();
     assert_eq!(year(&told["evidence"]["toldAt"]), year(&told["at"]) + 1, "{told}");
-    // What they choose next holds, and the first choice does not come back.
+    // The next choice holds, and the first does not come back.
     app.webhook(&switched(1, "resume", now() + 1)).await.ok(200);
     assert_eq!(known(api, 1).await, [Value::Null, json!("GRANTED")]);
     app.webhook(&ahead).await.ok(200);
@@ -323,7 +321,7 @@ async fn a_switch_with_a_time_far_ahead_counts_from_when_it_came() {
 }
 
 #[tokio::test]
-async fn a_repeat_undoes_nothing_that_was_said_in_its_own_second() {
+async fn a_repetition_does_not_undo_a_choice_of_the_same_second() {
     let app = TestApp::start().await;
     let at = now();
     let (resume, stop) = (switched(1, "resume", at), switched(1, "stop", at));
@@ -332,7 +330,7 @@ async fn a_repeat_undoes_nothing_that_was_said_in_its_own_second() {
     }
     assert_eq!(known(app.acme(), 1).await, [Value::Null, json!("REVOKED")]);
     assert_eq!(app.acme().get(&path(1)).await.ok(200)["history"].as_array().unwrap().len(), 2);
-    // A change of mind within a second is one all the same.
+    // Different choices within one second all count.
     app.webhook(&wrote(1, "wamid.stop", "STOP")).await.ok(200);
     app.webhook(&wrote(1, "wamid.start", "START")).await.ok(200);
     app.webhook(&wrote(1, "wamid.stop", "STOP")).await.ok(200);
@@ -340,7 +338,7 @@ async fn a_repeat_undoes_nothing_that_was_said_in_its_own_second() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_a_number_is_no_way_around() {
+async fn another_spelling_of_a_number_does_not_bypass_a_revocation() {
     let app = TestApp::start().await;
     app.acme().put("consents/+5215512345678", &json!({"status": "REVOKED"})).await.ok(200);
     for to in ["+525512345678", "+5215512345678"] {
@@ -350,7 +348,7 @@ async fn another_spelling_of_a_number_is_no_way_around() {
 }
 
 #[tokio::test]
-async fn consents_outlive_a_kill_and_the_words_may_stand_in_the_configuration() {
+async fn consents_survive_a_kill_and_the_words_can_be_configured_in_the_file() {
     let declared = format!(
         "[[orgs]]\nid = \"declared\"\napi_keys = [\"a-key-of-the-configuration\"]\nconsent = \"required\"\n\
          stop_words = [\"basta\"]\nstop_reply = \"Fatto.\"\n[[orgs.senders]]\nphone_number_id = \"3033\"\n\
@@ -368,7 +366,7 @@ async fn consents_outlive_a_kill_and_the_words_may_stand_in_the_configuration() 
 }
 
 #[tokio::test]
-async fn a_template_that_whatsapp_bills_as_marketing_is_refused_without_a_grant_also_after_a_restart() {
+async fn a_template_billed_as_marketing_needs_a_grant_even_after_a_restart() {
     let mut app = TestApp::start().await;
     let id = app.acme().accept(&seed("first")).await;
     let message = app.acme().until(&id, "READ").await;

@@ -1,5 +1,5 @@
-//! A store that contradicts itself: its backup says so at once, with the organisation; the others are restored without it; and what
-//! other records tell is built anew.
+//! A store that contradicts itself: a backup reports it at once and names the organisation, the others can be restored
+//! without it, and records that follow from others are rebuilt.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -9,14 +9,9 @@ use serde_json::json;
 use store::backend::{Backend, Order, Write};
 use store::{DataFolder, SledBackend};
 
-use crate::support::{Exit, Setup, TestApp, path, run_with, text};
+use crate::support::{Exit, Setup, TestApp, path, run, text};
 
-async fn twotick(args: &[&str]) -> Exit {
-    let temp = tempfile::tempdir().unwrap();
-    run_with(temp.path(), args, &[]).await
-}
-
-/// Two organisations with three messages each that wait, stopped.
+/// A stopped service with two organisations and three queued messages each.
 async fn stopped() -> TestApp {
     let mut app = TestApp::start().await;
     let beta = app.org("beta", "2066").await;
@@ -30,7 +25,7 @@ async fn stopped() -> TestApp {
     app
 }
 
-/// Removes the first key of a kind of the first organisation, which is acme.
+/// Removes the first key of a kind from the first organisation, which is acme.
 fn harm(data: &Path, kind: u8) {
     let backend = SledBackend::open(DataFolder::open_existing(data).unwrap(), 1 << 20).unwrap();
     let mut first = None;
@@ -43,19 +38,18 @@ fn harm(data: &Path, kind: u8) {
 }
 
 #[tokio::test]
-async fn a_backup_says_at_once_what_is_wrong_and_all_other_organisations_are_restored_from_it() {
+async fn a_backup_reports_a_contradiction_and_restores_all_other_organisations() {
     let temp = tempfile::tempdir().unwrap();
     let [file, copy] = ["backup.twotick", "copy"].map(|name| temp.path().join(name));
     let mut app = stopped().await;
     app.is_damaged = true;
     harm(&app.data(), b's');
-    let taken = twotick(&["backup", path(&file), "--data", path(&app.data())]).await;
+    let taken = run(&["backup", path(&file), "--data", path(&app.data())]).await;
     assert_eq!(taken.code, Some(1), "{taken:?}");
     let tells = |exit: &Exit| exit.stderr.contains("organisation acme: ") && exit.stderr.contains("--without acme");
     assert!(tells(&taken) && file.exists() && fs::read_dir(temp.path()).unwrap().count() == 1, "{taken:?}");
 
-    let restore =
-        async |more: &[&str]| twotick(&[&["restore", path(&file), "--data", path(&copy)], more].concat()).await;
+    let restore = async |more: &[&str]| run(&[&["restore", path(&file), "--data", path(&copy)], more].concat()).await;
     for more in [&[][..], &["--repair"]] {
         let refused = restore(more).await;
         assert!(refused.code == Some(1) && tells(&refused) && !copy.exists(), "{refused:?}");
@@ -65,7 +59,7 @@ async fn a_backup_says_at_once_what_is_wrong_and_all_other_organisations_are_res
     let restored = restore(&["--without", "acme"]).await;
     assert!(restored.code == Some(0) && restored.stdout.contains("left out: acme"), "{restored:?}");
     assert!(restored.stdout.contains("3 messages are held"), "{restored:?}");
-    let verified = twotick(&["verify", "--data", path(&copy)]).await;
+    let verified = run(&["verify", "--data", path(&copy)]).await;
     assert!(verified.stdout.contains("organisations 1, messages 3,"), "{verified:?}");
     fs::copy(app.data().join("master.key"), copy.join("master.key")).unwrap();
     let copy = Setup::new().data(&copy).start_empty().await;
@@ -74,7 +68,7 @@ async fn a_backup_says_at_once_what_is_wrong_and_all_other_organisations_are_res
 }
 
 #[tokio::test]
-async fn what_other_records_tell_is_built_anew_in_the_folder_or_while_a_backup_is_restored() {
+async fn records_that_follow_from_others_are_rebuilt_by_verify_or_during_a_restore() {
     let temp = tempfile::tempdir().unwrap();
     let [file, copy] = ["backup.twotick", "copy"].map(|name| temp.path().join(name));
     let mut app = stopped().await;
@@ -82,15 +76,18 @@ async fn what_other_records_tell_is_built_anew_in_the_folder_or_while_a_backup_i
     for kind in *b"dt" {
         harm(&app.data(), kind);
     }
-    let taken = twotick(&["backup", path(&file), "--data", path(&app.data())]).await;
+    let taken = run(&["backup", path(&file), "--data", path(&app.data())]).await;
     assert!(taken.code == Some(1) && taken.stderr.contains("verify --repair"), "{taken:?}");
-    let restored = twotick(&["restore", path(&file), "--data", path(&copy), "--repair"]).await;
+    let restored = run(&["restore", path(&file), "--data", path(&copy), "--repair"]).await;
     assert!(restored.code == Some(0) && restored.stdout.contains("2 keys"), "{restored:?}");
-    assert!(restored.stdout.contains("6 messages are held"), "the one whose due entry was gone as well: {restored:?}");
+    assert!(
+        restored.stdout.contains("6 messages are held"),
+        "including the message whose due entry was missing: {restored:?}"
+    );
 
-    let found = twotick(&["verify", "--data", path(&app.data())]).await;
+    let found = run(&["verify", "--data", path(&app.data())]).await;
     assert!(found.code == Some(1) && found.stdout.contains("`twotick verify --repair` builds it anew"), "{found:?}");
-    let repaired = twotick(&["verify", "--data", path(&app.data()), "--repair"]).await;
+    let repaired = run(&["verify", "--data", path(&app.data()), "--repair"]).await;
     assert_eq!(repaired.code, Some(0), "{repaired:?}");
     for told in ["due entry of message", "recipient's message of message", "is missing: mended", "2 keys", "is whole"] {
         assert!(repaired.stdout.contains(told), "{told}: {repaired:?}");
@@ -109,25 +106,19 @@ async fn what_other_records_tell_is_built_anew_in_the_folder_or_while_a_backup_i
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_service_is_checked_as_well() {
+async fn a_backup_of_a_running_service_is_checked_too() {
     let temp = tempfile::tempdir().unwrap();
     let [file, again] = ["backup.twotick", "again"].map(|name| temp.path().join(name));
     let mut app = stopped().await;
     app.is_damaged = true;
     harm(&app.data(), b't');
     app.start_again().await;
-    let ask = async |args: &[&str]| {
-        let (base, data) = (app.base(), app.data());
-        run_with(app.folder(), &[args, &["--url", &base, "--data", path(&data)]].concat(), &[]).await
-    };
-    let taken = ask(&["backup", path(&file)]).await;
+    let taken = app.admin_command(&["backup", path(&file)], &[]).await;
     assert!(taken.code == Some(1) && taken.stderr.contains("organisation acme: recipient's message"), "{taken:?}");
     app.stop().await;
-    assert_eq!(twotick(&["verify", "--data", path(&app.data()), "--repair"]).await.code, Some(0));
+    assert_eq!(run(&["verify", "--data", path(&app.data()), "--repair"]).await.code, Some(0));
     app.is_damaged = false;
     app.start_again().await;
-    let (base, data) = (app.base(), app.data());
-    let args = ["backup", path(&again), "--url", &base, "--data", path(&data)];
-    let taken = run_with(app.folder(), &args, &[]).await;
+    let taken = app.admin_command(&["backup", path(&again)], &[]).await;
     assert!(taken.code == Some(0) && taken.stdout.contains("checked"), "{taken:?}");
 }

@@ -1,4 +1,5 @@
-//! Writes the corpus of the record codec anew: run it when a record's format changes, under a new name, and keep the old files.
+//! Writes a corpus file for the fuzz tests of the record codec. When a record's format changes, run it with a new
+//! `NAME` and keep the old files.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -10,7 +11,7 @@ use store::{DataFolder, SledBackend};
 use crate::support::TestApp;
 use crate::upgrades::live;
 
-/// What is new in this format, in a word.
+/// The file's name, which says what is new in the format.
 const NAME: &str = "first.hex";
 
 #[tokio::test]
@@ -21,7 +22,7 @@ async fn the_corpus_of_records_is_written() {
     app.stop().await;
     let backend = SledBackend::open(DataFolder::open_existing(&app.data()).unwrap(), 16 << 20).unwrap();
     let mut lines = String::new();
-    // Keys that begin with 0 are the backend's own.
+    // Keys that begin with 0 belong to the backend.
     backend
         .scan(&[1]..&[u8::MAX], Order::Ascending, &mut |key, value| {
             writeln!(lines, "{} {}", hex::encode(key), hex::encode(value)).unwrap();

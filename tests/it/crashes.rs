@@ -1,11 +1,11 @@
-//! kill -9 at bad moments: what was acknowledged is sent, and sent once.
+//! SIGKILL at bad moments: every acknowledged message is sent, and sent once.
 
 use serde_json::json;
 
 use crate::support::{Setup, TestApp, eventually, faults, phone, seed, text, with};
 
-/// A kill between the record of an attempt and its call leaves an outcome that nobody knows: that is sent again when
-/// this has passed. Longer than a restart takes on any machine, so that a receipt which does come is not too late.
+/// A kill between the record of an attempt and its call leaves an unknown outcome, which is resent after `stale_after`.
+/// That is longer than a restart takes on any machine, so that a receipt still comes in time.
 fn patient() -> Setup {
     Setup::new().set("whatsapp.request_timeout", "7s").set("outbound.stale_after", "8s")
 }
@@ -21,7 +21,7 @@ async fn a_kill_right_after_the_201_loses_nothing_and_sends_once() {
 }
 
 #[tokio::test]
-async fn a_kill_while_messages_stream_in_loses_none_that_was_acknowledged() {
+async fn a_kill_under_load_loses_no_acknowledged_message() {
     let mut app = patient().start().await;
     let posts = (0..60).map(|n| {
         let acme = app.acme().clone();
@@ -43,7 +43,7 @@ async fn a_kill_while_messages_stream_in_loses_none_that_was_acknowledged() {
         app.acme().until(id, "READ").await;
         assert_eq!(app.accepted_to(&phone(*n)), 1, "message {n}");
     }
-    // One whose acknowledgement was cut off may have been kept: then it was sent once, too.
+    // A message whose acknowledgement was lost may be stored. In that case it was sent once, too.
     app.one_more().await;
     assert!((0..60).all(|n| app.accepted_to(&phone(n)) <= 1));
 }
@@ -69,12 +69,12 @@ async fn a_call_in_flight_at_the_kill_is_settled_by_its_receipt_and_not_sent_twi
 }
 
 #[tokio::test]
-async fn a_message_between_two_attempts_keeps_its_place_in_time_over_a_kill() {
+async fn a_message_between_two_attempts_keeps_its_retry_time_across_a_kill() {
     let mut app = Setup::new().set("outbound.retry_delays", vec!["0s", "1h"]).start().await;
     app.sim.set_faults(faults(&json!([{"count": 1, "fault": {"kind": "error", "code": 131016}}])));
     let id = app.acme().accept(&text(1)).await;
     let before = app.acme().until_error(&id, "QUEUED", "131016").await;
-    // What is read may be a moment ahead of the disk. Commits go in order: with a later one, this one is durable.
+    // Reads may be ahead of the disk. Commits are in order, so once a later one is durable, this one is, too.
     app.acme().accept(&with(text(2), &json!({"sendAt": "2099-01-01T00:00:00Z"}))).await;
     app.kill_and_start_again().await;
     app.one_more().await;
@@ -83,7 +83,7 @@ async fn a_message_between_two_attempts_keeps_its_place_in_time_over_a_kill() {
 }
 
 #[tokio::test]
-async fn many_kills_in_a_row_leave_a_store_that_opens() {
+async fn the_store_opens_after_many_kills_in_a_row() {
     let mut app = patient().start().await;
     let mut ids = Vec::new();
     for n in 0..5 {

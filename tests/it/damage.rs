@@ -1,28 +1,23 @@
-//! A store that was damaged is not served, `verify` says what is wrong, and an operator decides.
+//! A damaged store is not served, `verify` reports the damage, and an operator decides.
 
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Exit, TestApp, path, run_with, text};
+use crate::support::{Exit, TestApp, path, run, text};
 
-async fn twotick(args: &[&str]) -> Exit {
-    let temp = tempfile::tempdir().unwrap();
-    run_with(temp.path(), args, &[]).await
-}
-
-/// `serve` on a damaged folder, which must fail and say what to do.
+/// Runs `serve` on a damaged folder, which must fail and say what to do.
 async fn refused(data: &Path) -> Exit {
-    let exit = twotick(&["serve", "--data", path(data), "--listen", "127.0.0.1:0"]).await;
+    let exit = run(&["serve", "--data", path(data), "--listen", "127.0.0.1:0"]).await;
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
     assert!(exit.stderr.contains("backup") && exit.stderr.contains("twotick verify"), "{exit:?}");
     exit
 }
 
 async fn verify(data: &Path, more: &[&str]) -> Exit {
-    twotick(&[&["verify", "--data", path(data)], more].concat()).await
+    run(&[&["verify", "--data", path(data)], more].concat()).await
 }
 
-/// A service that has sent a message and was stopped.
+/// A stopped service that has sent a message.
 async fn stopped() -> TestApp {
     let mut app = TestApp::start().await;
     app.one_more().await;
@@ -49,11 +44,11 @@ async fn a_folder_in_use_or_without_a_store_is_not_verified() {
     let temp = tempfile::tempdir().unwrap();
     let empty = verify(temp.path(), &[]).await;
     assert!(empty.code == Some(1) && empty.stderr.contains("holds no twotick store"), "{empty:?}");
-    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "and none is made");
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "and none is created");
 }
 
 #[tokio::test]
-async fn a_store_written_over_with_rubbish_is_refused() {
+async fn a_store_overwritten_with_garbage_is_refused() {
     let app = stopped().await;
     let sled = app.data().join("sled");
     for entry in fs::read_dir(sled).unwrap().map(|entry| entry.unwrap().path()).filter(|entry| entry.is_file()) {
@@ -64,7 +59,7 @@ async fn a_store_written_over_with_rubbish_is_refused() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_gone_is_refused_and_no_new_one_begun() {
+async fn a_store_without_its_log_is_refused_and_gets_no_new_log() {
     let app = stopped().await;
     fs::remove_dir_all(app.data().join("sled")).unwrap();
     for _ in 0..2 {
@@ -78,7 +73,7 @@ async fn a_log_that_is_gone_is_refused_and_no_new_one_begun() {
 async fn a_journal_without_its_end_is_refused_until_a_person_accepts_the_loss() {
     let mut app = stopped().await;
     let journal = app.data().join("journal/1");
-    // The last whole batches go; what is before them stays.
+    // The last complete batches are cut off; those before them stay.
     let bytes = fs::read(&journal).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     fs::write(&journal, &bytes[..used - 300]).unwrap();

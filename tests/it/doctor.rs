@@ -1,4 +1,4 @@
-//! `twotick doctor`: what is wrong is found, and what to do about it is said.
+//! `twotick doctor` finds what is wrong and says what to do about it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::support::{ACCESS_TOKEN, APP_SECRET, Exit, PHONE, Setup, TestApp, VERI
 
 const WABA: &str = "102290129340398";
 
-/// An app with a sender whose account is known.
+/// Starts an app with a sender whose business account is known.
 async fn start() -> TestApp {
     let app = Setup::new().start().await;
     let put = json!({"senders": [{"phoneNumberId": PHONE, "wabaId": WABA}]});
@@ -25,7 +25,7 @@ async fn doctor(app: &TestApp, more: &[&str]) -> Exit {
     run_with(app.folder(), &args, &[]).await
 }
 
-/// The findings of a kind, as `what: detail; fix`.
+/// The findings with a verdict, as `what: detail; fix`.
 async fn findings(app: &TestApp, verdict: &str, code: i32) -> Vec<String> {
     let exit = doctor(app, &["--json", "--url", &app.base()]).await;
     assert_eq!(exit.code, Some(code), "{exit:?}");
@@ -43,7 +43,7 @@ fn one(found: &[String], says: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_stopped_service_that_is_well_passes_with_all_its_senders_tried() {
+async fn a_healthy_stopped_service_passes_and_all_its_senders_are_checked() {
     let mut app = start().await;
     app.stop().await;
     let exit = doctor(&app, &[]).await;
@@ -66,7 +66,7 @@ async fn a_stopped_service_that_is_well_passes_with_all_its_senders_tried() {
 }
 
 #[tokio::test]
-async fn what_whatsapp_holds_against_a_sender_is_told_with_its_remedy() {
+async fn problems_of_a_sender_at_whatsapp_are_reported_with_their_remedy() {
     let mut app = start().await;
     app.stop().await;
     let cases: [(Account, &[&str]); 3] = [
@@ -88,7 +88,7 @@ async fn what_whatsapp_holds_against_a_sender_is_told_with_its_remedy() {
         app.sim.set_account(account);
         let mut wrong = findings(&app, "wrong", 1).await;
         if is_token {
-            // Nor can it then look at the subscription.
+            // Without a valid token, it cannot check the subscription either.
             assert!(wrong.pop().unwrap().contains("subscription"));
         }
         one(&wrong, says);
@@ -96,9 +96,9 @@ async fn what_whatsapp_holds_against_a_sender_is_told_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn of_a_running_service_every_sender_is_tried_by_the_service_itself_if_it_is_not_declared() {
+async fn a_running_service_checks_the_senders_that_are_not_in_the_configuration() {
     let app = start().await;
-    assert_eq!(findings(&app, "note", 0).await, [""; 0], "all was tried");
+    assert_eq!(findings(&app, "note", 0).await, [""; 0], "every sender was checked");
     assert!(findings(&app, "ok", 0).await.iter().any(|found| found.contains(PHONE) && found.contains("token is good")));
     app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
     assert!(findings(&app, "wrong", 1).await[0].contains(&format!("sender {PHONE} of acme")));
@@ -114,13 +114,13 @@ async fn of_a_running_service_every_sender_is_tried_by_the_service_itself_if_it_
          access_token = \"{ACCESS_TOKEN}\"\napp_secret = \"{APP_SECRET}\"\nverify_token = \"{VERIFY_TOKEN}\"\n"
     );
     let app = Setup::new().toml(&declared).start_empty().await;
-    assert_eq!(findings(&app, "note", 0).await, [""; 0], "all was tried");
+    assert_eq!(findings(&app, "note", 0).await, [""; 0], "every sender was checked");
     app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
     assert!(findings(&app, "wrong", 1).await[0].contains("sender 2066 of beta"));
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_machine_is_told() {
+async fn problems_of_the_machine_are_reported() {
     let mut app = start().await;
     app.stop().await;
     app.set("whatsapp.base_url", "http://127.0.0.1:1");
@@ -142,11 +142,11 @@ async fn what_is_wrong_with_the_machine_is_told() {
     let args = ["doctor", "--config", path(&config), "--data", path(temp.path())];
     let exit = run_with(app.folder(), &args, &[]).await;
     assert!(exit.code == Some(1) && exit.stdout.contains("not a twotick store"), "{exit:?}");
-    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2, "nothing was added");
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 2, "the folder is unchanged");
 }
 
 #[tokio::test]
-async fn a_simulated_account_refuses_sends_with_a_token_that_has_expired() {
+async fn a_simulated_account_refuses_sends_with_an_expired_token() {
     let app = start().await;
     app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
     let id = app.acme().accept(&crate::support::text(1)).await;
@@ -161,13 +161,13 @@ async fn a_simulated_account_refuses_sends_with_a_token_that_has_expired() {
 }
 
 #[tokio::test]
-async fn of_a_running_service_it_tells_what_that_finds_and_not_what_this_shell_would() {
+async fn a_running_service_is_checked_with_its_own_environment_and_not_the_shells() {
     let declared = format!(
         "[[orgs]]\nid = \"beta\"\n[[orgs.senders]]\nphone_number_id = \"2066\"\nwaba_id = \"1\"\n\
          access_token = \"env:TEST_TOKEN\"\napp_secret = \"{APP_SECRET}\"\nverify_token = \"{VERIFY_TOKEN}\"\n"
     );
     let app = Setup::new().toml(&declared).env("TEST_TOKEN", ACCESS_TOKEN).start_empty().await;
-    // The shell has neither the token nor the address.
+    // The shell has neither the token nor the URL.
     let (config, data, url) = (app.config_file(), app.data(), app.base());
     let text = fs::read_to_string(&config).unwrap().replace(&app.sim.base_url(), "http://127.0.0.1:1");
     fs::write(&config, text).unwrap();
@@ -185,7 +185,7 @@ async fn of_a_running_service_it_tells_what_that_finds_and_not_what_this_shell_w
 }
 
 #[tokio::test]
-async fn a_sender_whose_token_has_expired_is_mended_by_a_new_one_and_not_by_a_resume() {
+async fn a_sender_with_an_expired_token_needs_a_new_token_and_not_a_resume() {
     let app = start().await;
     app.sim.set_account(Account { refused_tokens: vec![ACCESS_TOKEN.into()], ..Account::default() });
     app.acme().accept(&crate::support::text(1)).await;

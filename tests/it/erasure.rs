@@ -1,14 +1,11 @@
-//! The rights of those who are written to, through the real binary: what is held of them, and that it goes.
-
-use std::fs;
-use std::path::Path;
+//! The rights of recipients: the export of their data, and its erasure.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::support::{Api, PHONE, Setup, TestApp, eventually, path, run_with, text, with};
+use crate::support::{Api, PHONE, Setup, TestApp, eventually, files_holding, now, path, run_with, text, with};
 
-/// One number in both of its spellings.
+/// Both spellings of one number.
 const ADA: [&str; 2] = ["+525512345678", "+5215512345678"];
 const DIGITS: &str = "5512345678";
 const AT_ONCE: usize = 64;
@@ -19,31 +16,15 @@ fn to_ada(n: usize) -> Value {
 }
 
 fn wrote(wamid: &str) -> Vec<u8> {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "messages", "value": {
         "messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550001111", "phone_number_id": PHONE},
-        "messages": [{"from": &ADA[1][1..], "id": wamid, "timestamp": at.to_string(), "type": "text",
+        "messages": [{"from": &ADA[1][1..], "id": wamid, "timestamp": now().to_string(), "type": "text",
             "text": {"body": "a secret of Ada"}}]}}]}]})
     .to_string()
     .into_bytes()
 }
 
-/// Every file of a folder that holds one of these texts.
-fn holding(folder: &Path, texts: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            found.extend(holding(&entry, texts));
-            continue;
-        }
-        let bytes = fs::read(&entry).unwrap();
-        let held = texts.iter().filter(|text| bytes.windows(text.len()).any(|part| part == text.as_bytes()));
-        found.extend(held.map(|text| format!("{} in {}", text, entry.display())));
-    }
-    found
-}
-
-/// All that the API says of an organisation, and of some messages.
+/// Everything that the API returns about an organisation and some messages.
 async fn everything(api: &Api, ids: &[String]) -> String {
     let mut all = String::new();
     for list in ["outbound/messages?limit=200", "inbound/messages?limit=200", "audit?limit=200", "consents?limit=200"] {
@@ -63,8 +44,8 @@ async fn everything(api: &Api, ids: &[String]) -> String {
     all + &api.get("activities?dossierId=d&limit=200").await.ok(200).to_string()
 }
 
-/// A person who has got and written messages, among `others` messages to others.
-async fn a_recipient_among(others: usize) {
+/// Erases a person who received and wrote messages, among `others` messages to other recipients.
+async fn erase_a_recipient_among(others: usize) {
     let mut app = TestApp::start().await;
     let posts = (0..others).map(|n| {
         let api = app.acme().clone();
@@ -123,7 +104,13 @@ async fn a_recipient_among(others: usize) {
     let told = app.acme().get("audit?limit=3").await.ok(200);
     assert_eq!(told["items"][1]["entityType"], "ERASURE", "{told}");
 
-    let holds = |app: &TestApp| holding(&app.data(), &texts);
+    let holds = |app: &TestApp| -> Vec<String> {
+        let holding = |text: &&str| {
+            let files = files_holding(&app.data(), text.as_bytes());
+            files.into_iter().map(|file| format!("{text} in {file}")).collect::<Vec<_>>()
+        };
+        texts.iter().flat_map(holding).collect()
+    };
     assert_eq!(app.stop().await.code, Some(0));
     assert!(!holds(&app).is_empty(), "sled keeps what was deleted until it is compacted");
     let folder = tempfile::tempdir().unwrap();
@@ -142,18 +129,18 @@ async fn a_recipient_among(others: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recipient_is_erased_from_every_answer_and_after_compaction_from_the_folder() {
-    a_recipient_among(150).await;
+    erase_a_recipient_among(150).await;
 }
 
 /// `cargo test --release --test it -- --ignored erased_among_ten_thousand`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a minute in a release build"]
 async fn a_recipient_is_erased_among_ten_thousand_messages() {
-    a_recipient_among(10_000).await;
+    erase_a_recipient_among(10_000).await;
 }
 
 #[tokio::test]
-async fn a_send_under_way_is_finished_first_and_asking_again_sees_it_done() {
+async fn an_erasure_waits_for_a_call_in_flight_and_a_repeated_request_reports_it_done() {
     let app = Setup::new().start().await;
     app.sim.set_faults(crate::support::faults(
         &json!([{"fault": {"kind": "delay", "ms": 4500}}, {"fault": {"kind": "receipts", "lose": true}}]),
@@ -162,7 +149,7 @@ async fn a_send_under_way_is_finished_first_and_asking_again_sees_it_done() {
     app.acme().until(&id, "SENDING").await;
     let erasing = app.acme().delete(&format!("recipients/{}", ADA[0])).await;
     assert_eq!((erasing.ok(202)["status"].clone(), erasing.header("retry-after")), (json!("ERASING"), "5"));
-    let gone = eventually("it is erased", async || {
+    let gone = eventually("the erasure", async || {
         let message = app.acme().message(&id).await;
         if message["to"].is_null() { Ok(message) } else { Err(message) }
     });
@@ -171,7 +158,7 @@ async fn a_send_under_way_is_finished_first_and_asking_again_sees_it_done() {
 }
 
 #[tokio::test]
-async fn only_those_who_manage_may_export_or_erase_and_only_their_own() {
+async fn only_keys_with_the_scope_manage_can_export_or_erase_and_only_their_own_recipients() {
     let app = TestApp::start().await;
     let reader = app.key_of("acme", &json!({"name": "reader", "scopes": ["read", "send"]})).await;
     reader.delete(&format!("recipients/{}", ADA[0])).await.problem(403, "FORBIDDEN");

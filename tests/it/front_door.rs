@@ -1,4 +1,4 @@
-//! The front door: slow, greedy and many clients; TLS; what every answer carries.
+//! The HTTP server: slow, greedy and many clients, TLS, and the headers of every answer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ async fn connect(app: &TestApp) -> TcpStream {
     TcpStream::connect(app.base().trim_start_matches("http://")).await.unwrap()
 }
 
-/// Sends a request and reads the first part of its answer; `None` once the connection is closed.
+/// Sends a request and reads the first part of its answer. Returns `None` if the connection is closed.
 async fn ask(stream: &mut TcpStream, request: &str) -> Option<String> {
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = vec![0; 16 * 1024];
@@ -25,17 +25,17 @@ async fn ask(stream: &mut TcpStream, request: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&answer[..read]).into_owned())
 }
 
-/// Waits until the other end closes.
+/// Waits until the server closes the connection.
 async fn closed(stream: &mut TcpStream) {
     let mut rest = Vec::new();
-    // A reset is an end, too.
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it stays open");
+    // A reset counts as closed, too.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the connection stays open");
 }
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
-async fn a_client_that_sends_its_head_by_drops_is_cut_off_and_an_idle_one_is_not() {
+async fn a_client_that_trickles_its_head_is_cut_off_and_an_idle_one_is_not() {
     let app = Setup::new().set("http.header_timeout", "1s").start_empty().await;
     let mut idle = connect(&app).await;
     assert!(ask(&mut idle, HEALTH).await.unwrap().starts_with("HTTP/1.1 200"));
@@ -52,17 +52,17 @@ async fn a_client_that_sends_its_head_by_drops_is_cut_off_and_an_idle_one_is_not
     let mut rest = Vec::new();
     tokio::select! {
         () = drip => {}
-        end = timeout(PATIENCE, reads.read_to_end(&mut rest)) => drop(end.expect("it stays open")),
+        end = timeout(PATIENCE, reads.read_to_end(&mut rest)) => drop(end.expect("the connection stays open")),
     }
-    // One that never says a word.
+    // A client that never sends anything.
     closed(&mut connect(&app).await).await;
-    assert!(ask(&mut idle, HEALTH).await.unwrap().starts_with("HTTP/1.1 200"), "it was idle, not slow");
-    // The second request of a connection has no more time than the first.
+    assert!(ask(&mut idle, HEALTH).await.unwrap().starts_with("HTTP/1.1 200"), "the client was idle, not slow");
+    // A later request on a connection has the same time limit as the first.
     assert_eq!(ask(&mut idle, "GET /healthz HT").await, None);
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_the_end() {
+async fn an_idle_connection_is_closed_eventually() {
     let app = Setup::new().set("http.idle_timeout", "200ms").start_empty().await;
     let mut idle = connect(&app).await;
     assert!(ask(&mut idle, HEALTH).await.unwrap().starts_with("HTTP/1.1 200"));
@@ -70,7 +70,7 @@ async fn an_idle_connection_is_closed_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_answered_when_the_time_of_the_request_is_over() {
+async fn a_request_whose_body_never_comes_is_answered_at_its_timeout() {
     let app = Setup::new().set("http.request_timeout", "2s").start().await;
     let head = format!(
         "POST /api/v1/outbound/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 100\r\n\r\n{{",
@@ -95,7 +95,7 @@ async fn a_head_with_too_many_or_too_large_headers_is_refused() {
 }
 
 #[tokio::test]
-async fn beyond_its_connections_only_health_checks_are_answered() {
+async fn above_the_connection_limit_only_health_checks_are_answered() {
     let app = Setup::new().set("http.max_connections", 8).start_empty().await;
     let mut held = Vec::new();
     for _ in 0..8 {
@@ -110,15 +110,18 @@ async fn beyond_its_connections_only_health_checks_are_answered() {
     let answer = app.admin().get("admin/orgs").await;
     answer.problem(503, "OVERLOADED");
     assert_eq!((answer.header("connection"), answer.header("retry-after")), ("close", "1"));
-    assert!(ask(&mut held[0], HEALTH).await.unwrap().starts_with("HTTP/1.1 200"), "the others are served as before");
-    // Beyond the spare slots, too, connections are closed unread; once some are given up, all is as before.
+    assert!(
+        ask(&mut held[0], HEALTH).await.unwrap().starts_with("HTTP/1.1 200"),
+        "existing connections are still served"
+    );
+    // Beyond the spare slots, connections are closed unread. Once some are free again, new ones are served.
     let mut crowd = Vec::new();
     for _ in 0..200 {
         crowd.push(connect(&app).await);
     }
     drop((crowd, held));
     eventually("room", async || {
-        // While the crowd is still being cleared away it may be closed unread itself.
+        // While the server still closes the crowd, it may close this connection unread, too.
         let answer = app.admin().request("GET", "admin/orgs").send().await.map_err(|error| error.to_string())?;
         if answer.status() == 200 { Ok(()) } else { Err(answer.status().to_string()) }
     })
@@ -126,13 +129,13 @@ async fn beyond_its_connections_only_health_checks_are_answered() {
 }
 
 #[tokio::test]
-async fn load_balancers_may_ask_for_the_head_alone() {
+async fn head_requests_are_answered_without_a_body() {
     let app = Setup::new().start_empty().await;
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("admin/orgs", 401), ("/no-such-path", 404)] {
         let answer = send(app.api(None).request("HEAD", path)).await;
         assert_eq!((answer.status, answer.text.as_str()), (status, ""), "{path}");
     }
-    // The connection goes on behind it: there was no body that would be taken for the next answer.
+    // The connection stays usable, because HEAD sent no body that could be mistaken for the next answer.
     let mut stream = connect(&app).await;
     let head = ask(&mut stream, "HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
@@ -140,7 +143,7 @@ async fn load_balancers_may_ask_for_the_head_alone() {
 }
 
 #[tokio::test]
-async fn a_packed_body_is_refused_with_what_to_do() {
+async fn a_compressed_body_is_refused_with_advice() {
     let app = TestApp::start().await;
     let packed: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 4, 0, 0xb2, 0x9e, 0x61, 0xb6, 1, 0, 0, 0];
     let post = |body: &'static [u8]| app.acme().request("POST", "outbound/messages").body(body);
@@ -156,7 +159,7 @@ async fn a_packed_body_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_security_headers_and_no_word_of_cors() {
+async fn every_answer_has_the_security_headers_and_no_cors_headers() {
     let app = TestApp::start().await;
     for (method, path) in
         [("GET", "/healthz"), ("GET", "outbound/stats"), ("GET", "admin/orgs"), ("GET", "/no-such-path")]
@@ -174,7 +177,7 @@ async fn every_answer_carries_the_security_headers_and_no_word_of_cors() {
 }
 
 #[tokio::test]
-async fn while_it_drains_every_answer_ends_its_connection() {
+async fn while_it_drains_every_answer_closes_its_connection() {
     let mut app = Setup::new().set("outbound.shutdown_grace", "60s").start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 20_000}}])));
     app.acme().accept(&seed("k")).await;
@@ -193,7 +196,7 @@ async fn while_it_drains_every_answer_ends_its_connection() {
     assert_eq!(app.exit().await.code, Some(0));
 }
 
-/// A new certificate for 127.0.0.1 in `folder`, and a client that trusts it alone.
+/// Creates a certificate for 127.0.0.1 in `folder` and a client that trusts only that certificate.
 fn certify(folder: &Path) -> (PathBuf, PathBuf, Client) {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
@@ -212,7 +215,7 @@ fn tls_config(folder: &Path, cert: &Path, key: &Path) -> PathBuf {
 }
 
 #[tokio::test]
-async fn tls_serves_from_pem_files_and_follows_their_renewal() {
+async fn tls_uses_pem_files_and_reloads_renewed_ones() {
     let temp = tempfile::tempdir().unwrap();
     let (cert, key, client) = certify(temp.path());
     let config = tls_config(temp.path(), &cert, &key);
@@ -223,10 +226,10 @@ async fn tls_serves_from_pem_files_and_follows_their_renewal() {
     let admin = fs::read_to_string(temp.path().join("data/admin.key")).unwrap();
     let list = format!("{base}/api/v1/admin/orgs");
     assert_eq!(send(client.get(&list).bearer_auth(admin.trim())).await.status, 200);
-    // Plain HTTP finds nobody, and harms nobody.
+    // A plain HTTP request fails and does no harm.
     let mut plain = TcpStream::connect(base.trim_start_matches("https://")).await.unwrap();
     assert!(ask(&mut plain, HEALTH).await.is_none_or(|answer| !answer.starts_with("HTTP")));
-    // A pair that does not fit is not taken over; a new one is.
+    // A certificate whose key does not match is not loaded. A matching new pair is.
     let old_key = fs::read(&key).unwrap();
     let (_, _, renewed) = certify(temp.path());
     let new_key = fs::read(&key).unwrap();
@@ -240,7 +243,7 @@ async fn tls_serves_from_pem_files_and_follows_their_renewal() {
 }
 
 #[tokio::test]
-async fn tls_files_that_cannot_be_used_end_with_2_naming_the_file() {
+async fn unusable_tls_files_exit_with_2_and_are_named() {
     let temp = tempfile::tempdir().unwrap();
     let (cert, key, _) = certify(temp.path());
     let (missing, empty) = (temp.path().join("no-such.pem"), temp.path().join("empty.pem"));
@@ -271,7 +274,7 @@ async fn tls_files_that_cannot_be_used_end_with_2_naming_the_file() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_told_as_that_and_not_as_a_service_that_is_not_there() {
+async fn an_untrusted_certificate_is_not_reported_as_an_unreachable_service() {
     let (temp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ((cert, key, _), (foreign, ..)) = (certify(temp.path()), certify(other.path()));
     let config = tls_config(temp.path(), &cert, &key);
@@ -299,7 +302,7 @@ async fn a_certificate_that_is_not_trusted_is_told_as_that_and_not_as_a_service_
 }
 
 #[tokio::test]
-async fn plain_http_beyond_this_machine_must_be_allowed_in_so_many_words() {
+async fn plain_http_beyond_this_machine_must_be_allowed_explicitly() {
     let temp = tempfile::tempdir().unwrap();
     let args = ["serve", "--data", "data", "--listen", "0.0.0.0:0"];
     let exit = run_with(temp.path(), &args, &[]).await;
@@ -326,12 +329,12 @@ async fn a_client_that_does_not_read_its_large_answer_is_cut_off() {
     let key = app.acme().key();
     let ask = format!("GET /api/v1/outbound/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
     for _ in 0..4 {
-        // More than the system takes in for it.
+        // The answers exceed what the socket buffers hold.
         idle.write_all(ask.as_bytes()).await.unwrap();
     }
     eventually("the end of the connection", async || {
         let written = idle.write_all(b"\r\n").await;
-        if written.is_err() { Ok(()) } else { Err("it is open still") }
+        if written.is_err() { Ok(()) } else { Err("the connection is still open") }
     })
     .await;
     app.acme().accept(&seed("k")).await;

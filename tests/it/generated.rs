@@ -1,5 +1,5 @@
-//! Thousands of generated bad requests and webhooks, through the parsers and through the real door: no panic, no 5xx, no
-//! effect. The cases are the same in every run; `FUZZ_SEED` in the environment makes others.
+//! Thousands of generated bad requests and webhooks go through the parsers and the real server without a panic, a 5xx
+//! or an effect. The cases are the same in every run; the environment variable `FUZZ_SEED` changes them.
 
 use std::collections::BTreeSet;
 
@@ -22,10 +22,10 @@ const REQUESTS: usize = 6000;
 const WEBHOOKS: usize = 4000;
 const RAW: usize = 300;
 const AT_ONCE: usize = 16;
-/// No field of ours: a body with it is refused, whatever else is in it.
+/// An unknown field: a body with it is refused, whatever else it contains.
 const UNKNOWN: &str = "zz";
-/// Words that our parsers know, so that what is generated gets deep into them. Not `from`: with it, a message of a
-/// recipient might come together that is rightly kept.
+/// Words that the parsers know, so that generated inputs get deep into them. `from` is missing because it could
+/// complete a valid inbound message, which would rightly be stored.
 const WORDS: &[&str] = &[
     "to",
     "payloadJson",
@@ -82,7 +82,7 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A good value in which something was replaced.
+/// A valid value in which something was replaced.
 fn bent(good: Value) -> impl Strategy<Value = Value> {
     (any::<proptest::sample::Index>(), tree()).prop_map(move |(index, with)| {
         let mut bent = good.clone();
@@ -111,13 +111,13 @@ fn org() -> Value {
 }
 
 /// A webhook about messages that nobody sent.
-fn told() -> Value {
+fn webhook_about_strangers() -> Value {
     let mut failed = status("wamid.of-nobody", "failed");
     failed["errors"] = json!([{"code": 131_026, "title": "t", "error_data": {"details": "d"}}]);
     notification(PHONE, &[status("wamid.of-nobody", "delivered"), failed])
 }
 
-/// Bytes that may be JSON, and are no good request even then.
+/// Bytes that may be JSON but are never a valid request.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let spoiled = |mut value: Value| {
         if let Some(object) = value.as_object_mut() {
@@ -137,8 +137,8 @@ fn webhook() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => vec(any::<u8>(), 0..300),
         2 => tree().prop_map(|tree| tree.to_string().into_bytes()),
-        6 => bent(told()).prop_map(|bent| bent.to_string().into_bytes()),
-        1 => bent(told()).prop_flat_map(|bent| {
+        6 => bent(webhook_about_strangers()).prop_map(|bent| bent.to_string().into_bytes()),
+        1 => bent(webhook_about_strangers()).prop_flat_map(|bent| {
             let text = bent.to_string().into_bytes();
             (0..text.len()).prop_map(move |end| text[..end].to_vec())
         }),
@@ -203,7 +203,7 @@ fn bad() -> impl Strategy<Value = Bad> {
     ];
     (proptest::sample::select(calls), id, query, vec(header, 0..3), body()).prop_map(
         |((method, path, is_admin), id, query, headers, body)| {
-            // A rotation without a body is a good one.
+            // A rotation without a body would be valid.
             let body = if body.is_empty() { b"{".to_vec() } else { body };
             Bad { method, path: path.replace("ID", &id).replace('Q', &query), is_admin, headers, body }
         },
@@ -220,7 +220,7 @@ fn generate<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>, cou
     (0..count).map(|_| strategy.new_tree(runner).unwrap().current()).collect()
 }
 
-/// All that a request or a webhook could have changed.
+/// Everything that a request or a webhook could have changed.
 async fn everything(app: &TestApp) -> Vec<String> {
     let mut seen = vec![format!("{:?}", app.sim.stats().requests)];
     for path in [
@@ -266,10 +266,13 @@ async fn bad_requests_and_webhooks_are_answered_below_500_and_change_nothing() {
         answer.status
     });
     let met: BTreeSet<u16> = futures_util::stream::iter(requests).buffer_unordered(AT_ONCE).collect().await;
-    assert!([200, 400, 403, 404, 405, 415, 422].iter().all(|status| met.contains(status)), "too shallow: {met:?}");
+    assert!(
+        [200, 400, 403, 404, 405, 415, 422].iter().all(|status| met.contains(status)),
+        "the inputs do not get deep enough: {met:?}"
+    );
 
     let webhooks = generate(&mut runner, &webhook(), WEBHOOKS).into_iter().enumerate().map(async |(n, body)| {
-        // Some with another app's signature, which proves nothing, and is soon told to wait.
+        // Some have the signature of another app. They are refused and soon throttled.
         let (secret, wanted): (_, &[u16]) = if n % 4 == 0 { ("another", &[401, 429]) } else { (APP_SECRET, &[200]) };
         let signature = whatsapp::signature::sign(&secret.parse().unwrap(), &body);
         let answer = app.webhook_with(&body, &[(whatsapp::signature::HEADER, &signature)]).await;
@@ -277,7 +280,7 @@ async fn bad_requests_and_webhooks_are_answered_below_500_and_change_nothing() {
     });
     futures_util::stream::iter(webhooks).buffer_unordered(AT_ONCE).for_each(async |()| ()).await;
 
-    // What is not even HTTP.
+    // Bytes that are not even HTTP.
     let address = app.base().trim_start_matches("http://").to_owned();
     let head = prop_oneof![
         vec(any::<u8>(), 1..200),
@@ -286,11 +289,11 @@ async fn bad_requests_and_webhooks_are_answered_below_500_and_change_nothing() {
     ];
     let raw = generate(&mut runner, &head, RAW).into_iter().map(async |head| {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        // It may be closed before all is written.
+        // The server may close the connection before all is written.
         let _ = stream.write_all(&head).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it hangs");
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the connection hangs");
         let answer = String::from_utf8_lossy(&answer);
         assert!(!answer.starts_with("HTTP/1.1 5"), "{head:?}: {answer}");
     });
@@ -304,7 +307,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_parsers_refuse_by_name_and_never_panic(request in body(), told in webhook()) {
+    fn the_parsers_name_what_they_refuse_and_never_panic(request in body(), bytes in webhook()) {
         let now = Timestamp::from_secs(1_767_225_600);
         if let Ok(Value::Object(object)) = serde_json::from_slice(&request) {
             for refused in [NewMessage::parse(&object, None, now).err(), PutOrg::parse(&object).err()] {
@@ -312,7 +315,7 @@ proptest! {
                 prop_assert!(errors.iter().any(|error| error.field == UNKNOWN), "{errors:?}");
             }
         }
-        if let Ok(notification) = whatsapp::webhook::parse(&told, now) {
+        if let Ok(notification) = whatsapp::webhook::parse(&bytes, now) {
             prop_assert!(notification.changes.iter().flat_map(|change| &change.receipts).all(|receipt| !receipt.receipt.provider_id.as_str().is_empty()));
         }
     }

@@ -1,24 +1,21 @@
-//! What recipients write: kept once, listed, on the timeline, and what the 24-hour window hangs on.
-
-use std::time::SystemTime;
+//! Inbound messages: they are stored once, listed, shown on the timeline, and open the 24-hour window.
 
 use serde_json::{Value, json};
 
-use crate::support::{PHONE, TestApp, phone, seed, text, with};
+use crate::support::{PHONE, TestApp, now, phone, seed, text, with};
 
-/// A text from the nth recipient, written so many hours ago.
+/// A webhook with a text that the nth recipient wrote some hours ago.
 fn written(n: usize, wamid: &str, hours_ago: u64) -> Value {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let from = phone(n).trim_start_matches('+').to_owned();
     json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [{"field": "messages", "value": {
         "messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550001111", "phone_number_id": PHONE},
         "contacts": [{"profile": {"name": "Ada"}, "wa_id": from}],
-        "messages": [{"from": from, "id": wamid, "timestamp": (now - hours_ago * 3600).to_string(), "type": "text",
+        "messages": [{"from": from, "id": wamid, "timestamp": (now() - hours_ago * 3600).to_string(), "type": "text",
             "text": {"body": "hello"}}]}}]}]})
 }
 
 #[tokio::test]
-async fn what_a_recipient_writes_is_kept_once_and_stands_on_the_dossier() {
+async fn an_inbound_message_is_stored_once_and_assigned_to_the_dossier() {
     let app = TestApp::start().await;
     let id = app.acme().accept(&with(text(1), &json!({"dossierId": "d-1"}))).await;
     app.acme().until(&id, "READ").await;
@@ -42,13 +39,13 @@ async fn what_a_recipient_writes_is_kept_once_and_stands_on_the_dossier() {
 }
 
 #[tokio::test]
-async fn outside_the_window_only_a_template_goes() {
+async fn outside_the_window_only_a_template_is_sent() {
     let app = TestApp::start().await;
     app.webhook(written(1, "wamid.in-1", 25).to_string().as_bytes()).await.ok(200);
     let free = app.acme().accept(&text(1)).await;
     let failed = app.acme().until_error(&free, "FAILED", "WINDOW_CLOSED").await;
     assert_eq!(failed["attemptCount"], 0);
-    assert_eq!(app.sim.messages().len(), 0, "Meta is not even asked");
+    assert_eq!(app.sim.messages().len(), 0, "Meta is not called");
     let template = app.acme().accept(&with(seed("t"), &json!({"to": phone(1)}))).await;
     app.acme().until(&template, "READ").await;
     let unknown = app.acme().accept(&text(2)).await;

@@ -1,4 +1,4 @@
-//! Keys: every call against every kind of key, guesses made to wait, last use, and the admin key's exchange.
+//! Keys: every call with every kind of key, the throttle of failed attempts, last use, and rotation of the admin key.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Api, PHONE, Setup, TestApp, eventually, org, seed, send, text};
 
-/// What a call takes.
+/// The key that a call requires.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Takes {
+enum Requires {
     Nothing,
     Key(&'static str),
     Admin,
 }
-use Takes::{Admin, Key, Nothing};
+use Requires::{Admin, Key, Nothing};
 
-/// Every call: method, path, what it takes, and what it answers to whom it is meant for. Words in capitals
-/// stand for ids; the last call takes the organisation that the ones before it need.
-const CALLS: &[(&str, &str, Takes, u16)] = &[
+/// Every call: method, path, required key, and the status for a caller with that key. Words in capitals stand for ids.
+/// The last call deletes the organisation that the others need.
+const CALLS: &[(&str, &str, Requires, u16)] = &[
     ("GET", "/healthz", Nothing, 200),
     ("GET", "/readyz", Nothing, 200),
     ("GET", "/api/v1/webhooks/whatsapp/inbound", Nothing, 403),
@@ -68,7 +68,7 @@ const CALLS: &[(&str, &str, Takes, u16)] = &[
     ("POST", "/api/v1/admin/orgs", Nothing, 405),
 ];
 
-/// The calls of the route table, with `*` for each id.
+/// The routes of the route table, with `*` for each id.
 fn routes() -> BTreeSet<(String, String)> {
     let source = include_str!("../../src/http/routes.rs");
     let table = source.split_once("static ROUTES").unwrap().1.split_once("\n];").unwrap().0;
@@ -100,17 +100,17 @@ fn the_matrix_knows_every_route() {
             ((*method).to_owned(), path)
         })
         .collect();
-    // Backups are not of an organisation, and have a test of their own: `backups.rs`.
+    // Backups do not belong to an organisation; `backups.rs` tests them.
     let routes: BTreeSet<_> =
         routes().into_iter().filter(|(_, path)| !path.starts_with("/api/v1/admin/backups")).collect();
     assert!(routes.len() > 20, "{routes:?}");
     assert_eq!(known, routes);
 }
 
-/// As short as may be.
+/// An admin key of the shortest allowed length.
 const ADMIN_KEY: &str = "an-admin-key-from-configuration!";
 
-/// A recipient whose consent acme knows.
+/// A recipient whose consent acme has recorded.
 const ASKED: &str = "+4915100000001";
 
 struct Matrix {
@@ -121,7 +121,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// Calls as `who`. Each call comes from another address, so that none has to wait for its guesses.
+    /// Makes a call as `who`. Each call comes from a new address so that none is throttled.
     async fn call(&mut self, who: &Api, method: &str, path: &str, exists: bool) -> Answer {
         self.calls += 1;
         let (message, recipient, org, key) = match exists {
@@ -135,7 +135,7 @@ impl Matrix {
         send(request.json(&json!({}))).await
     }
 
-    /// What can be read can also be asked for without its body.
+    /// Asserts that a GET can also be made as HEAD.
     async fn has_head(&mut self, who: &Api, method: &str, path: &str, status: u16) {
         if method == "GET" {
             let head = self.call(who, "HEAD", path, true).await;
@@ -144,7 +144,7 @@ impl Matrix {
         }
     }
 
-    /// The same, where the answer must not tell whether what the path names exists.
+    /// Asserts a refusal that does not reveal whether what the path names exists.
     async fn refused(&mut self, who: &Api, method: &str, path: &str, wanted: (u16, &str)) {
         let answer = self.call(who, method, path, true).await;
         answer.problem(wanted.0, wanted.1);
@@ -153,7 +153,7 @@ impl Matrix {
 }
 
 #[tokio::test]
-async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
+async fn every_call_gives_every_kind_of_key_the_right_answer_and_leaks_nothing() {
     let app = Setup::new().set("admin.key", ADMIN_KEY).behind_a_proxy().start_empty().await;
     let admin = app.api(Some(ADMIN_KEY));
     for (id, number) in [("acme", PHONE), ("beta", "2066"), ("gamma", "3066")] {
@@ -179,7 +179,7 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
         without.push((lacks, make("acme", json!({"name": lacks, "scopes": has})).await.0));
     }
     let (none, wrong) = (app.api(None), app.api(Some("tt_0000")));
-    eventually("the key's end", async || {
+    eventually("the key's expiry", async || {
         let answer = expired.get("outbound/stats").await;
         if answer.status == 401 { Ok(()) } else { Err(answer) }
     })
@@ -211,7 +211,7 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
                 }
                 matrix.refused(&admin, method, path, (400, "ORG_REQUIRED")).await;
                 matrix.refused(&admin.for_org("nobody"), method, path, (404, "NOT_FOUND")).await;
-                // Another organisation sees its own, which is nothing; what is ours does not exist for it.
+                // Another organisation sees only its own data, which is empty; acme's data does not exist for it.
                 let theirs = matrix.call(&beta, method, path, true).await;
                 let missing = matrix.call(&beta, method, path, false).await;
                 assert_eq!(theirs.text, missing.text, "{place}");
@@ -229,23 +229,23 @@ async fn every_call_answers_every_kind_of_key_as_it_should_and_leaks_nothing() {
                 let answer = matrix.call(&admin, method, path, true).await;
                 assert_eq!(answer.status, status, "{place}: {answer:?}");
                 matrix.has_head(&admin, method, path, status).await;
-                // It may name an organisation; here that means nothing.
+                // The admin key may name an organisation, which has no effect here.
                 if method == "GET" {
                     assert_eq!(matrix.call(&admin.for_org("beta"), method, path, true).await.status, status, "{place}");
                 }
             }
         }
     }
-    assert_eq!(matrix.app.sim.messages().len(), 1, "none of it sent anything");
+    assert_eq!(matrix.app.sim.messages().len(), 1, "none of the calls sent a message");
 }
 
-/// A call with a key from an address, as a proxy on this machine reports it.
+/// Makes a call with a key from an address that a proxy on this machine reports.
 async fn from(app: &TestApp, key: &str, address: &str) -> Answer {
     send(app.api(Some(key)).request("GET", "outbound/stats").header("x-forwarded-for", address)).await
 }
 
 #[tokio::test]
-async fn whoever_guesses_keys_is_made_to_wait_and_a_right_key_opens_all_the_same() {
+async fn guessing_keys_is_throttled_and_a_valid_key_still_passes() {
     let app = Setup::new().behind_a_proxy().start().await;
     let (ours, other) = (app.acme().key(), app.key_of("acme", &json!({"name": "other"})).await);
     let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "old"})).await.ok(201);
@@ -263,24 +263,32 @@ async fn whoever_guesses_keys_is_made_to_wait_and_a_right_key_opens_all_the_same
         assert!((1..=60).contains(&wait), "{wait}");
     }
     assert_eq!((from(&app, ours, place).await.status, from(&app, other.key(), place).await.status), (200, 200));
-    assert_eq!(from(&app, "tt_guess", "198.51.100.8").await.status, 401, "elsewhere all is as before");
+    assert_eq!(from(&app, "tt_guess", "198.51.100.8").await.status, 401, "other addresses are not throttled");
     let log = app.log();
     assert!(log.contains(place) && !log.contains("tt_guess"), "{log}");
 }
 
 #[tokio::test]
-async fn a_forwarded_address_is_believed_from_proxies_that_are_named_and_from_nobody_else() {
+async fn a_forwarded_address_is_believed_only_from_trusted_proxies() {
     let app = TestApp::start().await;
     let mut last = 0;
     for n in 0..60 {
         last = from(&app, "tt_guess", &format!("198.51.100.{n}")).await.status;
     }
-    assert_eq!(last, 429, "all from this machine");
-    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "it never opened from here, and is right");
+    assert_eq!(last, 429, "all calls count as from this machine");
+    assert_eq!(
+        app.acme().get("outbound/stats").await.status,
+        200,
+        "a valid key passes although it was not used from here before"
+    );
     let made = app.admin().post("admin/key/rotate", &json!({})).await.ok(200);
     let fresh = app.api(made["key"].as_str());
-    assert_eq!(fresh.get("admin/orgs").await.status, 200, "so is the new admin key");
-    assert_eq!(app.log().matches("http.trusted_proxies does not have").count(), 1, "a proxy may have been forgotten");
+    assert_eq!(fresh.get("admin/orgs").await.status, 200, "the new admin key passes, too");
+    assert_eq!(
+        app.log().matches("http.trusted_proxies does not have").count(),
+        1,
+        "the log hints at a missing trusted proxy"
+    );
 }
 
 #[tokio::test]
@@ -304,7 +312,7 @@ async fn addresses_are_read_as_load_balancers_write_them() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_known_key_are_on_the_trail_once_a_minute() {
+async fn refusals_of_a_known_key_are_audited_once_a_minute() {
     let app = TestApp::start().await;
     let reads = app.key_of("acme", &json!({"name": "reader", "scopes": ["read"]})).await;
     for _ in 0..5 {
@@ -324,7 +332,7 @@ async fn refusals_of_a_known_key_are_on_the_trail_once_a_minute() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_that_is_still_used_is_on_the_trail_and_an_unknown_one_in_the_operators_view() {
+async fn use_of_a_revoked_key_is_audited_and_use_of_an_unknown_one_shown_to_the_operator() {
     let mut app = Setup::new().behind_a_proxy().start().await;
     let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "old"})).await.ok(201);
     let old = app.api(made["key"].as_str());
@@ -349,13 +357,13 @@ async fn a_revoked_key_that_is_still_used_is_on_the_trail_and_an_unknown_one_in_
         addresses.iter().find(|seen| seen["address"] == address).unwrap()["failed"].clone()
     };
     assert_eq!((of("127.0.0.1"), of("198.51.100.7")), (json!(5), json!(5)));
-    assert_eq!(app.log().matches("wrong ones were tried").count(), 1, "however often");
+    assert_eq!(app.log().matches("wrong ones were tried").count(), 1, "logged once, however often it happens");
     let listed = app.admin().get("admin/orgs/acme").await.ok(200);
     assert!(listed["keys"].as_array().unwrap().iter().all(|key| key["id"] != id), "{listed}");
 }
 
 #[tokio::test]
-async fn a_keys_last_use_is_shown_and_outlives_a_stop() {
+async fn a_keys_last_use_is_shown_and_survives_a_restart() {
     let mut app = TestApp::start().await;
     let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "idle"})).await.ok(201);
     assert_eq!(made["lastUsedAt"], Value::Null);
@@ -372,14 +380,14 @@ async fn a_keys_last_use_is_shown_and_outlives_a_stop() {
 }
 
 #[tokio::test]
-async fn an_exchanged_admin_key_ends_at_once_or_after_its_grace() {
+async fn a_rotated_admin_key_ends_at_once_or_after_its_grace_period() {
     let mut app = Setup::new().start_empty().await;
     let first = app.admin();
     let made = first.post("admin/key/rotate", &json!({})).await.ok(200);
     assert_eq!(made["previousValidUntil"], Value::Null);
     first.get("admin/orgs").await.problem(401, "UNAUTHORIZED");
     let second = app.admin();
-    assert_eq!(second.key(), made["key"].as_str().unwrap(), "the file has the new one");
+    assert_eq!(second.key(), made["key"].as_str().unwrap(), "the file has the new key");
     let mode = fs::metadata(app.data().join("admin.key")).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
 
@@ -396,7 +404,7 @@ async fn an_exchanged_admin_key_ends_at_once_or_after_its_grace() {
 
     let third = app.admin();
     let made = third.post("admin/key/rotate", &json!({"graceSeconds": 1})).await.ok(200);
-    eventually("the end of the grace", async || {
+    eventually("the end of the grace period", async || {
         let answer = third.get("admin/orgs").await;
         if answer.status == 401 { Ok(()) } else { Err(answer) }
     })
@@ -409,7 +417,7 @@ async fn an_exchanged_admin_key_ends_at_once_or_after_its_grace() {
 }
 
 #[tokio::test]
-async fn an_admin_key_from_the_configuration_is_not_ours_to_exchange() {
+async fn an_admin_key_from_the_configuration_cannot_be_rotated() {
     let app = Setup::new().set("admin.key", ADMIN_KEY).start_empty().await;
     let admin = app.api(Some(ADMIN_KEY));
     let answer = admin.post("admin/key/rotate", &json!({})).await;

@@ -1,4 +1,4 @@
-//! A message's life from accepted to read, and what each view tells of it.
+//! A message's life from accepted to read, in every view.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{ACCESS_TOKEN, PHONE, Setup, TestApp, eventually, faults, se
 async fn a_message_goes_from_accepted_to_read_and_every_view_agrees() {
     let app = TestApp::start().await;
     let acme = app.acme();
-    // Else receipts might overtake the answer to the call.
+    // Otherwise receipts might overtake the answer to the call.
     app.sim.set_receipts(false);
     let id = acme.accept(&seed("unique-123")).await;
     acme.until(&id, "SENT").await;
@@ -28,7 +28,7 @@ async fn a_message_goes_from_accepted_to_read_and_every_view_agrees() {
 
     let mut story = acme.story(&id).await;
     assert_eq!(story[..2], ["MESSAGE_CREATED QUEUED", "MESSAGE_SENT SENT"]);
-    // Two webhook calls may overtake each other.
+    // Webhook calls may overtake each other.
     story[2..].sort();
     let receipts = ["DELIVERED", "READ", "SENT"].map(|status| format!("MESSAGE_STATUS_UPDATE {status}"));
     assert_eq!(story[2..], receipts);
@@ -68,7 +68,7 @@ async fn a_message_goes_from_accepted_to_read_and_every_view_agrees() {
 }
 
 #[tokio::test]
-async fn whatsapp_is_sent_what_its_api_asks_for() {
+async fn the_request_to_whatsapp_is_as_its_api_requires() {
     let app = TestApp::start().await;
     let id = app.acme().accept(&seed("k")).await;
     app.acme().until(&id, "READ").await;
@@ -99,7 +99,7 @@ async fn a_message_waits_for_its_send_at() {
 }
 
 #[tokio::test]
-async fn a_message_that_expires_before_it_was_sent_fails_with_expired() {
+async fn a_message_that_expires_before_it_is_sent_fails_with_expired() {
     let app = Setup::new().set("outbound.retry_delays", vec!["0s", "1h"]).start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "error", "code": 131016}}])));
     let expires = app.acme().clock().await.after(Duration::from_secs(5)).to_string();

@@ -35,7 +35,7 @@ async fn five_hundred_messages_of_ten_organisations_are_read_and_sent_once_each(
     for n in 0..MESSAGES {
         assert_eq!(accepted.get(&(format!("5066{}", n % ORGS), phone(n))), Some(&1), "message {n}");
     }
-    // And once all is done, nobody is left at work.
+    // Once all is done, no actor is active.
     eventually("an idle actor tree", async || {
         let tree = app.admin().get("admin/actors").await.ok(200)["root"].clone();
         let messages = |org: &serde_json::Value| {

@@ -1,10 +1,10 @@
-//! The answer to a call is lost: a receipt settles it, or the policy for unknown outcomes does.
+//! The answer to a call is lost: a receipt settles the attempt, or the policy for unknown outcomes does.
 
 use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, eventually, faults, notification, seed, status, with};
 
-/// Short enough to wait for, and longer than a call takes on any machine.
+/// Timeouts short enough to wait for, and longer than a call takes on any machine.
 fn short_patience(on_unknown: &str) -> Setup {
     Setup::new()
         .set("whatsapp.request_timeout", "5s")
@@ -41,7 +41,7 @@ async fn a_receipt_settles_a_call_whose_answer_was_lost() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_the_message_was_taken_does_not_duplicate_it() {
+async fn a_connection_closed_before_acceptance_does_not_duplicate_the_message() {
     let app = short_patience("resend").start().await;
     app.sim.set_faults(faults(&json!([{"count": 1, "fault": {"kind": "dropBefore"}}])));
     let id = app.acme().accept(&seed("k")).await;
@@ -51,7 +51,7 @@ async fn a_connection_closed_before_the_message_was_taken_does_not_duplicate_it(
 }
 
 #[tokio::test]
-async fn with_the_receipts_lost_too_it_is_sent_again_after_stale_after() {
+async fn a_message_whose_receipts_are_lost_too_is_sent_again_after_stale_after() {
     let app = short_patience("resend").start().await;
     app.sim.set_faults(faults(&json!([
         {"count": 1, "fault": {"kind": "dropAfter"}},
@@ -65,15 +65,15 @@ async fn with_the_receipts_lost_too_it_is_sent_again_after_stale_after() {
     assert!(app.acme().story(&id).await.contains(&"MESSAGE_RESENDING QUEUED".to_owned()));
     let sent = app.sim.messages();
     assert_eq!(sent.len(), 2);
-    assert_ne!(sent[0].opaque, sent[1].opaque, "each attempt has a name of its own");
+    assert_ne!(sent[0].opaque, sent[1].opaque, "each attempt has its own id");
 }
 
 #[tokio::test]
-async fn on_hold_it_fails_as_unknown_until_a_late_receipt_proves_it() {
+async fn with_hold_a_message_fails_as_unknown_until_a_late_receipt_proves_it_sent() {
     let app = short_patience("resend").start().await;
     app.sim.set_receipts(false);
     app.sim.set_faults(faults(&json!([{"count": 1, "fault": {"kind": "dropAfter"}}])));
-    // The message's own wish counts more than the configured policy.
+    // The message's own setting overrides the configured policy.
     let id = app.acme().accept(&with(seed("k"), &json!({"onUnknown": "HOLD"}))).await;
     let message = app.acme().until(&id, "FAILED").await;
     assert_eq!((&message["errorCode"], &message["attemptCount"]), (&json!("OUTCOME_UNKNOWN"), &json!(1)));
@@ -85,12 +85,12 @@ async fn on_hold_it_fails_as_unknown_until_a_late_receipt_proves_it() {
     assert_eq!(message["providerMessageId"], app.sim.messages()[0].wamid);
     let audit = app.acme().get(&format!("audit?entityId={id}")).await.ok(200);
     let overruled = |event: &Value| event["details"]["effect"] == "OVERRULED";
-    assert!(audit["items"].as_array().unwrap().iter().any(overruled), "the trail says so: {audit}");
+    assert!(audit["items"].as_array().unwrap().iter().any(overruled), "the audit trail reports it: {audit}");
     assert_eq!(app.sim.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn a_configured_hold_keeps_a_lost_send_for_a_person() {
+async fn a_configured_hold_leaves_a_lost_send_to_a_person() {
     let app = short_patience("hold").start().await;
     app.sim.set_faults(faults(&json!([
         {"count": 1, "fault": {"kind": "dropAfter"}},
@@ -101,7 +101,7 @@ async fn a_configured_hold_keeps_a_lost_send_for_a_person() {
     assert_eq!(app.sim.messages().len(), 1);
     app.acme().post(&format!("outbound/messages/{id}/retry"), &json!({})).await.ok(200);
     app.acme().until(&id, "READ").await;
-    assert_eq!(app.sim.messages().len(), 2, "a person has decided so");
+    assert_eq!(app.sim.messages().len(), 2, "a person decided to retry it");
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn receipts_that_overtake_the_answer_are_applied() {
     app.acme().until(&id, "READ").await;
     app.settled().await;
     let before = app.acme().message(&id).await;
-    // Waits for the answer.
+    // The receipt waits for the answer.
     assert_eq!(app.stop().await.code, Some(0));
     app.start_again().await;
     let message = app.acme().message(&id).await;
@@ -124,7 +124,7 @@ async fn receipts_that_overtake_the_answer_are_applied() {
 }
 
 #[tokio::test]
-async fn receipts_that_come_doubled_and_shuffled_end_in_the_same_state() {
+async fn doubled_and_shuffled_receipts_lead_to_the_same_state() {
     let app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([
         {"fault": {"kind": "receipts", "double": true, "shuffle": true, "noOpaque": true}}
@@ -139,13 +139,13 @@ async fn receipts_that_come_doubled_and_shuffled_end_in_the_same_state() {
 }
 
 #[tokio::test]
-async fn a_receipt_before_our_own_record_waits_for_it() {
+async fn a_receipt_that_overtakes_our_own_record_waits_for_it() {
     let app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 1500}},
         {"fault": {"kind": "receipts", "lose": true}}])));
     let id = app.acme().accept(&seed("k")).await;
     app.until_accepted(1).await;
-    // Names neither attempt nor any message that we know of: only the answer will tell whose it is.
+    // The receipt names no attempt and no known message: only the answer will show which message it belongs to.
     let wamid = app.sim.messages()[0].wamid.clone();
     let body = notification(crate::support::PHONE, &[status(&wamid, "delivered")]);
     app.webhook(body.to_string().as_bytes()).await.ok(200);

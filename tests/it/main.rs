@@ -1,4 +1,4 @@
-//! twotick from outside: the real binary, its HTTP API and a simulated WhatsApp. What users rely on is tested here.
+//! End-to-end tests: the real binary and its HTTP API against a simulated WhatsApp. They cover what users rely on.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What a person may do with a message: retry a failed one, cancel a queued one.
+//! Manual actions: retrying a failed message and cancelling a queued one.
 
 use serde_json::{Value, json};
 
@@ -20,11 +20,15 @@ async fn a_queued_message_can_be_cancelled_once_and_is_never_sent() {
     app.one_more().await;
     assert_eq!(app.sim.messages().len(), 1);
     assert_eq!(app.acme().message(&id).await["status"], "CANCELLED");
-    assert_eq!(app.acme().send_message(&seed("k")).await.ok(200)["status"], "CANCELLED", "its key stays taken");
+    assert_eq!(
+        app.acme().send_message(&seed("k")).await.ok(200)["status"],
+        "CANCELLED",
+        "its idempotency key stays in use"
+    );
 }
 
 #[tokio::test]
-async fn a_message_that_waits_for_its_time_can_be_cancelled() {
+async fn a_scheduled_message_can_be_cancelled() {
     let app = TestApp::start().await;
     let id = app.acme().accept(&with(text(1), &json!({"sendAt": "2099-01-01T00:00:00Z"}))).await;
     app.acme().post(&format!("outbound/messages/{id}/cancel"), &Value::Null).await.ok(200);

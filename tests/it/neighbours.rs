@@ -1,4 +1,4 @@
-//! Many tenants in one service: what one of them asks for in excess, it alone waits for.
+//! Noisy neighbours: if one tenant asks for too much, only that tenant waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -8,18 +8,18 @@ use serde_json::{Map, json};
 
 use crate::support::{PHONE, Setup, TestApp, eventually, notification, phone, status, text, with};
 
-/// Connections of the greedy one.
+/// The number of connections of the greedy tenant.
 const GREEDY: usize = 150;
 const MESSAGES: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_reads_with_all_its_connections_keeps_nobody_else_from_posting_or_reading() {
+async fn a_tenant_that_reads_on_many_connections_does_not_block_the_others() {
     let app = Setup::new().set("outbound.enabled", false).set("outbound.max_wait", "3s").start().await;
     let other = app.org("other", "5066").await;
     let bodies: Vec<_> = (0..MESSAGES).map(|_| with(text(1), &json!({"dossierId": 1}))).collect();
     stream::iter(&bodies).for_each_concurrent(64, async |body| drop(app.acme().accept(body).await)).await;
     let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    // What takes long to answer, and what is quickly told.
+    // One query that is slow to answer and one that is fast.
     let slow = format!("outbound/messages/paginated?dossierId=1&to={}&size=1", phone(1));
     let greedy: Vec<_> = (0..GREEDY)
         .map(|n| {
@@ -53,14 +53,14 @@ async fn whoever_reads_with_all_its_connections_keeps_nobody_else_from_posting_o
 }
 
 #[tokio::test]
-async fn a_hundred_errors_are_named_and_the_others_counted() {
+async fn a_problem_names_a_hundred_errors_and_counts_the_others() {
     let app = TestApp::start().await;
     let mut body: Map<_, _> = (0..80_000).map(|n| (format!("x{n}"), json!(1))).collect();
     body.insert("to".into(), phone(1).into());
     let answer = app.acme().send_message(&body.into()).await;
     let problem = answer.problem(422, "INVALID");
     assert_eq!(problem["errors"].as_array().unwrap().len(), 100);
-    // And the payload that is missing.
+    // The one more error is the missing payload.
     assert_eq!(problem["moreErrors"], 80_000 + 1 - 100);
     assert!(answer.text.len() < 100_000, "{}", answer.text.len());
     let few = app.acme().send_message(&json!({"a": 1})).await.problem(422, "INVALID");
@@ -68,7 +68,7 @@ async fn a_hundred_errors_are_named_and_the_others_counted() {
 }
 
 #[tokio::test]
-async fn receipts_of_unknown_messages_take_no_more_room_than_an_id_needs() {
+async fn receipts_of_unknown_messages_are_parked_without_their_large_fields() {
     let app = TestApp::start().await;
     let status = |id: String, pricing: String| {
         json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": {
@@ -80,11 +80,11 @@ async fn receipts_of_unknown_messages_take_no_more_room_than_an_id_needs() {
         assert_eq!(app.webhook(body.as_bytes()).await.status, 200);
     }
     let tree = app.admin().get("admin/actors").await.ok(200);
-    assert!(tree.to_string().contains("\"parkedReceipts\":1"), "what has no id that can be is none: {tree}");
+    assert!(tree.to_string().contains("\"parkedReceipts\":1"), "a receipt with an impossible id is not parked: {tree}");
 }
 
 #[tokio::test]
-async fn a_page_of_large_messages_ends_sooner_and_goes_on_at_its_cursor() {
+async fn a_page_of_large_messages_is_shorter_and_continues_at_its_cursor() {
     let app = Setup::new().set("outbound.enabled", false).start().await;
     let large = "x".repeat(900_000);
     for n in 0..12 {

@@ -1,4 +1,4 @@
-//! Organisations that live in a repository: shown, put again, compared and applied from files; and secrets that stay out of sight.
+//! Organisations as files: `show`, `put`, `diff` and `apply`, and secrets that stay out of the command line.
 
 use std::fs;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{ACCESS_TOKEN, APP_SECRET, Exit, PHONE, TestApp, VERIFY_TOKEN, path, run_with, text};
 
-/// Runs a command against the service with something on its standard input.
+/// Runs a command against the service with `input` as its standard input.
 async fn twotick(app: &TestApp, args: &[&str], input: &str) -> Exit {
     let (base, data) = (app.base(), app.data());
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_twotick"))
@@ -21,7 +21,7 @@ async fn twotick(app: &TestApp, args: &[&str], input: &str) -> Exit {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may end before it has read all.
+    // The command may end before it has read all input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
     let output = child.wait_with_output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -35,7 +35,7 @@ async fn shown(app: &TestApp) -> Value {
 }
 
 #[tokio::test]
-async fn what_show_prints_can_be_put_again_and_the_secrets_stay() {
+async fn the_output_of_show_can_be_put_again_and_keeps_the_secrets() {
     let app = TestApp::start().await;
     let org = shown(&app).await;
     let put = twotick(&app, &["org", "put", "acme", "--file", "-"], &org.to_string()).await;
@@ -43,7 +43,7 @@ async fn what_show_prints_can_be_put_again_and_the_secrets_stay() {
     let mut same = shown(&app).await;
     same["updatedAt"] = org["updatedAt"].clone();
     assert_eq!(same, org);
-    // Token and app secret are what they were.
+    // The token and the app secret are unchanged.
     let id = app.acme().accept(&text(1)).await;
     app.acme().until(&id, "READ").await;
     let other = twotick(&app, &["org", "put", "beta", "--file", "-"], &org.to_string()).await;
@@ -51,7 +51,7 @@ async fn what_show_prints_can_be_put_again_and_the_secrets_stay() {
 }
 
 #[tokio::test]
-async fn a_file_is_compared_and_applied_and_what_it_does_not_name_stays() {
+async fn a_file_is_compared_and_applied_and_keeps_what_it_does_not_name() {
     let app = TestApp::start().await;
     app.org("other", "77").await;
     let file = app.folder().join("orgs.json");
@@ -81,14 +81,14 @@ async fn a_file_is_compared_and_applied_and_what_it_does_not_name_stays() {
     let id = app.acme().accept(&text(1)).await;
     app.acme().until(&id, "READ").await;
     let names: Vec<_> = app.admin().get("admin/orgs").await.ok(200)["items"].as_array().unwrap().clone();
-    assert_eq!(names.len(), 3, "what the file does not name stays");
+    assert_eq!(names.len(), 3, "the file removes nothing that it does not name");
     write(&json!([{"name": "nobody's"}]));
     let nameless = run("apply").await;
     assert!(nameless.code == Some(2) && nameless.stderr.contains("needs one"), "{nameless:?}");
 }
 
 #[tokio::test]
-async fn a_secret_comes_from_standard_input_and_one_in_sight_or_misspelt_is_told() {
+async fn a_secret_is_read_from_standard_input_and_a_visible_or_misspelt_one_is_reported() {
     let app = TestApp::start().await;
     let put = async |token: &str, input: &str| {
         twotick(&app, &["org", "put", "acme", "--sender", PHONE, "--access-token", token], input).await
@@ -111,7 +111,7 @@ async fn a_secret_comes_from_standard_input_and_one_in_sight_or_misspelt_is_told
 }
 
 #[tokio::test]
-async fn what_is_paused_that_is_not_there_is_named() {
+async fn pausing_something_unknown_names_it() {
     let app = TestApp::start().await;
     for verb in ["pause", "resume"] {
         let exit = twotick(&app, &["org", verb, "acme", "--sender", "99"], "").await;

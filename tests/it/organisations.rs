@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{ACCESS_TOKEN, APP_SECRET, PHONE, Setup, TestApp, VERIFY_TOKEN, org, seed, sender, text};
 
 #[tokio::test]
-async fn an_organisation_comes_back_as_put_with_its_secrets_set() {
+async fn an_organisation_is_returned_as_put_with_its_secrets_masked() {
     let app = TestApp::start().await;
     let mut body = org("2066", "secret-of-beta");
     body["consent"] = json!("required");
@@ -33,7 +33,7 @@ async fn an_organisation_comes_back_as_put_with_its_secrets_set() {
 }
 
 #[tokio::test]
-async fn secrets_are_in_no_answer() {
+async fn no_answer_contains_a_secret() {
     let app = TestApp::start().await;
     let made = app.admin().post("admin/orgs/acme/keys", &json!({"name": "n"})).await.ok(201);
     let id = app.acme().accept(&seed("k")).await;
@@ -68,7 +68,7 @@ async fn a_sender_put_again_without_its_secrets_keeps_them() {
 }
 
 #[tokio::test]
-async fn an_organisation_id_that_cannot_be_is_refused() {
+async fn an_invalid_organisation_id_is_refused() {
     let app = TestApp::start().await;
     for id in ["a%20b", "%2e%2e%2fetc", "%00", &"x".repeat(300), "%C3%A4", "inbound", "...."] {
         let answer = app.admin().put(&format!("admin/orgs/{id}"), &org("2066", "s")).await;
@@ -77,7 +77,7 @@ async fn an_organisation_id_that_cannot_be_is_refused() {
         assert!(answer.text.contains("not dots alone and not \\\"inbound\\\""), "{answer:?}");
         assert_eq!(app.admin().get(&format!("admin/orgs/{id}")).await.status, 404, "{id}");
     }
-    // Clients like ours follow these before they ask.
+    // HTTP clients resolve these path segments before they send the request.
     for id in [".", "..", "%2e%2e"] {
         let (head, body) = (format!("authorization: Bearer {}", app.admin().key()), org("2066", "s").to_string());
         let length = body.len();
@@ -132,7 +132,7 @@ fn declared() -> Setup {
 }
 
 #[tokio::test]
-async fn organisations_declared_in_the_file_take_their_secrets_from_the_environment() {
+async fn organisations_in_the_configuration_take_their_secrets_from_the_environment() {
     let mut app = declared().start_empty().await;
     let api = app.api(Some(KEY));
     let id = api.accept(&seed("k")).await;
@@ -142,7 +142,7 @@ async fn organisations_declared_in_the_file_take_their_secrets_from_the_environm
     assert_eq!(app.api(None).get(&format!("webhooks/whatsapp/inbound?{query}")).await.text, "7");
     let shown = async |app: &TestApp| {
         let mut org = app.admin().get("admin/orgs/declared").await.ok(200);
-        // Counted since the start.
+        // These counts begin again at each start.
         org["senders"][0].as_object_mut().unwrap().remove("webhooks").unwrap();
         org
     };
@@ -158,7 +158,7 @@ async fn organisations_declared_in_the_file_take_their_secrets_from_the_environm
 }
 
 #[tokio::test]
-async fn a_declared_organisation_may_have_further_keys_and_keeps_them() {
+async fn an_organisation_in_the_configuration_can_have_more_keys_and_keeps_them() {
     let mut app = declared().start_empty().await;
     let more = app.key_of("declared", &json!({"name": "more"})).await;
     app.kill_and_start_again().await;

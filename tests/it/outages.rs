@@ -1,4 +1,4 @@
-//! WhatsApp is down or refuses: what is tried again, what is not, and what the attempts tell.
+//! WhatsApp is down or refuses: what is retried, what is not, and what the attempts record.
 
 use serde_json::{Value, json};
 use simulator::{Settings, Simulator};
@@ -7,7 +7,7 @@ use tokio::net::TcpSocket;
 use crate::support::{APP_SECRET, Setup, TestApp, eventually, faults, phone, seed, text};
 
 #[tokio::test]
-async fn an_outage_of_three_attempts_ends_with_the_fourth() {
+async fn a_message_is_sent_by_the_fourth_attempt_after_an_outage_of_three() {
     let app = TestApp::start().await;
     let outage = json!([{"count": 3, "fault": {"kind": "error", "code": 131016, "httpStatus": 503}}]);
     app.sim.set_faults(faults(&outage));
@@ -36,8 +36,8 @@ async fn an_outage_of_three_attempts_ends_with_the_fourth() {
 }
 
 #[tokio::test]
-async fn a_whatsapp_that_refuses_connections_costs_nothing_and_is_tried_until_it_listens() {
-    // Bound and not listening: connections are refused, and nobody else can take the port.
+async fn refused_connections_cost_no_attempt_and_are_retried_until_whatsapp_listens() {
+    // The port is bound but does not listen: connections are refused, and no other process can take it.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let base = format!("http://{}", socket.local_addr().unwrap());
@@ -92,7 +92,7 @@ async fn a_permanent_error_fails_at_once_with_metas_code() {
     let failed = app.acme().get("audit?action=FAILED").await.ok(200);
     assert_eq!(failed["items"].as_array().unwrap().len(), 1);
     app.one_more().await;
-    assert_eq!(app.sim.stats().refused.get(&131_026), Some(&1), "one bad recipient stops nobody else");
+    assert_eq!(app.sim.stats().refused.get(&131_026), Some(&1), "one bad recipient does not stop the others");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_message_fails_after_its_last_attempt_and_a_person_can_retry_it() {
     app.sim.set_faults(faults(&json!([])));
     let retried = app.acme().post(&format!("outbound/messages/{id}/retry"), &json!({})).await.ok(200);
     assert_eq!((&retried["id"], &retried["errorCode"]), (&json!(id), &Value::Null));
-    assert_eq!(retried["maxAttempts"], 8, "a fresh budget");
+    assert_eq!(retried["maxAttempts"], 8, "a retry by a person adds a new budget of attempts");
     let message = app.acme().until(&id, "READ").await;
     assert_eq!(message["attemptCount"], 5);
     assert!(app.acme().story(&id).await.contains(&"MESSAGE_REQUEUED QUEUED".to_owned()));

@@ -1,11 +1,10 @@
-//! One person, several names, through the real binary: what they say under one holds under all, and goes with all.
+//! A person with several names: consent given under one name holds under all, and an erasure removes all.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, status, text, until_eq, with};
+use crate::support::{Api, PHONE, Setup, TestApp, eventually, faults, notification, now, status, text, until_eq, with};
 
 const NUMBER: &str = "+4915112345678";
 const NEW_NUMBER: &str = "+4915187654321";
@@ -13,18 +12,14 @@ const ID: &str = "DE.13491208655302741918";
 const NEW_ID: &str = "DE.99991208655302741918";
 const PARENT: &str = "DE.ENT.11815799212886844830";
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
-}
-
-/// A webhook with one item.
+/// A webhook with one item under `field`.
 fn webhook(field: &str, item: &Value) -> Vec<u8> {
     let mut body = notification(PHONE, &[]);
     body["entry"][0]["changes"][0]["value"][field] = json!([item]);
     body.to_string().into_bytes()
 }
 
-/// A message that somebody of these names writes.
+/// A webhook with a message from a person with these names.
 fn wrote(names: &Value, words: &str) -> Vec<u8> {
     let item = json!({"id": format!("wamid.{words}-{names}"), "timestamp": now().to_string(), "type": "text",
         "text": {"body": words}});
@@ -35,7 +30,7 @@ fn both() -> Value {
     json!({"from": &NUMBER[1..], "from_user_id": ID})
 }
 
-/// Meta's news of a user, some seconds from now: what came before it is older.
+/// Meta's `system` message about a user, some seconds in the future so that everything before it is older.
 fn renamed(from: &Value, system: &Value) -> Vec<u8> {
     let at = (now() + 1).to_string();
     let item =
@@ -73,10 +68,10 @@ async fn names(api: &Api, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_said_under_one_name_holds_under_the_other_whichever_comes_first() {
+async fn consent_under_one_name_holds_under_the_other_whether_given_before_or_after_the_link() {
     let app = TestApp::start().await;
     let api = app.acme();
-    // Said before the names are known to be one person's.
+    // The revocation comes before the names are linked.
     revoke(api, NUMBER).await;
     let record = api.get(&format!("consents/{NUMBER}")).await.ok(200);
     assert!(may_go(api, ID).await);
@@ -90,14 +85,14 @@ async fn what_is_said_under_one_name_holds_under_the_other_whichever_comes_first
     let audit = api.get("audit?action=BLOCKED_BY_POLICY").await.ok(200);
     assert_eq!(audit["items"][0]["details"]["consentRecord"], known["transactional"]["record"]);
     assert_eq!(audit["items"][0]["entityId"], known["id"]);
-    // Said afterwards, under either.
+    // Later statements count under either name.
     app.webhook(&wrote(&json!({"from_user_id": ID}), "START")).await.ok(200);
     assert!(may_go(api, NUMBER).await && may_go(api, ID).await);
     app.webhook(&wrote(&json!({"from": &NUMBER[1..]}), "STOP")).await.ok(200);
     assert!(!may_go(api, NUMBER).await && !may_go(api, ID).await);
     grant(api, ID).await;
     assert!(may_go(api, NUMBER).await);
-    // A switch in WhatsApp that names both links them, too.
+    // A choice in WhatsApp's settings that has both names links them, too.
     let switched = json!({"wa_id": &NEW_NUMBER[1..], "user_id": NEW_ID, "parent_user_id": PARENT, "detail": "x",
         "category": "marketing_messages", "value": "stop", "timestamp": now()});
     let mut body: Value = serde_json::from_slice(&webhook("user_preferences", &switched)).unwrap();
@@ -109,7 +104,7 @@ async fn what_is_said_under_one_name_holds_under_the_other_whichever_comes_first
 }
 
 #[tokio::test]
-async fn a_message_that_waits_is_stopped_by_what_is_said_under_another_name() {
+async fn a_queued_message_is_stopped_by_a_revocation_under_another_name() {
     let mut app = Setup::new().set("outbound.enabled", false).start().await;
     let by_id = app.acme().accept(&to(ID)).await;
     app.webhook(&wrote(&json!({"from": &NUMBER[1..]}), "STOP")).await.ok(200);
@@ -122,7 +117,7 @@ async fn a_message_that_waits_is_stopped_by_what_is_said_under_another_name() {
 }
 
 #[tokio::test]
-async fn receipts_and_contacts_tell_who_has_which_number() {
+async fn receipts_and_contacts_link_users_to_numbers() {
     let app = TestApp::start().await;
     let api = app.acme();
     revoke(api, ID).await;
@@ -130,7 +125,7 @@ async fn receipts_and_contacts_tell_who_has_which_number() {
     let read = api.until(&id, "READ").await;
     app.settled().await;
     let wamid = read["providerMessageId"].as_str().unwrap();
-    // One who has another number by now is not linked to that which the message went to.
+    // A user who has a new number is not linked to the number that the message went to.
     let told = |number: &str, id| {
         let more = json!({"timestamp": now().to_string(), "recipient_id": number[1..], "recipient_user_id": id});
         with(status(wamid, "read"), &more)
@@ -144,9 +139,9 @@ async fn receipts_and_contacts_tell_who_has_which_number() {
     let linked = api.get("audit?action=UPDATED&limit=200").await.ok(200).to_string();
     assert!(
         linked.contains("PERSON") && !linked.contains(ID) && !linked.contains(&NUMBER[1..]),
-        "the trail names nobody"
+        "the audit trail contains no names"
     );
-    // The list of messages finds those to any of them.
+    // The list finds messages to any of the names.
     grant(api, NUMBER).await;
     let second = api.accept(&to(ID)).await;
     let list = api.get(&format!("outbound/messages?to={PARENT}")).await.ok(200);
@@ -161,7 +156,7 @@ async fn receipts_and_contacts_tell_who_has_which_number() {
 }
 
 #[tokio::test]
-async fn who_changes_their_number_takes_consent_along_and_leaves_no_grant_behind() {
+async fn a_person_who_changes_number_keeps_consent_and_leaves_no_grant_behind() {
     let app = TestApp::start().await;
     let api = app.acme();
     app.webhook(&wrote(&both(), "hello")).await.ok(200);
@@ -173,15 +168,19 @@ async fn who_changes_their_number_takes_consent_along_and_leaves_no_grant_behind
     let changed = renamed(&json!(&NUMBER[1..]), &changed);
     app.webhook(&changed).await.ok(200);
     assert_eq!((said(api, NEW_NUMBER).await, said(api, NEW_ID).await), (json!("GRANTED"), json!("GRANTED")));
-    assert_eq!(said(api, NUMBER).await, Value::Null, "whoever has it next has granted nothing");
+    assert_eq!(said(api, NUMBER).await, Value::Null, "the next owner of the number has granted nothing");
     let export = api.get(&format!("recipients/{NEW_ID}/export")).await.ok(200);
     assert_eq!(export["names"], json!([NEW_ID, ID, NEW_NUMBER]));
     assert_eq!(export["formerNames"][0]["name"], json!(NUMBER));
-    assert_eq!(export["messages"][0]["message"]["id"], json!(before), "what they got under the old number is theirs");
-    // From here on they are two.
+    assert_eq!(
+        export["messages"][0]["message"]["id"],
+        json!(before),
+        "messages to the old number belong to the person"
+    );
+    // From here on, the old number belongs to another person.
     app.webhook(&wrote(&json!({"from": &NEW_NUMBER[1..]}), "STOP")).await.ok(200);
     assert!(!may_go(api, ID).await && !may_go(api, NEW_ID).await && may_go(api, NUMBER).await);
-    // News that come again, or late, change nothing.
+    // Repeated and late webhooks change nothing.
     app.webhook(&changed).await.ok(200);
     let late =
         json!({"id": "wamid.late", "timestamp": (now() - 60).to_string(), "type": "text", "text": {"body": "hi"}});
@@ -191,7 +190,7 @@ async fn who_changes_their_number_takes_consent_along_and_leaves_no_grant_behind
 }
 
 #[tokio::test]
-async fn who_moves_to_a_number_that_was_anothers_gets_neither_their_grant_nor_their_messages() {
+async fn the_new_owner_of_a_number_gets_neither_the_grant_nor_the_messages_of_the_former() {
     const ANOTHER: &str = "DE.33391208655302741918";
     let app = TestApp::start().await;
     let api = app.acme();
@@ -208,13 +207,13 @@ async fn who_moves_to_a_number_that_was_anothers_gets_neither_their_grant_nor_th
     }
     let export = api.get(&format!("recipients/{NEW_ID}/export")).await.ok(200);
     assert_eq!(export["names"], json!([NEW_ID, ID, NEW_NUMBER]));
-    assert_eq!(said(api, ANOTHER).await, "GRANTED", "they are who they were, under what is left to them");
+    assert_eq!(said(api, ANOTHER).await, "GRANTED", "the former owner keeps the consent under the remaining name");
     let export = api.get(&format!("recipients/{ANOTHER}/export")).await.ok(200);
     assert_eq!((&export["names"], &export["formerNames"][0]["name"]), (&json!([ANOTHER]), &json!(NEW_NUMBER)));
     assert_eq!(export["messages"][0]["message"]["id"], json!(anothers));
-    // Nor does one of them speak for the other from here on.
+    // From here on, the two persons are independent.
     let since = now() + 1;
-    until_eq("a later time than that of the news", true, || now() > since).await;
+    until_eq("a time after that of the webhook", true, || now() > since).await;
     app.webhook(&wrote(&json!({"from": &NEW_NUMBER[1..]}), "STOP")).await.ok(200);
     assert!(may_go(api, ANOTHER).await && !may_go(api, NEW_ID).await);
 }
@@ -229,14 +228,14 @@ async fn a_revocation_stays_with_the_number_and_goes_with_the_person() {
     for name in [NUMBER, ID, NEW_ID] {
         assert!(!may_go(api, name).await, "{name}");
     }
-    assert_eq!(names(api, NEW_ID).await, json!([NEW_ID, ID]), "the number may be somebody else's by now");
-    // Who has the number now wants to be written to; the other still does not.
+    assert_eq!(names(api, NEW_ID).await, json!([NEW_ID, ID]), "the number may belong to somebody else by now");
+    // The new owner of the number consents; the former owner still does not.
     grant(api, NUMBER).await;
     assert!(may_go(api, NUMBER).await && !may_go(api, NEW_ID).await && !may_go(api, ID).await);
 }
 
 #[tokio::test]
-async fn an_erasure_under_one_name_is_one_of_all_and_the_revocation_holds_for_each() {
+async fn an_erasure_under_one_name_erases_all_and_the_revocation_holds_for_each() {
     let app = TestApp::start().await;
     let api = app.acme();
     let evidence = json!({"status": "GRANTED", "source": "a form of Ada", "evidence": "a secret of Ada"});
@@ -269,14 +268,14 @@ async fn an_erasure_under_one_name_is_one_of_all_and_the_revocation_holds_for_ea
         assert!(!text.contains("Ada") && !text.contains(ID) && !text.contains(&NUMBER[1..]), "{text}");
     }
     let history = api.get(&format!("consents/{NUMBER}")).await.ok(200)["history"].clone();
-    assert_eq!(history[0]["status"], "GRANTED", "that it was said stays, without its proof: {history}");
-    // They are nobody's names again: one alone is not the other.
+    assert_eq!(history[0]["status"], "GRANTED", "the statement stays, without its evidence: {history}");
+    // The names are no longer linked.
     grant(api, ID).await;
     assert!(may_go(api, ID).await && !may_go(api, NEW_NUMBER).await);
 }
 
 #[tokio::test]
-async fn a_receipt_that_waits_for_its_message_is_found_by_what_it_calls_its_recipient() {
+async fn a_parked_receipt_is_erased_by_any_name_of_its_recipient() {
     let app = TestApp::start().await;
     let api = app.acme();
     app.webhook(&wrote(&both(), "hello")).await.ok(200);
@@ -297,7 +296,7 @@ async fn a_receipt_that_waits_for_its_message_is_found_by_what_it_calls_its_reci
 }
 
 #[tokio::test]
-async fn what_is_posted_after_an_erasure_was_asked_for_lives_on_and_a_second_one_takes_it() {
+async fn data_posted_after_an_erasure_request_survives_until_a_second_one() {
     let app = TestApp::start().await;
     let api = app.acme();
     app.sim.set_faults(faults(&json!([{"count": 1, "fault": {"kind": "delay", "ms": 4500}},
@@ -309,7 +308,7 @@ async fn what_is_posted_after_an_erasure_was_asked_for_lives_on_and_a_second_one
     api.put(&format!("consents/{NUMBER}"), &put).await.ok(200);
     let after = api.accept(&to(NUMBER)).await;
     app.webhook(&wrote(&both(), "I am back")).await.ok(200);
-    eventually("it is erased", async || {
+    eventually("the erasure", async || {
         let page = api.get("audit?limit=200").await.ok(200).to_string();
         if page.contains("RECIPIENT_ERASED") || page.contains("consentStatements") { Ok(()) } else { Err(page) }
     })
@@ -325,17 +324,17 @@ async fn what_is_posted_after_an_erasure_was_asked_for_lives_on_and_a_second_one
     assert_eq!(api.message(&after).await["to"], Value::Null);
 }
 
-/// All ids within what the API says.
+/// All ids in a JSON value.
 fn ids_in(value: &Value) -> BTreeSet<String> {
     let text = value.to_string();
     text.split('"').filter(|word| word.len() == 36 && word.matches('-').count() == 4).map(str::to_owned).collect()
 }
 
 #[tokio::test]
-async fn nothing_that_is_left_of_an_erased_person_tells_that_two_names_were_theirs() {
+async fn nothing_left_of_an_erased_person_links_their_two_names() {
     let mut app = TestApp::start().await;
     let api = app.acme().clone();
-    // Said under one name and repeated under the other, said under both at once, and told by Meta of a message.
+    // Consent under one name and copied to the other, consent under both at once, and consent from an error of Meta.
     app.webhook(&wrote(&json!({"from": &NUMBER[1..]}), "STOP")).await.ok(200);
     app.webhook(&wrote(&both(), "hello")).await.ok(200);
     app.webhook(&wrote(&json!({"from_user_id": ID}), "START")).await.ok(200);
@@ -350,7 +349,7 @@ async fn nothing_that_is_left_of_an_erased_person_tells_that_two_names_were_thei
     let shared = |[number, id]: [Value; 2]| ids_in(&number).intersection(&ids_in(&id)).count();
     let before = history().await;
     assert!(before[0]["history"].as_array().unwrap().len() >= 4, "{before:#?}");
-    assert!(shared(before) >= 3, "each proof is known under both");
+    assert!(shared(before) >= 3, "each record is known under both names");
     api.delete(&format!("recipients/{ID}")).await.ok(200);
     app.kill_and_start_again().await;
     let after = history().await;
@@ -363,7 +362,7 @@ async fn nothing_that_is_left_of_an_erased_person_tells_that_two_names_were_thei
 }
 
 #[tokio::test]
-async fn webhooks_that_come_again_after_an_erasure_bring_no_name_back() {
+async fn webhooks_repeated_after_an_erasure_do_not_restore_names() {
     let mut app = TestApp::start().await;
     let api = app.acme().clone();
     let switched = json!({"wa_id": &NUMBER[1..], "user_id": ID, "category": "marketing_messages", "value": "resume",
@@ -402,13 +401,13 @@ async fn webhooks_that_come_again_after_an_erasure_bring_no_name_back() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_a_number_changed_hands_is_of_who_had_it_then_however_late_it_comes() {
+async fn a_late_statement_from_before_a_number_changed_hands_belongs_to_its_owner_then() {
     let app = TestApp::start().await;
     let api = app.acme();
     app.webhook(&wrote(&both(), "hello")).await.ok(200);
     let changed = json!({"type": "user_changed_number", "body": "x", "wa_id": &NEW_NUMBER[1..]});
     app.webhook(&renamed(&json!(&NUMBER[1..]), &changed)).await.ok(200);
-    // Both were written under the old number, and are told after it was given up.
+    // Both were written under the old number and arrive after it was given up.
     let late = |names: &Value, words: &str, secs: u64| {
         let item = json!({"id": format!("wamid.late-{words}"), "timestamp": (now() - secs).to_string(), "type": "text",
             "text": {"body": words}});
@@ -416,7 +415,7 @@ async fn what_was_said_before_a_number_changed_hands_is_of_who_had_it_then_howev
     };
     let old = json!({"from": &NUMBER[1..]});
     app.webhook(&late(&both(), "START", 60)).await.ok(200);
-    assert_eq!(said(api, NUMBER).await, Value::Null, "who has the number now has granted nothing");
+    assert_eq!(said(api, NUMBER).await, Value::Null, "the current owner of the number has granted nothing");
     assert_eq!((said(api, NEW_NUMBER).await, said(api, ID).await), (json!("GRANTED"), json!("GRANTED")));
     app.webhook(&late(&old, "STOP", 30)).await.ok(200);
     for name in [NUMBER, ID, NEW_NUMBER] {
@@ -425,7 +424,7 @@ async fn what_was_said_before_a_number_changed_hands_is_of_who_had_it_then_howev
 }
 
 #[tokio::test]
-async fn what_a_person_wrote_is_listed_under_each_of_their_names() {
+async fn inbound_messages_are_listed_under_each_name_of_their_author() {
     let app = TestApp::start().await;
     let api = app.acme();
     for (names, words) in [

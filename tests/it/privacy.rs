@@ -1,4 +1,4 @@
-//! The log: it must help, and tell nothing of people and nothing secret.
+//! The log: it must help operators and contain no personal data and no secrets.
 
 use serde_json::json;
 
@@ -38,11 +38,11 @@ async fn the_log_never_holds_numbers_secrets_or_bodies() {
     app.stop().await;
 
     let log = app.log();
-    assert!(log.contains("\"ready\"") && log.contains("\"stopped\""), "it is JSON and tells what happens: {log}");
+    assert!(log.contains("\"ready\"") && log.contains("\"stopped\""), "it is JSON and reports what happens: {log}");
     let secrets = [ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN, &admin_key, app.acme().key(), "tt_a-wrong-key"];
     let personal = [&number[1..], "private", "John Doe"];
     for text in secrets.iter().chain(&personal) {
         let lines: Vec<_> = log.lines().filter(|line| line.contains(text)).collect();
-        assert!(lines.is_empty(), "{text} stands in the log: {lines:#?}");
+        assert!(lines.is_empty(), "{text} is in the log: {lines:#?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Quotas through the API and the configuration: what is beyond them is held, explained, and goes when there is room.
+//! Quotas through the API and the configuration: messages beyond a quota wait, are explained, and are sent when there
+//! is room.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ async fn put(app: &TestApp, quotas: &Value) -> Value {
     app.put_org("acme", &with(org(PHONE, APP_SECRET), &json!({"quotas": quotas}))).await
 }
 
-/// What holds a message at the gate `rate`.
+/// Waits until the gate `rate` holds a message and returns the gate.
 async fn held(app: &TestApp, id: &str) -> Value {
     eventually("a message that is held", async || {
         let explained = app.acme().get(&format!("outbound/messages/{id}/explain")).await.ok(200);
@@ -21,7 +22,7 @@ async fn held(app: &TestApp, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_is_beyond_the_recipients_of_a_day_waits_through_a_crash_and_goes_when_the_quota_is_raised() {
+async fn a_message_beyond_the_daily_quota_waits_across_a_crash_until_the_quota_is_raised() {
     let mut app = TestApp::start().await;
     put(&app, &json!({"recipientsPerDay": 1})).await;
     let first = app.acme().accept(&text(1)).await;
@@ -45,11 +46,11 @@ async fn who_is_beyond_the_recipients_of_a_day_waits_through_a_crash_and_goes_wh
 }
 
 #[tokio::test]
-async fn quotas_are_put_shown_declared_and_checked() {
+async fn quotas_are_set_shown_configured_and_validated() {
     let mut app = Setup::new().set("outbound.enabled", false).start().await;
     let quotas = json!({"messagesPerDay": 5, "maxQueued": 2, "recipientsPerDay": null});
     assert_eq!(put(&app, &quotas).await["quotas"], quotas);
-    assert_eq!(app.put_org("acme", &org(PHONE, APP_SECRET)).await["quotas"], quotas, "what is not put stays");
+    assert_eq!(app.put_org("acme", &org(PHONE, APP_SECRET)).await["quotas"], quotas, "a put without quotas keeps them");
     for n in 0..2 {
         app.acme().accept(&text(n)).await;
     }

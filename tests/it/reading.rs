@@ -1,4 +1,4 @@
-//! Lists: newest first, by page, by filter.
+//! Lists: their order, pages and filters.
 
 use serde_json::{Value, json};
 
@@ -18,11 +18,12 @@ async fn walk(api: &Api, path: &str) -> Vec<Value> {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return all,
         }
-        assert!(all.len() < 1000, "the cursors go in a circle");
+        assert!(all.len() < 1000, "the cursors do not end");
     }
 }
 
-/// 25 queued messages, oldest first: dossiers "0", "1" and "2" in turn, all to recipient 0 but every fifth to 1.
+/// Queues 25 messages and returns their ids, oldest first. The dossiers are "0", "1" and "2" in turn; every fifth
+/// message goes to recipient 1 and the others to recipient 0.
 async fn filled() -> (TestApp, Vec<String>) {
     let app = Setup::new().set("outbound.enabled", false).start().await;
     let mut made = Vec::new();
@@ -37,7 +38,7 @@ async fn filled() -> (TestApp, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_list_by_cursor_shows_every_message_once_newest_first() {
+async fn a_list_paged_by_cursor_shows_every_message_once_newest_first() {
     let (app, made) = filled().await;
     let newest_first: Vec<_> = made.iter().rev().cloned().collect();
     for limit in [1, 7, 25, 200] {
@@ -48,7 +49,7 @@ async fn a_list_by_cursor_shows_every_message_once_newest_first() {
     assert_eq!(ids(&page, "items"), newest_first);
     assert_eq!(page["nextCursor"], Value::Null);
     assert_eq!(page["items"][0], app.acme().message(&newest_first[0]).await);
-    // New messages do not shift a page that is being read.
+    // New messages do not shift the pages of a list that is being read.
     let first = app.acme().get("outbound/messages?limit=5").await.ok(200);
     app.acme().accept(&text(9)).await;
     let cursor = first["nextCursor"].as_str().unwrap();
@@ -84,7 +85,7 @@ async fn lists_are_filtered_by_dossier_status_and_recipient() {
 }
 
 #[tokio::test]
-async fn pages_by_number_add_up_to_their_totals() {
+async fn numbered_pages_add_up_to_their_total() {
     let (app, made) = filled().await;
     let mut seen = Vec::new();
     for n in 0..4 {
@@ -103,7 +104,7 @@ async fn pages_by_number_add_up_to_their_totals() {
 async fn trails_are_paged_by_cursor_newest_first() {
     let (app, made) = filled().await;
     let events = walk(app.acme(), "audit?limit=4").await;
-    // The organisation, its key, 25 messages and two cancellations.
+    // The entries are the organisation, its key, 25 messages and two cancellations.
     assert_eq!(events.len(), 29);
     let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert!(seqs.windows(2).all(|pair| pair[0] == pair[1] + 1), "{seqs:?}");
@@ -120,7 +121,7 @@ async fn trails_are_paged_by_cursor_newest_first() {
 }
 
 #[tokio::test]
-async fn a_dossier_given_as_text_is_found_like_one_given_as_number() {
+async fn a_dossier_id_is_found_whether_given_as_text_or_as_number() {
     let app = Setup::new().set("outbound.enabled", false).start().await;
     let number = app.acme().accept(&with(text(1), &json!({"dossierId": 456}))).await;
     let words = app.acme().accept(&with(text(1), &json!({"dossierId": "Fall 7/ü"}))).await;

@@ -1,4 +1,4 @@
-//! SIGHUP: what can change while it runs does, and a wrong file changes nothing.
+//! SIGHUP: settings that can change at run time do, and an invalid file changes nothing.
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -17,7 +17,7 @@ const HOLDS: &str = "the configuration was read again and holds";
 const REFUSED: &str = "the new configuration is refused; the running one stays";
 
 #[tokio::test]
-async fn what_was_switched_off_goes_on_and_new_delays_hold_without_a_restart() {
+async fn sending_can_be_switched_on_and_delays_changed_without_a_restart() {
     let mut app = Setup::new().set("outbound.enabled", false).start().await;
     let id = app.acme().accept(&text(1)).await;
     let explained = app.acme().get(&format!("outbound/messages/{id}/explain")).await.ok(200);
@@ -35,7 +35,7 @@ async fn what_was_switched_off_goes_on_and_new_delays_hold_without_a_restart() {
 }
 
 #[tokio::test]
-async fn organisations_and_the_logs_level_follow_the_file() {
+async fn organisations_and_the_log_level_follow_the_file() {
     let mut app = Setup::new().start().await;
     app.set("log.level", "debug");
     let declared = "[[orgs]]\nid = \"declared\"\napi_keys = [\"a-key-of-the-configuration\"]\n[[orgs.senders]]\n\
@@ -50,7 +50,7 @@ async fn organisations_and_the_logs_level_follow_the_file() {
 }
 
 #[tokio::test]
-async fn a_wrong_file_is_refused_whole_and_says_why() {
+async fn an_invalid_file_is_refused_as_a_whole_with_the_reason() {
     let mut app = Setup::new().set("outbound.enabled", false).start().await;
     app.set("outbound.enabled", true);
     app.set("outbound.retry_delays", Vec::<String>::new());
@@ -58,7 +58,7 @@ async fn a_wrong_file_is_refused_whole_and_says_why() {
     app.signal(Signal::SIGHUP);
     until_logged(&app, REFUSED, 1).await;
     assert!(app.log().contains("outbound.retry_delays must have at least one delay"), "{}", app.log());
-    // A number of another organisation is found out before anything is changed, too.
+    // A number that belongs to another organisation is also found before anything changes.
     app.set("outbound.retry_delays", vec!["0s"]);
     app.add(&format!(
         "[[orgs]]\nid = \"thief\"\n[[orgs.senders]]\nphone_number_id = \"{}\"\naccess_token = \"t\"\napp_secret = \"s\"\n\
@@ -85,7 +85,7 @@ async fn keys_that_need_a_restart_are_named() {
     app.one_more().await;
 }
 
-/// The configuration's organisations, each with its phone number.
+/// The configuration of organisations, each with its phone number.
 fn declared(orgs: &[(&str, Option<&str>)]) -> String {
     let org = |(id, number): &(&str, Option<&str>)| {
         let sender = number.map(|number| {
@@ -100,7 +100,7 @@ fn declared(orgs: &[(&str, Option<&str>)]) -> String {
 }
 
 #[tokio::test]
-async fn two_organisations_swap_their_numbers_in_two_steps_and_in_one_are_told_so() {
+async fn two_organisations_can_swap_numbers_in_two_steps_and_one_step_is_refused() {
     let mut app = Setup::new().toml(&declared(&[("one", Some("5055")), ("two", Some("6066"))])).start_empty().await;
     let owners = async |app: &TestApp| {
         let mut numbers = Vec::new();

@@ -1,5 +1,5 @@
-//! A restore puts the store exactly where it was asked to, or touches nothing, whatever the place is; and what a copy holds goes
-//! once, whoever asks how often.
+//! A restore either creates the store in the requested folder or changes nothing. A copy sends each held message once,
+//! however often its release is requested.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{Setup, TestApp, eventually, path, run_with, text};
 
-/// The backup of a service that is stopped, with `queued` messages that never went.
+/// Backs up a stopped service with `queued` messages that were never sent.
 async fn backed_up(file: &Path, queued: usize) -> TestApp {
     let mut app = TestApp::start().await;
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
@@ -23,25 +23,25 @@ async fn backed_up(file: &Path, queued: usize) -> TestApp {
     app
 }
 
-/// Restores while in the folder `from`, in which nothing is put besides.
+/// Restores with `from` as the working directory.
 fn restore(from: &Path, file: &Path, data: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twotick"));
     command.args(["restore", path(file), "--data", path(data)]).current_dir(from).output().unwrap()
 }
 
-/// No restore that did not come to its end is left in a folder.
-fn nothing_half(folder: &Path) {
+/// Asserts that a folder contains no unfinished restore.
+fn assert_no_unfinished_restore(folder: &Path) {
     let left: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_str().unwrap().contains("restoring")), "{left:?}");
 }
 
-async fn is_whole(data: &Path) {
+async fn assert_whole(data: &Path) {
     let exit = run_with(data.parent().unwrap(), &["verify", "--data", path(data)], &[]).await;
     assert!(exit.stdout.contains("is whole"), "{exit:?}");
 }
 
 #[tokio::test]
-async fn an_empty_folder_becomes_the_store_however_it_is_named() {
+async fn a_restore_fills_an_empty_folder_however_its_path_is_written() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("backup.twotick");
     let _app = backed_up(&file, 2).await;
@@ -62,14 +62,14 @@ async fn an_empty_folder_becomes_the_store_however_it_is_named() {
     ] {
         let exit = restore(from, &file, Path::new(data));
         assert!(exit.status.success(), "{data}: {exit:?}");
-        is_whole(place).await;
+        assert_whole(place).await;
     }
     assert!(temp.path().join("link").is_symlink());
-    nothing_half(temp.path());
+    assert_no_unfinished_restore(temp.path());
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_become_the_store_is_refused_and_left_as_it_was() {
+async fn a_folder_that_cannot_become_the_store_is_refused_and_unchanged() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("backup.twotick");
     let _app = backed_up(&file, 1).await;
@@ -81,12 +81,12 @@ async fn a_place_that_cannot_become_the_store_is_refused_and_left_as_it_was() {
         let told = String::from_utf8_lossy(&exit.stderr);
         assert!(exit.status.code() == Some(1) && told.contains(path(place)), "{place:?}: {exit:?}");
     }
-    nothing_half(temp.path());
+    assert_no_unfinished_restore(temp.path());
     let disk = temp.path().join("disk");
     fs::create_dir(&disk).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(&disk).status();
     if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("no disk can be mounted here, so none is restored to");
+        eprintln!("cannot mount a disk here: skipping the restore to a mount point");
         return;
     }
     let exits = [restore(temp.path(), &file, &disk), restore(temp.path(), &file, &disk.join("data"))];
@@ -95,11 +95,11 @@ async fn a_place_that_cannot_become_the_store_is_refused_and_left_as_it_was() {
     let [whole, within] = exits;
     assert!(String::from_utf8_lossy(&whole.stderr).contains("name a folder in it"), "{whole:?}");
     assert!(within.status.success() && left == 1, "{within:?}");
-    nothing_half(temp.path());
+    assert_no_unfinished_restore(temp.path());
 }
 
 #[tokio::test]
-async fn a_copy_of_a_copy_holds_what_the_first_one_held_and_says_how_much() {
+async fn a_copy_of_a_copy_holds_the_same_messages_and_reports_their_number() {
     let temp = tempfile::tempdir().unwrap();
     let [file, second] = ["backup.twotick", "second"].map(|name| temp.path().join(name));
     let [copy, copied] = ["copy", "copied"].map(|name| temp.path().join(name));
@@ -116,14 +116,14 @@ async fn a_copy_of_a_copy_holds_what_the_first_one_held_and_says_how_much() {
 }
 
 #[tokio::test]
-async fn what_is_held_goes_once_however_many_release_it_at_once_and_whatever_cuts_them_off() {
+async fn held_messages_are_sent_once_despite_concurrent_and_interrupted_releases() {
     const HELD: usize = 300;
     let temp = tempfile::tempdir().unwrap();
     let (file, data) = (temp.path().join("backup.twotick"), temp.path().join("copy"));
     let app = backed_up(&file, HELD).await;
     assert!(restore(temp.path(), &file, &data).status.success());
     fs::copy(app.data().join("master.key"), data.join("master.key")).unwrap();
-    // Killed between an intent and its call, a message waits so long for a receipt that cannot come.
+    // A message whose attempt was killed between intent and call waits this long for a receipt that cannot come.
     let quick = Setup::new().set("whatsapp.request_timeout", "7s").set("outbound.stale_after", "8s");
     let mut copy = quick.data(&data).start_empty().await;
     copy.admin().post("admin/orgs/acme/resume", &json!({})).await.ok(200);
@@ -141,9 +141,9 @@ async fn what_is_held_goes_once_however_many_release_it_at_once_and_whatever_cut
             break;
         }
     }
-    assert_eq!(released + rest, HELD as u64, "each is released once");
+    assert_eq!(released + rest, HELD as u64, "each message is released once");
     let api = copy.api(Some(app.acme().key()));
-    let ended = eventually("all have ended", async || {
+    let ended = eventually("all messages have ended", async || {
         let stats = api.stats().await;
         let count = |status: &str| stats[status].as_u64().unwrap();
         if count("READ") + count("CANCELLED") == HELD as u64 { Ok(count("READ")) } else { Err(stats.clone()) }

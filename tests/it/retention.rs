@@ -1,11 +1,11 @@
-//! Retention through the real binary: what was kept long enough goes by itself, and it is shown.
+//! Retention: expired data is deleted automatically, and the deletion is reported.
 
 use serde_json::json;
 
 use crate::support::{PHONE, TestApp, eventually, org, run_with, text, with};
 
 #[tokio::test]
-async fn what_was_kept_long_enough_goes_and_it_is_shown() {
+async fn data_is_deleted_after_its_retention_and_the_deletion_is_reported() {
     let app = TestApp::start().await;
     let id = app.acme().accept(&text(1)).await;
     app.acme().until(&id, "READ").await;
@@ -16,12 +16,12 @@ async fn what_was_kept_long_enough_goes_and_it_is_shown() {
         app.put_org("acme", &with(org(PHONE, crate::support::APP_SECRET), &json!({"retention": retention}))).await;
     let shown = json!({"messages": "1s", "payloads": "1s", "inbound": "30days", "audit": null});
     assert_eq!(put["retention"], shown);
-    eventually("it is gone", async || {
+    eventually("the message is deleted", async || {
         let answer = app.acme().get(&format!("outbound/messages/{id}")).await;
         if answer.status == 404 { Ok(()) } else { Err(answer) }
     })
     .await;
-    eventually("it is told", async || {
+    eventually("an audit entry", async || {
         let audit = app.acme().get("audit?limit=200").await.ok(200);
         let is_told = |event: &serde_json::Value| event["details"]["messages"] == 1;
         if audit["items"].as_array().unwrap().iter().any(is_told) { Ok(()) } else { Err(audit) }
@@ -33,13 +33,13 @@ async fn what_was_kept_long_enough_goes_and_it_is_shown() {
     let shown = app.admin().get("admin/orgs/acme").await.ok(200);
     assert_eq!(shown["upkeep"]["purged"]["messages"], 1, "{shown}");
     assert!(shown["upkeep"]["lastLookAt"].is_string());
-    // Put again without it, it stays.
+    // A put without `retention` keeps it.
     let put = app.put_org("acme", &org(PHONE, crate::support::APP_SECRET)).await;
     assert_eq!(put["retention"]["messages"], "1s");
 }
 
 #[tokio::test]
-async fn a_retention_that_makes_no_sense_is_refused_with_its_field() {
+async fn an_invalid_retention_is_refused_with_its_field() {
     let app = TestApp::start().await;
     for (retention, fields) in [
         (json!({"messages": "soon", "other": "1d"}), vec!["retention.messages", "retention.other"]),

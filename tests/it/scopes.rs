@@ -1,4 +1,4 @@
-//! Errors that hold for more than one message: the sender pauses, slows down or waits, and nobody pays for it.
+//! Errors that concern more than one message: the sender pauses, slows down or waits, and no message loses an attempt.
 
 use std::time::{Instant, SystemTime};
 
@@ -64,7 +64,7 @@ async fn a_token_that_expires_among_five_hundred_messages_costs_none_of_them_any
 }
 
 #[tokio::test]
-async fn a_sender_throttled_to_twenty_settles_there_without_a_storm_and_others_go_on() {
+async fn a_throttled_sender_settles_at_its_rate_without_a_storm_and_others_go_on() {
     let app = TestApp::start().await;
     let mut usual = org(PHONE, APP_SECRET);
     usual["senders"][0]["messagesPerSecond"] = 80.into();
@@ -73,7 +73,7 @@ async fn a_sender_throttled_to_twenty_settles_there_without_a_storm_and_others_g
     let throttle = json!([{"phoneNumberId": PHONE, "fault": {"kind": "throttle", "perSecond": 20}}]);
     app.sim.set_faults(faults(&throttle));
     let began = Instant::now();
-    // All at once: one after the other, a slow machine might take as long as the throttle.
+    // Posted concurrently, because posting one by one could take as long as the throttle on a slow machine.
     let texts: Vec<_> = (0..160).map(text).collect();
     join_all(texts.iter().map(|text| app.acme().accept(text))).await;
     let id = other.accept(&text(1000)).await;
@@ -110,10 +110,10 @@ async fn one_recipient_gets_no_more_than_meta_allows_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn one_person_of_several_names_gets_no_more_than_one_of_one_name() {
+async fn the_pair_limit_counts_all_names_of_a_person_together() {
     let app = Setup::new().set("whatsapp.pair_interval", "1h").set("whatsapp.pair_burst", 3).start().await;
     let user = json!({"to": "DE.13491208655302741918"});
-    // Also what was sent before both were known to be one person's counts.
+    // Messages sent before the names were linked to one person count, too.
     for to in [json!({}), user.clone()] {
         let id = app.acme().accept(&with(text(1), &to)).await;
         app.acme().until(&id, "READ").await;
@@ -137,7 +137,7 @@ async fn one_person_of_several_names_gets_no_more_than_one_of_one_name() {
 }
 
 #[tokio::test]
-async fn a_pair_that_meta_limits_waits_and_pays_nothing() {
+async fn a_pair_that_meta_throttles_waits_and_loses_no_attempt() {
     let app = TestApp::start().await;
     let limited = json!([{"to": phone(1), "count": 2, "fault": {"kind": "error", "code": 131056}}]);
     app.sim.set_faults(faults(&limited));
@@ -212,7 +212,7 @@ async fn an_operator_pauses_and_resumes_and_explain_says_so() {
 }
 
 #[tokio::test]
-async fn a_pause_outlives_a_restart() {
+async fn a_pause_survives_a_restart() {
     let mut app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "error", "code": 131031}}])));
     let id = app.acme().accept(&text(1)).await;
@@ -227,7 +227,7 @@ async fn a_pause_outlives_a_restart() {
 }
 
 #[tokio::test]
-async fn marketing_that_meta_holds_back_waits_a_day() {
+async fn marketing_that_meta_withholds_waits_a_day() {
     let app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([{"count": 1, "fault": {"kind": "receiptError", "code": 131049}}])));
     let id = app.acme().accept(&seed("a")).await;
@@ -239,7 +239,7 @@ async fn marketing_that_meta_holds_back_waits_a_day() {
 }
 
 #[tokio::test]
-async fn many_failed_messages_are_queued_again_by_a_filter() {
+async fn failed_messages_are_retried_in_bulk_by_a_filter() {
     let app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "error", "code": 131026}}])));
     for n in 0..30 {
@@ -261,7 +261,7 @@ async fn many_failed_messages_are_queued_again_by_a_filter() {
 }
 
 #[tokio::test]
-async fn all_messages_are_meant_only_where_that_is_said_and_a_dry_run_counts_them_all() {
+async fn a_bulk_call_needs_a_filter_or_an_explicit_all_and_a_dry_run_counts() {
     let app = Setup::new().set("outbound.enabled", false).start().await;
     for n in 0..12 {
         app.acme().accept(&with(text(n), &json!({"dossierId": n % 3}))).await;
@@ -296,7 +296,7 @@ async fn all_messages_are_meant_only_where_that_is_said_and_a_dry_run_counts_the
 }
 
 #[tokio::test]
-async fn many_queued_messages_are_called_back_by_a_filter() {
+async fn queued_messages_are_cancelled_in_bulk_by_a_filter() {
     let app = Setup::new().set("outbound.enabled", false).start().await;
     for n in 0..12 {
         app.acme().accept(&with(text(n), &json!({"dossierId": n % 3}))).await;

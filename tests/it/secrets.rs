@@ -1,16 +1,16 @@
-//! Secrets at rest: nowhere in clear, lost with nothing but their key, and moved to a new one.
+//! Secrets at rest: they are encrypted everywhere, need only their master key, and move to a new one.
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use serde_json::json;
 use store::backend::{Backend, Order};
 use store::{DataFolder, SledBackend};
 
 use crate::support::{
-    ACCESS_TOKEN, APP_SECRET, Exit, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, path, run_with, sender, text, with,
+    ACCESS_TOKEN, APP_SECRET, Exit, PHONE, Setup, TestApp, VERIFY_TOKEN, WEBHOOK, files_holding, path, run_with,
+    sender, text, with,
 };
 
 const PLAIN: &str = "a text that nobody need hide from the store";
@@ -32,20 +32,7 @@ fn key(app: &TestApp, name: &str) -> String {
     fs::read_to_string(app.data().join(name)).unwrap().trim().to_owned()
 }
 
-/// Every file below `folder` that holds `bytes`.
-fn holding(folder: &Path, bytes: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.path().is_dir() {
-            found.extend(holding(&entry.path(), bytes));
-        } else if fs::read(entry.path()).unwrap().windows(bytes.len()).any(|window| window == bytes) {
-            found.push(entry.file_name().into_string().unwrap());
-        }
-    }
-    found
-}
-
-/// Every record of a store, keys and values, as it is before it is packed into a block.
+/// The keys and values of all records of a store, before they are compressed into blocks.
 fn records(app: &TestApp) -> Vec<u8> {
     let backend = SledBackend::open(DataFolder::open_existing(&app.data()).unwrap(), 16 << 20).unwrap();
     let mut bytes = Vec::new();
@@ -58,7 +45,7 @@ fn records(app: &TestApp) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_data_folder_or_in_the_log_in_clear() {
+async fn no_plaintext_secret_is_in_the_data_folder_or_the_log() {
     let declared = "[[orgs]]\nid = \"declared\"\napi_keys = [\"env:T_KEY\"]\n[[orgs.senders]]\nphone_number_id = \"2077\"\n\
         access_token = \"env:T_TOKEN\"\napp_secret = \"env:T_APP\"\nverify_token = \"env:T_VERIFY\"\n";
     let theirs = [
@@ -89,7 +76,7 @@ async fn no_secret_is_in_the_data_folder_or_in_the_log_in_clear() {
 
     let records = records(&app);
     let recorded = |secret: &[u8]| records.windows(secret.len()).any(|window| window == secret);
-    assert!(recorded(PLAIN.as_bytes()), "what is in clear is found");
+    assert!(recorded(PLAIN.as_bytes()), "a plain text is found, so the search works");
     let (acme, master) = (app.acme().key(), key(&app, "master.key"));
     let raw = hex::decode(&master).unwrap();
     let texts = [
@@ -106,18 +93,18 @@ async fn no_secret_is_in_the_data_folder_or_in_the_log_in_clear() {
     ];
     for secret in texts.into_iter().chain(theirs.map(|(_, value)| value)).map(str::as_bytes).chain([raw.as_slice()]) {
         let (secret, shown) = (secret, String::from_utf8_lossy(secret));
-        assert_eq!(holding(&app.data(), secret), [""; 0], "{shown}");
+        assert_eq!(files_holding(&app.data(), secret), [""; 0], "{shown}");
         assert!(!recorded(secret), "{shown}");
     }
-    assert_eq!(holding(&app.data(), admin.as_bytes()), ["admin.key"]);
-    assert_eq!(holding(&app.data(), master.as_bytes()), ["master.key"]);
+    assert_eq!(files_holding(&app.data(), admin.as_bytes()), ["admin.key"]);
+    assert_eq!(files_holding(&app.data(), master.as_bytes()), ["master.key"]);
     for secret in texts.into_iter().chain(theirs.map(|(_, value)| value)).chain([admin.as_str(), &master]) {
-        assert!(!app.log().contains(secret), "{secret} stands in the log");
+        assert!(!app.log().contains(secret), "{secret} is in the log");
     }
 }
 
 #[tokio::test]
-async fn the_master_key_is_made_once_and_a_start_without_it_or_with_another_is_refused() {
+async fn the_master_key_is_created_once_and_a_start_without_it_or_with_another_is_refused() {
     let mut app = TestApp::start().await;
     let file = app.data().join("master.key");
     let made = key(&app, "master.key");
@@ -128,7 +115,7 @@ async fn the_master_key_is_made_once_and_a_start_without_it_or_with_another_is_r
     fs::rename(&file, app.folder().join("kept")).unwrap();
     let gone = refused(&app, &[]).await;
     assert!(gone.contains(path(&file)) && gone.contains("admin.master_key"), "{gone}");
-    assert!(!file.exists(), "none is made over encrypted secrets");
+    assert!(!file.exists(), "no new key is created while there are encrypted secrets");
     app.set("admin.master_key", "env:T_MASTER");
     let other = refused(&app, &[("T_MASTER", &"0f".repeat(32))]).await;
     assert!(other.contains("admin.master_key gives") && other.contains("encrypted under"), "{other}");
@@ -145,7 +132,7 @@ async fn the_master_key_is_made_once_and_a_start_without_it_or_with_another_is_r
 }
 
 #[tokio::test]
-async fn rekey_moves_the_secrets_to_a_new_master_key_and_goes_on_where_it_was_cut_off() {
+async fn rekey_encrypts_the_secrets_under_a_new_master_key_and_resumes_after_an_interruption() {
     let mut app = TestApp::start().await;
     let beta = app.org("beta", "2066").await;
     let (file, next) = (app.data().join("master.key"), app.data().join("master.key.next"));
@@ -159,7 +146,7 @@ async fn rekey_moves_the_secrets_to_a_new_master_key_and_goes_on_where_it_was_cu
     let second = key(&app, "master.key");
     assert!(first != second && !exit.stdout.contains(&second) && !next.exists());
 
-    // As after a kill between the last secret and the new key's taking its place.
+    // The state after a kill between the last secret and the replacement of the key file.
     fs::rename(&file, &next).unwrap();
     fs::write(&file, &first).unwrap();
     let between = refused(&app, &[]).await;
@@ -177,7 +164,7 @@ async fn rekey_moves_the_secrets_to_a_new_master_key_and_goes_on_where_it_was_cu
     let env = [("T_OLD", third.as_str()), ("T_NEW", &fresh)];
     let wrong = twotick(&app, "rekey", &["--old", "env:T_OLD", "--new", "env:T_NEW"], &env).await;
     assert!(wrong.code == Some(1) && wrong.stderr.contains("encrypted under"), "{wrong:?}");
-    // The key in force is elsewhere, and the file is another store's.
+    // The current key is elsewhere, and the key file belongs to another store.
     let foreign = "1d".repeat(32);
     fs::write(&file, &foreign).unwrap();
     let env = [("T_OLD", second.as_str())];

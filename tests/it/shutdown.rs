@@ -1,4 +1,4 @@
-//! Stopping: what is under way is recorded, and what is accepted stays.
+//! Stopping: calls in flight are recorded, and accepted messages stay.
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Setup, TestApp, eventually, faults, seed, text};
 
 #[tokio::test]
-async fn sigterm_records_the_call_in_flight_and_ends_with_0() {
+async fn sigterm_records_the_call_in_flight_and_exits_with_0() {
     let mut app = TestApp::start().await;
     app.sim.set_receipts(false);
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 1500}}])));
@@ -27,7 +27,7 @@ async fn sigterm_records_the_call_in_flight_and_ends_with_0() {
 }
 
 #[tokio::test]
-async fn while_it_drains_it_is_alive_but_not_ready_and_takes_nothing() {
+async fn while_it_drains_it_is_alive_but_not_ready_and_accepts_nothing() {
     let mut app = Setup::new().set("outbound.shutdown_grace", "60s").start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 20_000}}])));
     app.acme().accept(&seed("k")).await;
@@ -43,8 +43,8 @@ async fn while_it_drains_it_is_alive_but_not_ready_and_takes_nothing() {
     let refused = app.acme().send_message(&text(1)).await;
     refused.problem(503, "UNAVAILABLE");
     assert_ne!(refused.header("retry-after"), "");
-    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "reading goes on");
-    // A second signal ends at once; nothing is lost.
+    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "reads are still served");
+    // A second signal ends the process at once and loses nothing.
     app.signal(Signal::SIGTERM);
     assert_eq!(app.exit().await.code, Some(0));
     app.sim.set_faults(faults(&json!([])));
@@ -54,11 +54,11 @@ async fn while_it_drains_it_is_alive_but_not_ready_and_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once_also_when_every_thread_waits_for_a_disk_that_does_not_answer() {
+async fn a_second_signal_ends_it_at_once_even_if_every_thread_waits_for_the_disk() {
     let mut app = TestApp::start().await;
     let id = app.acme().accept(&seed("k")).await;
     app.acme().until(&id, "READ").await;
-    // A file that is never read to its end stands for the disk: each SIGHUP leaves one more thread waiting.
+    // A file without an end stands for a disk that does not answer. Each SIGHUP blocks one more thread.
     let config = app.config_file();
     std::fs::remove_file(&config).unwrap();
     nix::unistd::mkfifo(&config, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -78,7 +78,7 @@ async fn a_second_signal_ends_it_at_once_also_when_every_thread_waits_for_a_disk
 }
 
 #[tokio::test]
-async fn a_call_that_outlasts_the_grace_is_settled_after_the_next_start() {
+async fn a_call_longer_than_the_grace_period_is_settled_after_the_next_start() {
     let mut app = Setup::new().set("outbound.shutdown_grace", "100ms").start().await;
     app.sim.set_receipts(false);
     app.sim.set_faults(faults(&json!([{"to": "+1234567890", "fault": {"kind": "delay", "ms": 25_000}}])));
@@ -93,7 +93,7 @@ async fn a_call_that_outlasts_the_grace_is_settled_after_the_next_start() {
 }
 
 #[tokio::test]
-async fn sigint_ends_an_idle_service_with_0_and_its_log_says_so() {
+async fn sigint_ends_an_idle_service_with_0_and_is_logged() {
     let mut app = TestApp::start().await;
     app.signal(Signal::SIGINT);
     let exit = app.exit().await;
@@ -102,7 +102,7 @@ async fn sigint_ends_an_idle_service_with_0_and_its_log_says_so() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_before_a_stop_is_sent_after_it() {
+async fn messages_accepted_before_a_stop_are_sent_after_the_next_start() {
     let mut app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 300}}])));
     let mut ids = Vec::new();

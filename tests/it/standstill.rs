@@ -1,4 +1,5 @@
-//! The process stands still: it is stopped, or suspended with its machine. What came meanwhile is heard before silence counts.
+//! The process is suspended for a while, alone or with its machine. Afterwards it reads what arrived before it counts
+//! anything as missing.
 
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use tokio::time::sleep;
 use crate::support::{Setup, faults, phone, text};
 
 const MESSAGES: usize = 20;
-/// Longer than `request_timeout` and `stale_after` of what is stopped.
+/// How long the process is stopped: longer than its `request_timeout` and `stale_after`.
 const STOPPED: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn answers_that_came_while_the_process_was_stopped_are_read_and_nothing_is_sent_twice() {
+async fn answers_that_arrive_while_the_process_is_suspended_are_read_and_nothing_is_sent_twice() {
     let app = Setup::new().set("whatsapp.request_timeout", "3s").set("outbound.stale_after", "4s").start().await;
     app.sim.set_receipts(false);
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "delay", "ms": 1000}}])));

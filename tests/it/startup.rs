@@ -1,4 +1,4 @@
-//! Starting: what is refused, with a reason a person can act on, and nothing touched.
+//! Starting: what is refused, with a reason that a person can act on, and without changing anything.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,15 +32,19 @@ async fn serve_prints_one_line_and_is_ready() {
     let base = app.base();
     assert!(base.starts_with("http://127.0.0.1:") && !base.ends_with(":0"), "{base}");
     for probe in ["/healthz", "/readyz"] {
-        assert_eq!(app.api(None).get(probe).await.status, 200, "{probe} takes no key");
+        assert_eq!(app.api(None).get(probe).await.status, 200, "{probe} needs no key");
     }
     let exit = app.stop().await;
     assert_eq!((exit.code, exit.stdout), (Some(0), format!("listening on {base}\n")));
-    assert!(exit.stderr.lines().all(|line| line.starts_with('{')), "the log is JSON off a terminal: {}", exit.stderr);
+    assert!(
+        exit.stderr.lines().all(|line| line.starts_with('{')),
+        "the log is JSON if it does not go to a terminal: {}",
+        exit.stderr
+    );
 }
 
 #[tokio::test]
-async fn the_admin_key_is_made_once_for_its_owner_only() {
+async fn the_admin_key_is_created_once_and_readable_only_by_its_owner() {
     let mut app = Setup::new().start_empty().await;
     let file = app.data().join("admin.key");
     let key = fs::read_to_string(&file).unwrap();
@@ -63,9 +67,9 @@ async fn the_admin_key_is_made_once_for_its_owner_only() {
 }
 
 #[tokio::test]
-async fn secrets_that_others_can_read_are_warned_of_and_an_admin_key_that_can_be_guessed_is_refused() {
+async fn readable_secrets_are_warned_about_and_a_guessable_admin_key_is_refused() {
     let mut app = Setup::new().start_empty().await;
-    assert!(!app.log().contains("other users"), "as they are made they are private");
+    assert!(!app.log().contains("other users"), "the files are created as private");
     app.stop().await;
     for name in ["admin.key", "master.key"] {
         fs::set_permissions(app.data().join(name), fs::Permissions::from_mode(0o640)).unwrap();
@@ -86,7 +90,7 @@ async fn secrets_that_others_can_read_are_warned_of_and_an_admin_key_that_can_be
 }
 
 #[tokio::test]
-async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
+async fn a_data_folder_in_use_is_refused_and_its_user_is_not_disturbed() {
     let app = TestApp::start().await;
     let exit = refused(&app.data()).await;
     assert!(exit.stderr.contains("in use"), "{exit:?}");
@@ -94,7 +98,7 @@ async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
 }
 
 #[tokio::test]
-async fn a_folder_of_another_format_is_refused_and_left_alone() {
+async fn a_folder_of_another_format_is_refused_and_unchanged() {
     let mut app = Setup::new().start_empty().await;
     app.stop().await;
     let marker = app.data().join("twotick.store");
@@ -114,7 +118,7 @@ async fn a_folder_of_another_format_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_no_store_is_refused_and_left_alone() {
+async fn a_folder_that_is_not_a_store_is_refused_and_unchanged() {
     let temp = tempfile::tempdir().unwrap();
     fs::write(temp.path().join("letter.txt"), "dear").unwrap();
     let exit = refused(temp.path()).await;
@@ -127,17 +131,17 @@ async fn a_folder_that_is_no_store_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_refused_by_its_address() {
+async fn a_port_in_use_is_refused_with_its_address() {
     let taken = any_port().await;
     let address = taken.local_addr().unwrap().to_string();
     let temp = tempfile::tempdir().unwrap();
     let exit = run_with(temp.path(), &["serve", "--data", "data", "--listen", &address], &[]).await;
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""), "{exit:?}");
     assert!(exit.stderr.contains(&address), "{exit:?}");
-    assert_eq!(exit.stderr.matches("in use").count(), 1, "said once: {exit:?}");
+    assert_eq!(exit.stderr.matches("in use").count(), 1, "reported once: {exit:?}");
 }
 
-/// The modes of all that is in a folder, itself included, that let others do anything.
+/// The entries of a folder, including itself, whose mode gives others any access.
 fn open_to_others(folder: &Path) -> Vec<String> {
     let mode = fs::metadata(folder).unwrap().permissions().mode();
     let mut open = if mode & 0o077 == 0 { Vec::new() } else { vec![format!("{} {mode:o}", folder.display())] };
@@ -148,7 +152,7 @@ fn open_to_others(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_data_folder_is_its_owners_only_whatever_its_mode_and_the_umask_were() {
+async fn a_data_folder_is_private_whatever_its_mode_and_the_umask_were() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");
     fs::create_dir(&data).unwrap();
@@ -171,7 +175,7 @@ async fn a_data_folder_is_its_owners_only_whatever_its_mode_and_the_umask_were()
 }
 
 #[tokio::test]
-async fn a_data_folder_that_is_meant_to_be_shared_keeps_its_mode() {
+async fn a_deliberately_shared_data_folder_keeps_its_mode() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");
     fs::create_dir(&data).unwrap();
@@ -196,7 +200,7 @@ async fn an_api_key_that_is_the_admin_key_is_refused() {
     let serve = ["serve", "--config", path(&config), "--data", path(&data), "--listen", "127.0.0.1:0"];
     let exit = run_with(app.folder(), &serve, &[]).await;
     assert!(exit.code == Some(1) && exit.stderr.contains("api_keys[0] is the admin key"), "{exit:?}");
-    // An organisation has the key first, and then it is to be the admin's.
+    // An organisation already has the key that is configured as the admin key.
     let own = "a-key-of-an-organisation-0123456789";
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");

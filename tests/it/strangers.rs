@@ -1,4 +1,4 @@
-//! Who shows no key and no signature: what that may cost, and whom it may not harm.
+//! Clients without a key or a signature: they cost little and do not harm others.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::support::{
     PATIENCE, PHONE, Setup, TestApp, WEBHOOK, eventually, notification, org, send, sender, status, text, with,
 };
 
-/// A body as large as Meta's largest.
+/// The size of Meta's largest webhooks.
 const LARGE: usize = 2_900_000;
 
 fn no_signature() -> String {
     format!("sha256={}", "0".repeat(64))
 }
 
-/// What twotick has used of the processor since its start.
+/// The CPU time that twotick has used since its start.
 fn cpu(app: &TestApp) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", app.pid())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
@@ -28,20 +28,20 @@ fn cpu(app: &TestApp) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// The most memory that it has had at once, in bytes.
+/// The peak memory of twotick in bytes.
 fn most_memory(app: &TestApp) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", app.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// Posts a body with a signature that is wrong.
+/// Posts a body with a wrong signature.
 async fn forge(app: &TestApp, path: &str, body: &str) -> u16 {
     let request = app.api(None).request("POST", path).header("x-hub-signature-256", no_signature());
     send(request.body(body.to_owned())).await.status
 }
 
-/// What a forged body costs of the processor, at the least: what else the machine does comes on top of most.
+/// The CPU time that a forged body costs. It is the least of several, because other load adds to most of them.
 async fn cost(app: &TestApp, path: &str, body: &str) -> Duration {
     let mut least = Duration::MAX;
     for _ in 0..10 {
@@ -52,7 +52,7 @@ async fn cost(app: &TestApp, path: &str, body: &str) -> Duration {
     least
 }
 
-/// Fills a body up to the size of Meta's largest with items of a list.
+/// Fills a body with list items up to the size of Meta's largest webhooks.
 fn filled(head: &str, item: &str, tail: &str) -> String {
     let mut body = head.to_owned();
     while body.len() + item.len() + tail.len() < LARGE {
@@ -63,7 +63,7 @@ fn filled(head: &str, item: &str, tail: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_signed_costs_what_its_bytes_do_whatever_it_holds() {
+async fn an_unsigned_body_costs_no_more_than_its_bytes_whatever_it_contains() {
     let app = TestApp::start().await;
     for n in 0..120 {
         let mut org = org(&format!("7{n:05}000"), &format!("secret-of-{n}"));
@@ -92,7 +92,7 @@ async fn a_body_that_nobody_signed_costs_what_its_bytes_do_whatever_it_holds() {
     let nothing = cost(&app, WEBHOOK, &" ".repeat(LARGE)).await;
     for body in &bodies {
         let each = cost(&app, WEBHOOK, body).await;
-        // Taken apart, it would be some hundred times as much.
+        // Parsing the body would cost some hundred times as much.
         assert!(
             each < nothing * 3 + Duration::from_millis(20),
             "{each:?}, and {nothing:?} for blanks: {}",
@@ -111,18 +111,18 @@ async fn a_body_that_nobody_signed_costs_what_its_bytes_do_whatever_it_holds() {
         slowest
     };
     let (answers, slowest) = tokio::join!(crowd, health);
-    // 408: 32 such bodies at once may be more than a slow machine takes at the pace that is asked of them.
+    // 408 is possible because a slow machine may not read 32 such bodies at the required pace.
     assert!(answers.iter().all(|status| matches!(status, 401 | 408 | 429 | 503)), "{answers:?}");
     let more = most_memory(&app).saturating_sub(before);
     assert!(more < 32 * 2 * LARGE as u64 + (32 << 20), "{} MB more", more >> 20);
     assert!(slowest < Duration::from_secs(5), "{slowest:?} in {:?}", began.elapsed());
-    // What is signed still passes, wherever it comes from.
+    // A signed webhook from the same address still passes.
     let body = notification(PHONE, &[status("wamid.of-nobody", "read")]).to_string() + &" ".repeat(LARGE / 2);
     assert_eq!(app.webhook(body.as_bytes()).await.status, 200);
 }
 
 #[tokio::test]
-async fn an_address_of_an_organisation_takes_as_long_as_one_of_none() {
+async fn a_webhook_url_does_not_reveal_by_its_timing_whether_the_organisation_exists() {
     let app = TestApp::start().await;
     let change = r#"{"id":"1","changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"5550001"}}}]}"#;
     let body = filled(r#"{"object":"x","entry":["#, change, "]}");
@@ -132,18 +132,18 @@ async fn an_address_of_an_organisation_takes_as_long_as_one_of_none() {
     assert!(known < unknown * 2 + slack && unknown < known * 2 + slack, "{known:?} {unknown:?}");
 }
 
-/// Begins to post a large body, and stops before its end.
+/// Starts to post a large body and stops before its end.
 async fn stall(app: &TestApp, path: &str, header: &str) -> TcpStream {
     let mut stream = TcpStream::connect(app.base().trim_start_matches("http://")).await.unwrap();
     let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{header}content-length: {LARGE}\r\n\r\n");
     let body = [head.as_bytes(), &vec![b' '; LARGE - 100_000]].concat();
-    // As much of it as is taken: what is refused at once is not read to its end.
+    // The server may refuse early and not read all of it.
     let _ = timeout(Duration::from_secs(2), stream.write_all(&body)).await;
     stream
 }
 
 #[tokio::test]
-async fn slow_senders_without_a_key_or_signature_stop_neither_posts_nor_webhooks() {
+async fn slow_clients_without_a_key_or_signature_block_neither_posts_nor_webhooks() {
     let app = TestApp::start().await;
     let signature = format!("x-hub-signature-256: {}\r\n", no_signature());
     let hooks = join_all((0..50).map(|_| stall(&app, "/api/v1/webhooks/whatsapp/inbound", &signature)));
@@ -155,7 +155,7 @@ async fn slow_senders_without_a_key_or_signature_stop_neither_posts_nor_webhooks
         app.acme().send_message(&with(text(n), &json!({"subject": "s".repeat(200)}))).await.ok(201);
         app.webhook(notification(PHONE, &[status("wamid.of-nobody", "read")]).to_string().as_bytes()).await.ok(200);
     }
-    // A large one takes its room from those that stand still.
+    // A large webhook takes the memory of the stalled ones.
     eventually("a large webhook", async || {
         let answer = app.webhook(large().as_bytes()).await;
         if answer.status == 200 { Ok(()) } else { Err(answer) }
@@ -170,7 +170,7 @@ async fn slow_senders_without_a_key_or_signature_stop_neither_posts_nor_webhooks
 }
 
 #[tokio::test]
-async fn a_webhook_that_comes_by_drops_is_cut_off() {
+async fn a_webhook_that_trickles_in_is_cut_off() {
     let app = TestApp::start().await;
     let mut stream = TcpStream::connect(app.base().trim_start_matches("http://")).await.unwrap();
     let head = format!(
@@ -183,25 +183,25 @@ async fn a_webhook_that_comes_by_drops_is_cut_off() {
     let read = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
     let answer = String::from_utf8_lossy(&answer[..read]);
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("TOO_SLOW"), "{answer}");
-    assert!(began.elapsed() < Duration::from_secs(20), "sooner than any body must be here");
+    assert!(began.elapsed() < Duration::from_secs(20), "it is cut off before the time limit of a body");
 }
 
 #[tokio::test]
-async fn a_crowd_of_idle_connections_leaves_descriptors_for_health_for_files_and_for_calls() {
+async fn idle_connections_leave_file_descriptors_for_health_checks_files_and_calls() {
     let app = Setup::new().limit("ulimit -n 256").set("http.max_connections", 1024).start().await;
     let address = app.base().trim_start_matches("http://").to_owned();
     let mut crowd = Vec::new();
     for _ in 0..400 {
         crowd.extend(TcpStream::connect(&address).await);
     }
-    // One that was open before goes on; the others find the door full, and health is told.
+    // Connections beyond the limit are refused, but health checks are answered.
     eventually("health", async || {
         let answer = app.api(None).request("GET", "/healthz").send().await.map_err(|error| error.to_string())?;
         if answer.status() == 200 { Ok(()) } else { Err(answer.status().to_string()) }
     })
     .await;
     crowd.truncate(20);
-    eventually("a place", async || {
+    eventually("a free connection", async || {
         let stats = app.acme().request("GET", "outbound/stats").send().await.map_err(|error| error.to_string())?;
         if stats.status() == 200 { Ok(()) } else { Err(stats.status().to_string()) }
     })
@@ -216,7 +216,7 @@ async fn a_crowd_of_idle_connections_leaves_descriptors_for_health_for_files_and
 }
 
 #[tokio::test]
-async fn the_soft_limit_on_open_files_is_raised_at_the_start() {
+async fn the_soft_limit_on_open_files_is_raised_at_start() {
     let limits = |app: &TestApp| {
         let limits = fs::read_to_string(format!("/proc/{}/limits", app.pid())).unwrap();
         let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();

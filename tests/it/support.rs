@@ -1,4 +1,4 @@
-//! What every test stands on: the real binary in a folder of its own, a simulated WhatsApp beside it, and a client.
+//! The test harness: the real binary in its own folder, a simulated WhatsApp, and a client.
 
 mod api;
 mod process;
@@ -23,23 +23,23 @@ pub(crate) use api::{Answer, Api, send};
 pub(crate) use process::{Exit, Process, run, run_with};
 pub(crate) use samples::*;
 
-/// How long a state may take to come, even on a slow and noisy machine.
+/// How long to wait for a state, even on a slow and busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(15);
+const POLL_EVERY: Duration = Duration::from_millis(15);
 
-/// Looks until there is something to see; `look` says meanwhile what it saw instead.
+/// Polls `look` until it succeeds. Its error says what it saw instead.
 pub(crate) async fn eventually<T, D: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, D>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match look().await {
             Ok(found) => return found,
             Err(seen) if Instant::now() > deadline => panic!("{what}: not within {PATIENCE:?}; last seen: {seen:?}"),
-            Err(_) => sleep(LOOK_EVERY).await,
+            Err(_) => sleep(POLL_EVERY).await,
         }
     }
 }
 
-/// Looks until `seen` is as `wanted`.
+/// Polls `seen` until it returns `wanted`.
 pub(crate) async fn until_eq<T: Debug + PartialEq>(what: &str, wanted: T, mut seen: impl FnMut() -> T) {
     let look = async || Some(seen()).filter(|seen| *seen != wanted).map_or(Ok(()), Err);
     eventually(what, look).await;
@@ -47,7 +47,7 @@ pub(crate) async fn until_eq<T: Debug + PartialEq>(what: &str, wanted: T, mut se
 
 /// A client that needs neither certificates nor a proxy.
 pub(crate) fn client() -> Client {
-    // Fails only if the simulator has done so before, which is as good.
+    // Fails only if the simulator has already installed a provider, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build().unwrap()
 }
@@ -60,7 +60,7 @@ pub(crate) fn faults(rules: &Value) -> Faults {
     Faults::from_json(json!({ "rules": rules }).to_string().as_bytes()).unwrap()
 }
 
-/// What is to be started.
+/// The configuration of a [`TestApp`].
 pub(crate) struct Setup {
     config: toml::Table,
     env: Vec<(String, String)>,
@@ -87,7 +87,7 @@ impl Setup {
         self
     }
 
-    /// Adds to the configuration what is easier written than set.
+    /// Adds TOML text to the configuration.
     pub(crate) fn toml(mut self, text: &str) -> Self {
         self.config.extend(text.parse::<toml::Table>().unwrap());
         self
@@ -98,30 +98,30 @@ impl Setup {
         self
     }
 
-    /// The data folder, in place of one beside the configuration.
+    /// Sets the data folder. The default is next to the configuration.
     pub(crate) fn data(mut self, path: &Path) -> Self {
         self.data = Some(path.to_owned());
         self
     }
 
-    /// No file of twotick's may grow beyond so many bytes: to it the disk is full.
+    /// Limits the size of twotick's files, so that it finds the disk full.
     pub(crate) fn file_limit(self, bytes: u64) -> Self {
-        // Blocks of 512 bytes. The signal that would end it is left unheard: the write fails instead.
+        // `ulimit` counts blocks of 512 bytes. SIGXFSZ is ignored so that the write fails instead of the process.
         self.limit(&format!("trap '' XFSZ; ulimit -S -f {}", bytes / 512))
     }
 
-    /// Runs a command of the shell before it, which sets a limit.
+    /// Runs a shell command that sets a limit before twotick starts.
     pub(crate) fn limit(mut self, command: &str) -> Self {
         self.limits.push(command.into());
         self
     }
 
-    /// The connection of each test counts as a proxy's: what it says of its client's address is believed.
+    /// Trusts the test's connections as a proxy's, so that `X-Forwarded-For` sets the client's address.
     pub(crate) fn behind_a_proxy(self) -> Self {
         self.set("http.trusted_proxies", vec!["127.0.0.1"])
     }
 
-    /// Starts twotick and the simulator, and nothing in them.
+    /// Starts twotick and the simulator without any organisation.
     pub(crate) async fn start_empty(self) -> TestApp {
         let Self { mut config, env, sim, data, limits } = self;
         let sim = Simulator::start(any_port().await, sim).await.unwrap();
@@ -146,7 +146,7 @@ impl Setup {
         app
     }
 
-    /// Starts twotick and the simulator, with the organisation `acme`.
+    /// Starts twotick and the simulator with the organisation `acme`.
     pub(crate) async fn start(self) -> TestApp {
         let mut app = self.start_empty().await;
         app.acme = Some(app.org("acme", PHONE).await);
@@ -160,7 +160,7 @@ fn set(config: &mut toml::Table, key: &str, value: toml::Value) {
     section.as_table_mut().unwrap().insert(key.into(), value);
 }
 
-/// twotick as its users have it, and the WhatsApp that it talks to.
+/// A twotick process and the simulated WhatsApp that it calls.
 pub(crate) struct TestApp {
     pub(crate) sim: Simulator,
     config: toml::Table,
@@ -171,9 +171,9 @@ pub(crate) struct TestApp {
     base: Arc<Mutex<String>>,
     process: Option<Process>,
     acme: Option<Api>,
-    /// Set by a test that does damage to the store itself.
+    /// Set by a test that damages the store itself.
     pub(crate) is_damaged: bool,
-    // Last: the folder goes after the process.
+    // The last field, so that the folder is removed after the process has ended.
     temp: TempDir,
 }
 
@@ -190,31 +190,31 @@ impl TestApp {
         self.data.clone()
     }
 
-    /// Where it listens, such as `http://127.0.0.1:40123`.
+    /// The URL of the service, such as `http://127.0.0.1:40123`.
     pub(crate) fn base(&self) -> String {
         self.base.lock().unwrap().clone()
     }
 
-    /// The configuration file as the next start reads it.
+    /// Writes the configuration file for the next start and returns its path.
     pub(crate) fn config_file(&self) -> PathBuf {
         let path = self.folder().join("twotick.toml");
         std::fs::write(&path, toml::to_string(&self.config).unwrap()).unwrap();
         path
     }
 
-    /// Changes a key of the configuration, for the next start.
+    /// Changes a key of the configuration for the next start.
     pub(crate) fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
         set(&mut self.config, key, value.into());
     }
 
-    /// Adds to the configuration what is easier written than set.
+    /// Adds TOML text to the configuration.
     pub(crate) fn add(&mut self, text: &str) {
         self.config.extend(text.parse::<toml::Table>().unwrap());
     }
 
-    /// Starts twotick on the same folder.
+    /// Starts twotick again on the same folder.
     pub(crate) async fn start_again(&mut self) {
-        assert!(self.process.is_none(), "it runs already");
+        assert!(self.process.is_none(), "it is already running");
         let (config, data) = (self.config_file(), self.data());
         let args = ["serve", "--config", path(&config), "--data", path(&data), "--listen", "127.0.0.1:0"];
         let mut process = Process::spawn_within(self.folder(), &args, &self.env, &self.limits);
@@ -224,15 +224,15 @@ impl TestApp {
         *self.base.lock().unwrap() = base;
     }
 
-    /// Keeps receipts from the address that twotick is about to leave: another test may get its port next. They are
-    /// repeated until there is a new one.
-    fn unhook(&self) {
+    /// Diverts receipts from twotick's port, which another test may get next. They are retried until twotick has a
+    /// new address.
+    fn divert_receipts(&self) {
         self.sim.set_webhook(Some("http://127.0.0.1:1/".into()));
     }
 
-    /// kill -9.
+    /// Kills the process by SIGKILL.
     pub(crate) fn kill(&mut self) {
-        self.unhook();
+        self.divert_receipts();
         self.process.take().unwrap().kill();
     }
 
@@ -249,26 +249,32 @@ impl TestApp {
         self.process.as_ref().unwrap().pid()
     }
 
-    /// From the next start on, files may grow.
+    /// Removes the limits from the next start on.
     pub(crate) fn lift_file_limit(&mut self) {
         self.limits.clear();
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub(crate) async fn exit(&mut self) -> Exit {
-        self.unhook();
+        self.divert_receipts();
         self.process.take().unwrap().exit().await
     }
 
-    /// SIGTERM, and its end.
+    /// Stops the process by SIGTERM and waits until it has ended.
     pub(crate) async fn stop(&mut self) -> Exit {
         self.signal(Signal::SIGTERM);
         self.exit().await
     }
 
-    /// All that it has written to standard error, of every start.
+    /// The standard error of all starts.
     pub(crate) fn log(&self) -> String {
         process::log(self.folder())
+    }
+
+    /// Runs a command against the running service with the admin key of its data folder.
+    pub(crate) async fn admin_command(&self, args: &[&str], env: &[(&str, &str)]) -> Exit {
+        let (base, data) = (self.base(), self.data());
+        run_with(self.folder(), &[args, &["--url", &base, "--data", path(&data)]].concat(), env).await
     }
 
     pub(crate) fn api(&self, key: Option<&str>) -> Api {
@@ -280,12 +286,12 @@ impl TestApp {
         self.api(Some(key.trim()))
     }
 
-    /// The organisation that every test has.
+    /// A caller with a key of the organisation `acme`.
     pub(crate) fn acme(&self) -> &Api {
         self.acme.as_ref().unwrap()
     }
 
-    /// Creates an organisation with one phone number, and a key of it.
+    /// Creates an organisation with one phone number and returns a caller with a key of it.
     pub(crate) async fn org(&self, id: &str, number: &str) -> Api {
         self.put_org(id, &org(number, APP_SECRET)).await;
         self.key_of(id, &json!({"name": "test"})).await
@@ -297,14 +303,14 @@ impl TestApp {
         answer.json()
     }
 
-    /// A new key of an organisation.
+    /// Creates a key of an organisation and returns a caller with it.
     pub(crate) async fn key_of(&self, id: &str, body: &Value) -> Api {
         let answer = self.admin().post(&format!("admin/orgs/{id}/keys"), body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         self.api(answer.json()["key"].as_str())
     }
 
-    /// Posts a webhook with the signature of the simulator's app.
+    /// Posts a webhook signed with the app secret of the simulator.
     pub(crate) async fn webhook(&self, body: &[u8]) -> Answer {
         let signature = whatsapp::signature::sign(&APP_SECRET.parse().unwrap(), body);
         self.webhook_with(body, &[(whatsapp::signature::HEADER, &signature)]).await
@@ -316,7 +322,7 @@ impl TestApp {
         send(request.body(body.to_vec())).await
     }
 
-    /// Sends bytes as they are; what comes back first.
+    /// Sends raw bytes and returns the first part of the answer.
     pub(crate) async fn raw(&self, request: &str) -> String {
         let address = self.base().trim_start_matches("http://").to_owned();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -326,17 +332,17 @@ impl TestApp {
         String::from_utf8_lossy(&answer[..read]).into_owned()
     }
 
-    /// Waits until the simulator has accepted so many messages.
+    /// Waits until the simulator has accepted `count` messages.
     pub(crate) async fn until_accepted(&self, count: usize) {
         until_eq("messages accepted by WhatsApp", count, || self.sim.messages().len()).await;
     }
 
-    /// Waits until every receipt is recorded, so that nothing changes any more.
+    /// Waits until every receipt is delivered, so that nothing changes any more.
     pub(crate) async fn settled(&self) {
         until_eq("receipts on their way", 0, || self.sim.stats().receipts_waiting).await;
     }
 
-    /// Sends one more message and waits until it is READ: whatever was due before it has had its turn.
+    /// Sends one more message and waits until it is READ. Everything that was due before has then been handled.
     pub(crate) async fn one_more(&self) {
         let id = self.acme().accept(&text(999_999)).await;
         self.acme().until(&id, "READ").await;
@@ -349,7 +355,7 @@ impl TestApp {
 }
 
 impl TestApp {
-    /// Whatever a test did, the store agrees with itself at its end.
+    /// Verifies the store, which must be consistent at the end of every test.
     fn verify(&self) {
         let store = store::open(DataFolder::open_existing(&self.data()).unwrap(), 16 << 20).unwrap();
         let report = store::verify::verify(&store, &mut |_| ());
@@ -371,6 +377,19 @@ impl Drop for TestApp {
             }
         }
     }
+}
+
+/// The names of all files below `folder` that contain `bytes`.
+pub(crate) fn files_holding(folder: &Path, bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            found.extend(files_holding(&entry.path(), bytes));
+        } else if std::fs::read(entry.path()).unwrap().windows(bytes.len()).any(|window| window == bytes) {
+            found.push(entry.file_name().into_string().unwrap());
+        }
+    }
+    found
 }
 
 pub(crate) fn path(path: &Path) -> &str {

@@ -1,4 +1,4 @@
-//! Organisations apart: who may see and do what.
+//! Isolation of organisations: who may see and do what.
 
 use std::time::Duration;
 
@@ -27,7 +27,11 @@ async fn another_organisations_message_does_not_exist_anywhere() {
         };
         let answer = ask(&id).await;
         answer.problem(404, "NOT_FOUND");
-        assert_eq!(answer.text, ask(missing).await.text, "it must not differ from one that never was");
+        assert_eq!(
+            answer.text,
+            ask(missing).await.text,
+            "the answer must be the same as for a message that never existed"
+        );
     }
     let to = "%2B1234567890";
     for path in [
@@ -85,7 +89,7 @@ async fn the_admin_key_acts_for_the_organisation_it_names() {
 }
 
 #[tokio::test]
-async fn an_organisations_key_opens_no_admin_call() {
+async fn an_organisations_key_is_refused_by_every_admin_call() {
     let app = TestApp::start().await;
     for (method, path) in [
         ("GET", "admin/orgs"),
@@ -103,7 +107,7 @@ async fn an_organisations_key_opens_no_admin_call() {
 }
 
 #[tokio::test]
-async fn a_key_does_only_what_its_scopes_allow() {
+async fn a_key_can_do_only_what_its_scopes_allow() {
     let app = TestApp::start().await;
     let sends = app.key_of("acme", &json!({"name": "send only", "scopes": ["send"]})).await;
     let reads = app.key_of("acme", &json!({"name": "read only", "scopes": ["read"]})).await;
@@ -136,7 +140,7 @@ async fn a_revoked_key_is_unknown_at_once_and_after_a_restart() {
     app.admin().delete(&path).await.problem(404, "NOT_FOUND");
     app.kill_and_start_again().await;
     second.get("outbound/stats").await.problem(401, "UNAUTHORIZED");
-    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "the other key still opens");
+    assert_eq!(app.acme().get("outbound/stats").await.status, 200, "the other key is still valid");
 }
 
 #[tokio::test]
@@ -147,7 +151,7 @@ async fn a_key_past_its_expiry_is_unknown() {
     answer.problem(422, "INVALID");
     let soon = app.acme().clock().await.after(Duration::from_secs(5)).to_string();
     let short = app.key_of("acme", &json!({"name": "short", "expiresAt": soon})).await;
-    crate::support::eventually("the key's end", async || {
+    crate::support::eventually("the key's expiry", async || {
         let answer = short.get("outbound/stats").await;
         if answer.status == 401 { Ok(()) } else { Err(answer.status) }
     })
@@ -161,7 +165,7 @@ async fn a_phone_number_of_another_organisation_cannot_be_taken() {
     taken.problem(409, "SENDER_TAKEN");
     app.admin().get("admin/orgs/beta").await.problem(404, "NOT_FOUND");
     app.one_more().await;
-    // Given up by the one, it is free for the other.
+    // Once its owner gives it up, the other organisation can take it.
     app.put_org("acme", &json!({"senders": []})).await;
     app.put_org("beta", &crate::support::org(PHONE, "s")).await;
     app.admin().put("admin/orgs/acme", &crate::support::org(PHONE, "s")).await.problem(409, "SENDER_TAKEN");
@@ -189,7 +193,7 @@ async fn a_deleted_organisation_is_gone_and_the_others_are_untouched() {
     app.kill_and_start_again().await;
     app.acme().get("outbound/stats").await.problem(401, "UNAUTHORIZED");
     assert_eq!(items(&app.admin(), "admin/orgs").await, 1);
-    // Made anew, it begins empty: nothing of the old one comes back, its idempotency keys neither.
+    // Created again, it is empty: nothing of the old one comes back, not even its idempotency keys.
     let acme = app.org("acme", PHONE).await;
     assert_eq!(items(&acme, "outbound/messages").await, 0);
     acme.get(&format!("outbound/messages/{ours}")).await.problem(404, "NOT_FOUND");
@@ -200,7 +204,7 @@ async fn a_deleted_organisation_is_gone_and_the_others_are_untouched() {
 }
 
 #[tokio::test]
-async fn an_organisation_made_again_right_after_its_deletion_works() {
+async fn an_organisation_created_again_right_after_its_deletion_works() {
     let app = TestApp::start().await;
     for n in 0..10 {
         assert_eq!(app.admin().delete("admin/orgs/acme").await.status, 204);

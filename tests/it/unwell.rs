@@ -1,4 +1,4 @@
-//! A store that takes no writes: nothing is accepted or sent, reads go on, and all goes on once it takes them again.
+//! A store that cannot write: nothing is accepted or sent, reads are served, and everything resumes once it can write.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,10 +13,10 @@ use serde_json::json;
 
 use crate::support::{PHONE, Setup, TestApp, eventually, faults, notification, path, run_with, status, text, with};
 
-/// Posts until the disk is full; the ids of what was accepted.
+/// Posts until the disk is full and returns the ids of the accepted messages.
 async fn fill(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
-    // What does not compress.
+    // Text that does not compress.
     let mut rng = StdRng::seed_from_u64(1);
     for n in 0..20_000 {
         let mut message = text(n);
@@ -29,23 +29,23 @@ async fn fill(app: &TestApp) -> Vec<String> {
         }
         ids.push(answer.ok(201)["id"].as_str().unwrap().to_owned());
     }
-    panic!("the disk never got full");
+    panic!("the disk did not fill up");
 }
 
-/// What must hold while the store takes no writes.
+/// Asserts what must hold while the store cannot write.
 async fn check_unwell(app: &TestApp, known: &str) {
     let not_ready = app.api(None).get("/readyz").await;
     assert_eq!(not_ready.status, 503);
-    assert!(not_ready.text.contains("store"), "it says why: {}", not_ready.text);
+    assert!(not_ready.text.contains("store"), "the answer says why: {}", not_ready.text);
     let refused = app.acme().send_message(&text(1)).await;
-    assert!(refused.text.contains("the store takes no writes"), "so does each refusal: {}", refused.text);
+    assert!(refused.text.contains("the store takes no writes"), "each refusal says why: {}", refused.text);
     assert_eq!(app.api(None).get("/healthz").await.status, 200);
     let read = app.acme().get(&format!("outbound/messages/{known}")).await;
-    assert_eq!(read.ok(200)["id"], known, "reads go on");
+    assert_eq!(read.ok(200)["id"], known, "reads are served");
     assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
     let body = notification(PHONE, &[status("wamid.unknown", "delivered")]).to_string().into_bytes();
     let webhook = app.webhook(&body).await;
-    assert_eq!(webhook.status, 503, "so that Meta repeats it");
+    assert_eq!(webhook.status, 503, "so that Meta retries it");
 }
 
 async fn check_mended(app: &TestApp, ids: &[String]) {
@@ -59,7 +59,7 @@ async fn check_mended(app: &TestApp, ids: &[String]) {
     for id in ids {
         app.acme().until(id, "READ").await;
     }
-    // The message whose post was answered 503 as the disk became full is not among them.
+    // The message that was answered 503 when the disk became full is not among them.
     assert_eq!(app.sim.messages().len(), ids.len());
     let recipients: BTreeSet<_> = app.sim.messages().into_iter().map(|message| message.to).collect();
     assert_eq!(recipients.len(), ids.len(), "none was sent twice");
@@ -67,7 +67,7 @@ async fn check_mended(app: &TestApp, ids: &[String]) {
 }
 
 #[tokio::test]
-async fn with_a_full_disk_it_waits_and_goes_on_by_itself_when_there_is_room() {
+async fn with_a_full_disk_it_waits_and_resumes_by_itself_when_there_is_room() {
     let mut app = Setup::new().file_limit(3 * 1024 * 1024).start().await;
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
     let ids = fill(&app).await;
@@ -83,7 +83,7 @@ async fn with_a_full_disk_it_waits_and_goes_on_by_itself_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn stopped_with_a_full_disk_it_ends_with_1_and_the_next_start_has_everything() {
+async fn stopped_with_a_full_disk_it_exits_with_1_and_the_next_start_has_everything() {
     let mut app = Setup::new().file_limit(3 * 1024 * 1024).start().await;
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
     let ids = fill(&app).await;
@@ -96,14 +96,14 @@ async fn stopped_with_a_full_disk_it_ends_with_1_and_the_next_start_has_everythi
     check_mended(&app, &ids).await;
 }
 
-/// How far the journal is written, in bytes: behind that its files have zeros.
+/// The length of the written part of the journal in bytes. Its files end in zeros.
 fn written(app: &TestApp) -> usize {
     let end = |name| std::fs::read(app.data().join(name)).unwrap().iter().rposition(|byte| *byte != 0);
     ["journal/0", "journal/1"].into_iter().filter_map(end).max().unwrap()
 }
 
 #[tokio::test]
-async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there() {
+async fn a_bulk_retry_that_fails_midway_reports_its_progress_and_can_continue() {
     const FAILED: usize = 1000;
     let app = Setup::new().file_limit(1 << 40).start().await;
     let limit = |bytes: &str| {
@@ -115,7 +115,7 @@ async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there()
     stream::iter(&bodies).for_each_concurrent(64, async |body| drop(app.acme().accept(body).await)).await;
     app.acme().until_stats("FAILED", FAILED).await;
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
-    // Room for some of them.
+    // Leaves room for some of them.
     limit(&(written(&app) + 48 * 1024).to_string());
     let wish = json!({"limit": FAILED, "all": true});
     let midway = app.acme().post("outbound/messages/retry", &wish).await;
@@ -134,7 +134,7 @@ async fn a_bulk_retry_that_ends_midway_says_what_it_did_and_goes_on_from_there()
     })
     .await;
     let stats = app.acme().stats().await;
-    assert_eq!(stats["QUEUED"], done, "what it said is so: {stats}");
+    assert_eq!(stats["QUEUED"], done, "its answer is correct: {stats}");
     let rest = app.acme().post("outbound/messages/retry", &with(wish, &json!({"cursor": midway["nextCursor"]}))).await;
     assert_eq!(rest.ok(200)["done"], FAILED as u64 - done);
     assert_eq!(app.acme().stats().await["FAILED"], 0);
@@ -149,7 +149,7 @@ async fn until_unwell(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_data_folder_that_is_moved_away_is_noticed_while_idle_and_all_goes_on_when_it_is_back() {
+async fn a_moved_data_folder_is_noticed_while_idle_and_service_resumes_when_it_is_back() {
     let app = TestApp::start().await;
     let id = app.acme().accept(&text(0)).await;
     app.acme().until(&id, "READ").await;
@@ -158,9 +158,9 @@ async fn a_data_folder_that_is_moved_away_is_noticed_while_idle_and_all_goes_on_
     std::fs::rename(app.data(), &away).unwrap();
     until_unwell(&app).await;
     check_unwell(&app, &id).await;
-    // What somebody makes in its place is not the store.
+    // A new folder in its place is not the store.
     std::fs::create_dir(app.data()).unwrap();
-    eventually("it was tried", async || {
+    eventually("an attempt to open it", async || {
         let log = app.log();
         if log.contains("holds no twotick store") { Ok(()) } else { Err(log) }
     })
@@ -177,7 +177,7 @@ async fn nothing_is_acknowledged_into_a_data_folder_that_was_removed() {
     app.is_damaged = true;
     app.acme().accept(&text(0)).await;
     std::fs::remove_dir_all(app.data()).unwrap();
-    // At once, not only when somebody looks.
+    // The first write fails at once, without waiting for the periodic check.
     assert_eq!(app.acme().send_message(&text(1)).await.status, 503);
     until_unwell(&app).await;
     let exit = app.stop().await;
@@ -194,10 +194,10 @@ async fn nothing_is_acknowledged_once_a_part_of_the_store_was_removed() {
         app.settled().await;
         let (gone, away) = (app.data().join(part), app.folder().join("away"));
         std::fs::rename(&gone, &away).unwrap();
-        // At once, not only when somebody looks.
+        // The first write fails at once, without waiting for the periodic check.
         assert_eq!(app.acme().send_message(&text(1)).await.status, 503, "{part}");
         check_unwell(&app, &id).await;
-        eventually("it is told what to do", async || {
+        eventually("advice in the log", async || {
             let log = app.log();
             if log.contains("is gone: put it back") { Ok(()) } else { Err(log) }
         })
@@ -213,7 +213,7 @@ async fn nothing_is_acknowledged_once_a_part_of_the_store_was_removed() {
     }
 }
 
-/// A small disk of its own, where this process may mount one.
+/// A small mounted disk, if this process may mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -238,21 +238,21 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-async fn on_a_small_disk_that_another_fills_it_goes_on_when_that_is_gone() {
+async fn on_a_disk_filled_by_another_program_it_resumes_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else {
-        eprintln!("no disk can be mounted here: the tests with a limit on file sizes show the same");
+        eprintln!("cannot mount a disk here: the tests with a limit on file sizes cover the same");
         return;
     };
     let hog = disk.path().join("hog");
     let app = Setup::new().data(&disk.path().join("data")).start().await;
     app.admin().post("admin/orgs/acme/pause", &json!({})).await.ok(200);
     let first = app.acme().accept(&text(9_999)).await;
-    // Another program takes what is left.
+    // Another program takes the remaining space.
     let mut size = 12 * 1024 * 1024;
     while size > 0 && std::fs::write(&hog, vec![1; size]).is_err() {
         size -= 64 * 1024;
     }
-    // Nor is there room for one more file.
+    // There is no room for another file either.
     let names = disk.path().join("names");
     std::fs::create_dir(&names).unwrap();
     assert!((0..1000).any(|n| std::fs::write(names.join(n.to_string()), "").is_err()));
@@ -263,10 +263,10 @@ async fn on_a_small_disk_that_another_fills_it_goes_on_when_that_is_gone() {
     std::fs::remove_dir_all(&names).unwrap();
     check_mended(&app, &ids).await;
     let log = app.log();
-    assert!(log.contains("written once more"), "that it failed was noted, though there was no room for a file: {log}");
+    assert!(log.contains("written once more"), "the failure was recorded although there was no room for a file: {log}");
 }
 
-/// Takes what is left of a disk.
+/// Takes the remaining space of a disk.
 fn fill_up(hog: &Path) {
     let mut size = 12 * 1024 * 1024;
     while size > 0 && std::fs::write(hog, vec![1; size]).is_err() {
@@ -275,9 +275,9 @@ fn fill_up(hog: &Path) {
 }
 
 #[tokio::test]
-async fn a_start_on_a_full_disk_waits_for_room_and_the_store_can_be_verified_and_backed_up_meanwhile() {
+async fn a_start_on_a_full_disk_waits_for_room_while_the_store_can_be_verified_and_backed_up() {
     let Some(disk) = SmallDisk::mount() else {
-        eprintln!("no disk can be mounted here");
+        eprintln!("cannot mount a disk here");
         return;
     };
     let hog = disk.path().join("hog");
@@ -302,9 +302,9 @@ async fn a_start_on_a_full_disk_waits_for_room_and_the_store_can_be_verified_and
 }
 
 #[tokio::test]
-async fn a_folder_that_may_only_be_read_is_verified_and_backed_up_by_a_copy() {
+async fn a_read_only_folder_can_be_verified_and_backed_up() {
     let Some(disk) = SmallDisk::mount() else {
-        eprintln!("no disk can be mounted here");
+        eprintln!("cannot mount a disk here");
         return;
     };
     let mut app = Setup::new().data(&disk.path().join("data")).start().await;

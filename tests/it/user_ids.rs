@@ -1,8 +1,8 @@
-//! Recipients who show no phone number: known by Meta's id of them alone.
+//! Recipients without a phone number, known only by Meta's user id.
 
 use serde_json::{Value, json};
 
-use crate::support::{PHONE, TestApp, notification, text, with};
+use crate::support::{PHONE, TestApp, notification, now, text, with};
 
 const ADA: &str = "US.13491208655302741918";
 
@@ -13,17 +13,16 @@ fn to_ada() -> Value {
 }
 
 fn wrote(words: &str) -> Vec<u8> {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut body = notification(PHONE, &[]);
     body["entry"][0]["changes"][0]["value"] = json!({"messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "15550001111", "phone_number_id": PHONE},
-        "messages": [{"from_user_id": ADA, "id": format!("wamid.{words}"), "timestamp": at.to_string(), "type": "text",
+        "messages": [{"from_user_id": ADA, "id": format!("wamid.{words}"), "timestamp": now().to_string(), "type": "text",
             "text": {"body": words}}]});
     body.to_string().into_bytes()
 }
 
 #[tokio::test]
-async fn a_recipient_known_by_metas_id_is_written_to_heard_and_kept_track_of() {
+async fn a_recipient_known_by_metas_id_can_receive_reply_and_stop() {
     let app = TestApp::start().await;
     let api = app.acme();
     let id = api.accept(&to_ada()).await;
@@ -32,12 +31,12 @@ async fn a_recipient_known_by_metas_id_is_written_to_heard_and_kept_track_of() {
     let sent = &app.sim.messages()[0];
     let body: Value = serde_json::from_str(sent.body.get()).unwrap();
     assert_eq!((&body["recipient"], &body["to"]), (&json!(ADA), &Value::Null));
-    // In `to` it is the same recipient, and the list finds both.
+    // The id in `to` means the same recipient, and the list finds both messages.
     let second = api.accept(&with(text(2), &json!({"to": ADA}))).await;
     api.until(&second, "READ").await;
     let list = api.get(&format!("outbound/messages?to={ADA}")).await.ok(200);
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
-    // What they write belongs to the last message to them, and a stop word is theirs.
+    // A reply belongs to the last message to them, and a stop word applies to them.
     app.webhook(&wrote("hello")).await.ok(200);
     let inbound = api.get(&format!("inbound/messages?from={ADA}")).await.ok(200);
     assert_eq!(inbound["items"][0]["from"], ADA);
@@ -51,7 +50,7 @@ async fn a_recipient_known_by_metas_id_is_written_to_heard_and_kept_track_of() {
 }
 
 #[tokio::test]
-async fn a_request_names_its_recipient_once_and_well() {
+async fn a_request_must_name_one_valid_recipient() {
     let app = TestApp::start().await;
     for (change, field) in [
         (json!({"recipient": ADA}), "recipient"),

@@ -1,4 +1,4 @@
-//! The way to WhatsApp: proxies by setting and by environment, and redirects that our own client does not follow.
+//! Outgoing connections: proxies from the settings and the environment, and redirects that our client does not follow.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,20 +7,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{APP_SECRET, Setup, TestApp, any_port, path, run_with, text, until_eq};
 
-/// A simulated WhatsApp that serves as the proxy, too: it answers whatever host it is asked for.
+/// A simulated WhatsApp that also serves as the proxy, because it answers for any host.
 async fn proxy() -> Simulator {
     let settings = Settings { app_secret: APP_SECRET.parse().unwrap(), ..Settings::default() };
     Simulator::start(any_port().await, settings).await.unwrap()
 }
 
-/// The log's line on how WhatsApp is called.
+/// The log line that says how WhatsApp is called.
 fn way(app: &TestApp) -> String {
     let log = app.log();
     log.lines().find(|line| line.contains("how WhatsApp is called")).map(str::to_owned).unwrap_or(log)
 }
 
 #[tokio::test]
-async fn calls_go_through_the_proxy_of_the_environment_or_of_the_settings_and_the_log_says_which() {
+async fn calls_use_the_proxy_of_the_environment_or_the_settings_and_the_log_says_which() {
     let far = || Setup::new().set("whatsapp.base_url", "http://graph.example.invalid");
     let proxy = proxy().await;
     let address = proxy.base_url();
@@ -42,14 +42,14 @@ async fn calls_go_through_the_proxy_of_the_environment_or_of_the_settings_and_th
 }
 
 #[tokio::test]
-async fn whatsapp_on_this_machine_is_called_directly_whatever_the_environment_says() {
+async fn whatsapp_on_this_machine_is_called_without_the_proxy_of_the_environment() {
     let app = Setup::new().env("HTTP_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1").start().await;
     app.one_more().await;
     assert!(way(&app).contains("\"directly\""), "{}", way(&app));
 }
 
 #[tokio::test]
-async fn our_own_client_follows_no_redirect_with_a_key_and_secrets() {
+async fn our_client_does_not_follow_redirects_with_a_key_and_secrets() {
     let temp = tempfile::tempdir().unwrap();
     let (here, there) = (any_port().await, any_port().await);
     let base = format!("http://{}", here.local_addr().unwrap());

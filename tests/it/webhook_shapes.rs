@@ -1,11 +1,11 @@
-//! What recipients want and who they are, in every shape that Meta tells it in; and what of a webhook is not understood.
+//! The formats in which Meta reports consent and identity, and the parts of a webhook that twotick does not understand.
 
 use serde_json::{Value, json};
 
-use crate::support::{APP_SECRET, PHONE, TestApp, change, eventually, faults, org, phone, text, with};
+use crate::support::{APP_SECRET, PHONE, TestApp, change, eventually, faults, now, org, phone, text, with};
 
-/// A webhook of one item in a list of a change.
-fn told(field: &str, list: &str, item: &Value) -> String {
+/// A webhook with one item in one list.
+fn webhook_with(field: &str, list: &str, item: &Value) -> String {
     let mut change = change(PHONE, &[]);
     change["field"] = json!(field);
     change["value"][list] = json!([item]);
@@ -13,15 +13,14 @@ fn told(field: &str, list: &str, item: &Value) -> String {
 }
 
 fn message(id: &str, more: &Value) -> Value {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    with(json!({"id": id, "timestamp": at.to_string(), "type": "text"}), more)
+    with(json!({"id": id, "timestamp": now().to_string(), "type": "text"}), more)
 }
 
 async fn hear(app: &TestApp, item: &Value) {
-    app.webhook(told("messages", "messages", item).as_bytes()).await.ok(200);
+    app.webhook(webhook_with("messages", "messages", item).as_bytes()).await.ok(200);
 }
 
-/// What is known of the consent under a name: for transactional messages, and for marketing.
+/// The recorded consent under a name, for transactional messages and for marketing.
 async fn consent(app: &TestApp, name: &str) -> [Value; 2] {
     let known = app.acme().get(&format!("consents/{}", name.replace('+', "%2B"))).await;
     let known = if known.status == 404 { json!({}) } else { known.ok(200) };
@@ -29,7 +28,7 @@ async fn consent(app: &TestApp, name: &str) -> [Value; 2] {
 }
 
 #[tokio::test]
-async fn a_stop_is_heard_in_every_form_that_it_comes_in() {
+async fn a_stop_is_recognised_in_every_format() {
     let app = TestApp::start().await;
     let (both, marketing) = ([json!("REVOKED"), json!("REVOKED")], [Value::Null, json!("REVOKED")]);
     let flow = json!({"flow_token": "t", "choice": "0_Stop"}).to_string();
@@ -55,11 +54,11 @@ async fn a_stop_is_heard_in_every_form_that_it_comes_in() {
 }
 
 #[tokio::test]
-async fn half_of_an_emoji_hides_nothing_and_what_is_kept_is_json() {
+async fn an_unpaired_surrogate_hides_nothing_and_what_is_stored_is_valid_json() {
     let app = TestApp::start().await;
     let item =
         json!({"from": phone(1), "text": {"body": "STOP"}, "referral": {"body": "HALF", "HALF": [null, "HALF"]}});
-    let body = told("messages", "messages", &message("wamid.1", &item)).replace("HALF", r"caf\ud83d");
+    let body = webhook_with("messages", "messages", &message("wamid.1", &item)).replace("HALF", r"caf\ud83d");
     app.webhook(body.as_bytes()).await.ok(200);
     assert_eq!(consent(&app, &phone(1)).await, [json!("REVOKED"), json!("REVOKED")]);
     let kept = app.acme().get("inbound/messages").await.ok(200);
@@ -67,7 +66,7 @@ async fn half_of_an_emoji_hides_nothing_and_what_is_kept_is_json() {
 }
 
 #[tokio::test]
-async fn a_card_that_was_asked_for_ties_an_id_to_a_number_and_a_signup_grants_marketing() {
+async fn a_requested_contact_card_links_an_id_to_a_number_and_a_signup_grants_marketing() {
     let app = TestApp::start().await;
     for (n, origin, revoked) in [(1, "contact_request", json!("REVOKED")), (2, "other", Value::Null)] {
         let id = format!("US.{n}");
@@ -80,45 +79,45 @@ async fn a_card_that_was_asked_for_ties_an_id_to_a_number_and_a_signup_grants_ma
     }
     let signup =
         json!({"wa_id": phone(3), "category": "marketing_messages", "value": "signup", "timestamp": 1_767_225_600});
-    app.webhook(told("user_preferences", "user_preferences", &signup).as_bytes()).await.ok(200);
+    app.webhook(webhook_with("user_preferences", "user_preferences", &signup).as_bytes()).await.ok(200);
     assert_eq!(consent(&app, &phone(3)).await, [Value::Null, json!("GRANTED")]);
 }
 
 #[tokio::test]
-async fn a_payment_that_failed_is_no_message_that_failed() {
+async fn a_failed_payment_is_not_a_failed_message() {
     let app = TestApp::start().await;
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "receipts", "lose": true}}])));
     let id = app.acme().accept(&text(1)).await;
     let wamid = app.acme().until(&id, "SENT").await["providerMessageId"].clone();
     for status in ["pending", "failed", "captured"] {
         let payment = json!({"id": wamid, "type": "payment", "status": status, "payment": {"reference_id": "r"}});
-        app.webhook(told("messages", "statuses", &payment).as_bytes()).await.ok(200);
+        app.webhook(webhook_with("messages", "statuses", &payment).as_bytes()).await.ok(200);
     }
     assert_eq!(app.acme().message(&id).await["status"], "SENT");
     let delivered = json!({"id": wamid, "status": "delivered", "timestamp": "99999999999999"});
-    app.webhook(told("messages", "statuses", &delivered).as_bytes()).await.ok(200);
+    app.webhook(webhook_with("messages", "statuses", &delivered).as_bytes()).await.ok(200);
     let message = app.acme().message(&id).await;
     assert_eq!(message["status"], "DELIVERED");
     assert!(message["deliveredAt"].as_str().unwrap().starts_with("20"), "{message}");
 }
 
-/// The one sender of the organisation, as the operator sees it.
+/// The organisation's only sender, as the operator sees it.
 async fn seen(app: &TestApp) -> Value {
     app.admin().get("admin/orgs/acme").await.ok(200)["senders"][0].clone()
 }
 
 #[tokio::test]
-async fn what_is_not_understood_leaves_a_trace_and_a_lock_of_the_account_pauses() {
+async fn unknown_webhook_parts_are_counted_and_a_locked_account_pauses_its_sender() {
     let app = TestApp::start().await;
     let unknown = json!({"id": "wamid.A", "status": "in_orbit", "recipient_id": "4915112345678"});
     for _ in 0..3 {
-        app.webhook(told("messages", "statuses", &unknown).as_bytes()).await.ok(200);
-        app.webhook(told("calls", "calls", &json!({"id": "wacid.1", "from": "4915112345678"})).as_bytes())
+        app.webhook(webhook_with("messages", "statuses", &unknown).as_bytes()).await.ok(200);
+        app.webhook(webhook_with("calls", "calls", &json!({"id": "wacid.1", "from": "4915112345678"})).as_bytes())
             .await
             .ok(200);
     }
     let throttled = json!({"code": 130_429, "title": "Rate limit hit"});
-    app.webhook(told("messages", "errors", &throttled).as_bytes()).await.ok(200);
+    app.webhook(webhook_with("messages", "errors", &throttled).as_bytes()).await.ok(200);
     let sender = seen(&app).await;
     assert_eq!(sender["state"], "ACTIVE");
     let notices = sender["webhooks"]["notices"].as_array().unwrap();
@@ -126,9 +125,9 @@ async fn what_is_not_understood_leaves_a_trace_and_a_lock_of_the_account_pauses(
     assert_eq!(counts, [(json!("calls"), json!(3)), (json!("errors"), json!(1)), (json!("statuses"), json!(3))]);
 
     let locked = json!({"code": 131_031, "title": "Account has been locked", "error_data": {"details": "+4915112345678 said so"}});
-    app.webhook(told("messages", "errors", &locked).as_bytes()).await.ok(200);
+    app.webhook(webhook_with("messages", "errors", &locked).as_bytes()).await.ok(200);
     let sender = seen(&app).await;
-    assert_eq!(sender["state"], "ACTIVE", "the next send tells whether it is still so");
+    assert_eq!(sender["state"], "ACTIVE", "the next send shows whether the lock still holds");
     assert!(sender["webhooks"]["notices"].to_string().contains("131031"), "{sender}");
     let trail = app.acme().get("audit?limit=100").await.ok(200);
     let told: Vec<_> =
@@ -146,12 +145,12 @@ async fn what_is_not_understood_leaves_a_trace_and_a_lock_of_the_account_pauses(
 }
 
 #[tokio::test]
-async fn a_wrong_app_secret_is_said_wherever_one_looks_for_it_and_a_right_one_ends_it() {
+async fn a_wrong_app_secret_is_reported_everywhere_until_the_right_one_is_set() {
     let app = TestApp::start().await;
     app.put_org("acme", &org(PHONE, "the-secret-of-another-app")).await;
     let id = app.acme().accept(&text(1)).await;
     app.acme().until(&id, "SENT").await;
-    let sender = eventually("a webhook that is not proven", async || {
+    let sender = eventually("a webhook with a wrong signature", async || {
         let sender = seen(&app).await;
         if sender["webhooks"]["unproven"]["count"].as_u64() > Some(0) { Ok(sender) } else { Err(sender) }
     })

@@ -1,4 +1,4 @@
-//! Meta's webhook: who may speak, what is read, and what is left alone.
+//! Meta's webhook: whose calls are accepted, what is read, and what is ignored.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{
     status, text,
 };
 
-/// A message that is SENT and of which no receipt has come; its id and WhatsApp's.
+/// Sends a message that stays SENT without receipts. Returns its id and WhatsApp's.
 async fn sent(app: &TestApp) -> (String, String) {
     app.sim.set_faults(faults(&json!([{"fault": {"kind": "receipts", "lose": true}}])));
     let id = app.acme().accept(&seed("k")).await;
@@ -20,7 +20,7 @@ fn sign(secret: &str, body: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn the_address_is_verified_with_the_right_token_only() {
+async fn the_webhook_url_is_verified_only_with_the_right_token() {
     let app = TestApp::start().await;
     let verify = async |query: String| app.api(None).get(&format!("{WEBHOOK}?{query}")).await;
     let right = verify(format!("hub.mode=subscribe&hub.verify_token={VERIFY_TOKEN}&hub.challenge=11%3Cb%3E58")).await;
@@ -54,7 +54,7 @@ async fn a_webhook_without_the_right_signature_changes_nothing() {
         (&body, vec![("x-hub-signature-256", right.replace("sha256=", ""))]),
         (&body, vec![("x-hub-signature-256", sign("another-secret", body.as_bytes()))]),
         (&body, vec![("x-hub-signature", right.replace("sha256", "sha1"))]),
-        // The same JSON, written again: the signature is over the bytes.
+        // The same JSON in another formatting, which the signature does not cover.
         (&spaced, vec![("x-hub-signature-256", right.clone())]),
         ("{", vec![("x-hub-signature-256", right.clone())]),
     ];
@@ -65,11 +65,11 @@ async fn a_webhook_without_the_right_signature_changes_nothing() {
     assert_eq!(app.acme().message(&id).await, before);
     assert_eq!(app.acme().timeline(&id).await.len(), 2);
     app.webhook(body.as_bytes()).await.ok(200);
-    assert_eq!(app.acme().message(&id).await["status"], "READ", "with the right one it would have counted");
+    assert_eq!(app.acme().message(&id).await["status"], "READ", "with the right signature it counts");
 }
 
 #[tokio::test]
-async fn whoever_guesses_signatures_and_tokens_is_told_to_wait_and_what_is_right_still_passes() {
+async fn guessing_signatures_and_tokens_is_throttled_and_the_right_ones_still_pass() {
     let app = Setup::new().behind_a_proxy().start().await;
     let (id, wamid) = sent(&app).await;
     let body = |kind| notification(PHONE, &[status(&wamid, kind)]).to_string();
@@ -86,13 +86,13 @@ async fn whoever_guesses_signatures_and_tokens_is_told_to_wait_and_what_is_right
         app.api(None).get(&format!("{WEBHOOK}?{query}")).await.status
     };
     assert_eq!((verify("wrong").await, verify(VERIFY_TOKEN).await), (429, 200));
-    // All from one address, as behind a proxy that tells none.
+    // All calls come from one address, as behind a proxy that does not forward addresses.
     app.webhook(body("delivered").as_bytes()).await.ok(200);
     assert_eq!(app.acme().message(&id).await["status"], "DELIVERED");
     let elsewhere = [("x-hub-signature-256", forged.as_str()), ("x-forwarded-for", "198.51.100.8")];
     app.webhook_with(body("read").as_bytes(), &elsewhere).await.problem(401, "UNAUTHORIZED");
     let key = app.key_of("acme", &json!({"name": "new"})).await;
-    assert_eq!(key.get("outbound/stats").await.status, 200, "keys are counted apart");
+    assert_eq!(key.get("outbound/stats").await.status, 200, "API keys are throttled separately");
     assert_eq!(app.log().matches("is made to wait").count(), 1);
 }
 
@@ -115,7 +115,7 @@ async fn a_replayed_webhook_changes_nothing() {
 }
 
 #[tokio::test]
-async fn read_implies_delivered_when_only_read_comes() {
+async fn a_read_receipt_alone_implies_delivered() {
     let app = TestApp::start().await;
     let (id, wamid) = sent(&app).await;
     app.webhook(notification(PHONE, &[status(&wamid, "read")]).to_string().as_bytes()).await.ok(200);
@@ -125,7 +125,7 @@ async fn read_implies_delivered_when_only_read_comes() {
 }
 
 #[tokio::test]
-async fn signed_bodies_that_are_not_of_metas_shape_are_answered_200_and_ignored() {
+async fn signed_bodies_that_are_not_in_metas_format_are_answered_200_and_ignored() {
     let app = TestApp::start().await;
     let (id, _) = sent(&app).await;
     let before = app.acme().message(&id).await;
@@ -216,17 +216,17 @@ async fn a_receipt_for_another_organisations_number_is_not_applied() {
     let (id, wamid) = sent(&app).await;
     app.put_org("beta", &org("2066", "secret-of-beta")).await;
     let before = app.acme().message(&id).await;
-    // Signed by beta's app, about acme's number.
+    // beta's app signed it, and it is about acme's number.
     let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
     let forged = sign("secret-of-beta", body.as_bytes());
     app.webhook_with(body.as_bytes(), &[("x-hub-signature-256", &forged)]).await.problem(401, "UNAUTHORIZED");
-    // Signed by beta's app, about both: acme's part is left alone.
+    // beta's app signed it, and it is about both numbers: acme's part is ignored.
     let mut both = notification("2066", &[status("wamid.y", "read")]);
     both["entry"][0]["changes"].as_array_mut().unwrap().push(change(PHONE, &[status(&wamid, "read")]));
     let both = both.to_string();
     let signature = sign("secret-of-beta", both.as_bytes());
     app.webhook_with(both.as_bytes(), &[("x-hub-signature-256", &signature)]).await.ok(200);
-    // About beta's own number, naming acme's message and attempt.
+    // It is about beta's own number and names acme's message and attempt.
     let mut named = status(&wamid, "read");
     named["biz_opaque_callback_data"] = json!(app.sim.messages()[0].opaque);
     let named = notification("2066", &[named]).to_string();
@@ -236,7 +236,7 @@ async fn a_receipt_for_another_organisations_number_is_not_applied() {
 }
 
 #[tokio::test]
-async fn an_org_header_that_disagrees_keeps_a_receipt_from_being_applied() {
+async fn a_receipt_with_the_org_header_of_another_organisation_is_not_applied() {
     let app = TestApp::start().await;
     let (id, wamid) = sent(&app).await;
     app.put_org("beta", &org("2066", APP_SECRET)).await;
@@ -256,7 +256,7 @@ async fn an_org_header_that_disagrees_keeps_a_receipt_from_being_applied() {
     assert_eq!(app.acme().message(&id).await["status"], "READ");
 }
 
-/// Posts a webhook to the address of one organisation.
+/// Posts a webhook to the URL of one organisation.
 async fn post_to(app: &TestApp, org: &str, secret: &str, body: &str) -> u16 {
     let request = app.api(None).request("POST", &format!("webhooks/whatsapp/{org}"));
     let request = request.header("x-hub-signature-256", sign(secret, body.as_bytes())).body(body.to_owned());
@@ -264,10 +264,10 @@ async fn post_to(app: &TestApp, org: &str, secret: &str, body: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn an_address_that_names_an_organisation_serves_that_one_alone() {
+async fn a_webhook_url_with_an_organisation_serves_only_that_organisation() {
     let app = TestApp::start().await;
     let (id, wamid) = sent(&app).await;
-    // beta is under the same app, gamma under its own.
+    // beta shares acme's app; gamma has its own.
     app.put_org("beta", &org("2066", APP_SECRET)).await;
     let mut gamma = org("3066", "secret-of-gamma");
     gamma["senders"][0]["verifyToken"] = json!("verify-of-gamma");
@@ -283,10 +283,10 @@ async fn an_address_that_names_an_organisation_serves_that_one_alone() {
     assert_eq!(
         post_to(&app, "gamma", "secret-of-gamma", &body).await,
         200,
-        "a number that is not gamma's is a stranger's"
+        "a number that is not gamma's counts as unknown"
     );
     assert_eq!(app.acme().message(&id).await, before);
-    // Path and header must agree.
+    // The path and the header must agree.
     let both = app.api(None).for_org("beta").request("POST", "webhooks/whatsapp/acme");
     let both = both.header("x-hub-signature-256", sign(APP_SECRET, body.as_bytes())).body(body.clone());
     assert_eq!(crate::support::send(both).await.status, 401);
@@ -310,14 +310,14 @@ async fn an_address_that_names_an_organisation_serves_that_one_alone() {
 }
 
 #[tokio::test]
-async fn a_body_that_mixes_numbers_reaches_each_owner_under_one_app() {
+async fn a_body_about_several_numbers_reaches_each_owner_that_shares_the_app() {
     let app = TestApp::start().await;
     let (ours, our_wamid) = sent(&app).await;
     let beta = app.org("beta", "2066").await;
     let theirs = beta.accept(&text(2)).await;
     let their_wamid = beta.until(&theirs, "SENT").await["providerMessageId"].as_str().unwrap().to_owned();
     app.put_org("gamma", &org("3066", "secret-of-gamma")).await;
-    // Each names its own message under its own number, and beta's once more under acme's.
+    // Each organisation's message is under its own number, and beta's is also under acme's.
     let mut body = notification(PHONE, &[status(&our_wamid, "delivered"), status(&their_wamid, "read")]);
     let changes = body["entry"][0]["changes"].as_array_mut().unwrap();
     changes.push(change("2066", &[status(&their_wamid, "delivered")]));
@@ -325,13 +325,17 @@ async fn a_body_that_mixes_numbers_reaches_each_owner_under_one_app() {
     let body = body.to_string();
     for _ in 0..2 {
         app.webhook(body.as_bytes()).await.ok(200);
-        assert_eq!(app.acme().message(&ours).await["status"], "DELIVERED", "gamma's secret did not sign it");
-        assert_eq!(beta.message(&theirs).await["status"], "DELIVERED", "acme's number says nothing of beta's message");
+        assert_eq!(app.acme().message(&ours).await["status"], "DELIVERED", "gamma's secret did not sign the receipt");
+        assert_eq!(
+            beta.message(&theirs).await["status"],
+            "DELIVERED",
+            "a receipt under acme's number does not apply to beta's message"
+        );
     }
 }
 
 #[tokio::test]
-async fn two_app_secrets_count_while_one_is_exchanged_for_the_other() {
+async fn both_app_secrets_are_valid_during_a_rotation() {
     let app = TestApp::start().await;
     let (id, wamid) = sent(&app).await;
     let put = async |more: Value| {
@@ -348,7 +352,7 @@ async fn two_app_secrets_count_while_one_is_exchanged_for_the_other() {
     let shown = put(json!({"appSecret": "the-new-secret", "previousAppSecret": APP_SECRET})).await;
     assert_eq!(shown, "set");
     assert_eq!((deliver(APP_SECRET, "delivered").await, deliver("the-new-secret", "delivered").await), (200, 200));
-    assert_eq!(put(json!({})).await, "set", "put again without, it stays");
+    assert_eq!(put(json!({})).await, "set", "a put without the secret keeps it");
     assert_eq!(deliver(APP_SECRET, "delivered").await, 200);
     assert_eq!(put(json!({"previousAppSecret": null})).await, Value::Null);
     assert_eq!((deliver(APP_SECRET, "read").await, deliver("the-new-secret", "delivered").await), (401, 200));
@@ -356,7 +360,7 @@ async fn two_app_secrets_count_while_one_is_exchanged_for_the_other() {
 }
 
 #[tokio::test]
-async fn an_org_header_that_cannot_be_read_does_not_count_as_none() {
+async fn an_unreadable_org_header_does_not_count_as_absent() {
     let app = TestApp::start().await;
     let (id, wamid) = sent(&app).await;
     let body = notification(PHONE, &[status(&wamid, "read")]).to_string();
@@ -367,7 +371,7 @@ async fn an_org_header_that_cannot_be_read_does_not_count_as_none() {
 }
 
 #[tokio::test]
-async fn receipts_recorded_before_a_kill_are_there_after_it() {
+async fn receipts_recorded_before_a_kill_survive_it() {
     let mut app = Setup::new().start().await;
     let (id, wamid) = sent(&app).await;
     app.webhook(notification(PHONE, &[status(&wamid, "delivered")]).to_string().as_bytes()).await.ok(200);

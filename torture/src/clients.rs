@@ -1,5 +1,5 @@
-//! The clients: each posts one message after another with an idempotency key, asks again for what got no answer, and
-//! writes down what it was told is durable.
+//! The clients: each posts one message after another with an idempotency key, retries what got no answer, and records
+//! what was acknowledged as durable.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,38 +17,39 @@ use tokio::time::sleep;
 
 use crate::plan::Plan;
 
-/// Before a client asks again.
+/// The pause before a client retries a request.
 const PAUSE: Duration = Duration::from_millis(20);
-/// So often a client asks again although it got its answer, as one does that crashed before it wrote that down.
+/// The share of requests that a client repeats although it got an answer, like a client that crashed before it
+/// recorded the answer.
 const REPEATED: f64 = 0.03;
-/// So many complaints are kept word by word.
+/// The most complaints that are kept.
 const COMPLAINTS_MAX: usize = 50;
 
-/// An organisation as its clients know it.
+/// An organisation and the API key of its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Tenant {
     pub(crate) org: usize,
     pub(crate) key: String,
 }
 
-/// A message that was acknowledged.
+/// An acknowledged message.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) org: usize,
     pub(crate) id: String,
 }
 
-/// What all clients together know.
-pub(crate) struct Book {
-    /// Where the service listens, while it runs.
+/// What all clients observed.
+pub(crate) struct History {
+    /// The URL of the service while it runs.
     pub(crate) base: watch::Sender<Option<Arc<str>>>,
-    /// How many messages were acknowledged.
+    /// The number of acknowledged messages.
     pub(crate) count: watch::Sender<u64>,
-    /// Requests whose answer never came.
+    /// The number of requests without an answer.
     pub(crate) unanswered: AtomicU64,
-    /// Requests that were answered 429 or 503.
+    /// The number of requests answered 429 or 503.
     pub(crate) put_off: AtomicU64,
-    /// Requests that were answered with the message of an earlier one.
+    /// The number of requests answered with the message of an earlier request.
     pub(crate) replayed: AtomicU64,
     next: AtomicU64,
     notes: Mutex<Notes>,
@@ -60,7 +61,7 @@ struct Notes {
     complaints: Vec<String>,
 }
 
-impl Book {
+impl History {
     pub(crate) fn new() -> Self {
         Self {
             base: watch::Sender::new(None),
@@ -77,12 +78,12 @@ impl Book {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// By the messages' numbers.
+    /// The acknowledged messages by number.
     pub(crate) fn acknowledged(&self) -> HashMap<u64, Acknowledged> {
         self.notes().acknowledged.clone()
     }
 
-    /// What was wrong with answers.
+    /// The answers that violate the API's contract.
     pub(crate) fn complaints(&self) -> Vec<String> {
         self.notes().complaints.clone()
     }
@@ -100,7 +101,7 @@ impl Book {
         match before {
             None => self.count.send_modify(|count| *count += 1),
             Some(before) if before.id == told => {}
-            Some(before) => self.complain(format!("message {n} was {} and, asked again, is {told}", before.id)),
+            Some(before) => self.complain(format!("message {n} had id {}; its repetition got id {told}", before.id)),
         }
     }
 }
@@ -115,20 +116,20 @@ pub(crate) fn number(recipient: &str) -> Option<u64> {
     recipient.trim_start_matches('+').strip_prefix("49151")?.parse().ok()
 }
 
-/// All clients at work.
+/// The running clients.
 pub(crate) struct Clients {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Clients {
-    pub(crate) fn start(plan: &Plan, http: &Client, tenants: &[Tenant], book: &Arc<Book>) -> Self {
+    pub(crate) fn start(plan: &Plan, http: &Client, tenants: &[Tenant], history: &Arc<History>) -> Self {
         let (stop, mut tasks) = (watch::Sender::new(false), JoinSet::new());
         for (n, tenant) in (0u64..).zip(tenants.iter().flat_map(|tenant| vec![tenant; plan.clients])) {
             let client = OneClient {
                 http: http.clone(),
                 tenant: tenant.clone(),
-                book: Arc::clone(book),
+                history: Arc::clone(history),
                 rest: plan.rest,
                 dice: StdRng::seed_from_u64(plan.seed ^ (n + 1).rotate_left(32)),
             };
@@ -137,7 +138,7 @@ impl Clients {
         Self { stop, tasks }
     }
 
-    /// They finish what they have begun, for which the service must run.
+    /// Stops the clients. They finish their current requests first, so the service must be running.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
@@ -147,13 +148,13 @@ impl Clients {
 struct OneClient {
     http: Client,
     tenant: Tenant,
-    book: Arc<Book>,
+    history: Arc<History>,
     rest: Duration,
     dice: StdRng,
 }
 
 enum Answer {
-    /// 201 or 200.
+    /// Answered 201, or 200 for a repetition.
     Taken {
         id: String,
         is_replay: bool,
@@ -165,7 +166,7 @@ enum Answer {
 impl OneClient {
     async fn work(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            let n = self.book.next.fetch_add(1, Ordering::Relaxed);
+            let n = self.history.next.fetch_add(1, Ordering::Relaxed);
             let body = self.message(n);
             self.persist(n, &body).await;
             if self.dice.random_bool(REPEATED) {
@@ -205,27 +206,27 @@ impl OneClient {
         body
     }
 
-    /// Asks until there is an answer, and writes it down.
+    /// Posts the message until it is answered, and records the answer.
     async fn persist(&self, n: u64, body: &Value) {
         loop {
             match self.post(body).await {
                 Answer::Taken { id, is_replay } => {
-                    self.book.replayed.fetch_add(u64::from(is_replay), Ordering::Relaxed);
-                    return self.book.acknowledge(n, self.tenant.org, id);
+                    self.history.replayed.fetch_add(u64::from(is_replay), Ordering::Relaxed);
+                    return self.history.acknowledge(n, self.tenant.org, id);
                 }
-                Answer::Wrong(what) => return self.book.complain(format!("message {n} was answered {what}")),
+                Answer::Wrong(what) => return self.history.complain(format!("message {n} was answered {what}")),
                 Answer::Later => sleep(PAUSE).await,
             }
         }
     }
 
     async fn post(&self, body: &Value) -> Answer {
-        let mut bases = self.book.base.subscribe();
+        let mut bases = self.history.base.subscribe();
         let base = bases.wait_for(Option::is_some).await.ok().and_then(|base| base.clone());
         let Some(base) = base else { return Answer::Later };
         let request = self.http.post(format!("{base}/api/v1/outbound/messages")).bearer_auth(&self.tenant.key);
         let unanswered = || {
-            self.book.unanswered.fetch_add(1, Ordering::Relaxed);
+            self.history.unanswered.fetch_add(1, Ordering::Relaxed);
             Answer::Later
         };
         let Ok(response) = request.json(body).send().await else { return unanswered() };
@@ -240,7 +241,7 @@ impl OneClient {
                 }
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                self.book.put_off.fetch_add(1, Ordering::Relaxed);
+                self.history.put_off.fetch_add(1, Ordering::Relaxed);
                 Answer::Later
             }
             _ => Answer::Wrong(format!("{status}: {text}")),

@@ -1,13 +1,13 @@
-//! Crash torture: the real binary under load, killed over and over on one folder, and held at the end against what the
-//! others saw.
+//! Crash torture: kills the real binary under load, over and over on one folder, and compares its data at the end with
+//! what its clients and WhatsApp saw.
 //!
-//! Two witnesses stand outside of the process that is killed. The clients keep a book of every message that they were
-//! told is durable, and ask again for what got no answer, with the same idempotency key. The simulated WhatsApp keeps a
-//! ledger of every message that it took. `run` kills and starts; `moments` says when; `witnesses` compares the API's
-//! word, the book and the ledger; `twotick verify` walks the folder.
+//! Two witnesses stand outside the killed process. The clients keep a history of every message that was acknowledged
+//! as durable, and retry requests that got no answer, with the same idempotency key. The simulated WhatsApp keeps a
+//! ledger of every message that it accepted. `run` kills and starts the service, `moments` chooses when, `witnesses`
+//! compares the API with the history and the ledger, and `twotick verify` checks the folder.
 //!
-//! The seed decides what is posted, which faults come and how each life ends. What the processes then do in which
-//! microsecond is up to the machine, so a finding may need a few tries to come again.
+//! The seed decides what is posted, which faults are injected and how each run of the service ends. The exact timing
+//! depends on the machine, so a finding may take several runs to reproduce.
 
 mod clients;
 mod moments;

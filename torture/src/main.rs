@@ -1,6 +1,6 @@
-//! `cargo run --release -p torture -- --minutes N`: see the library.
+//! `cargo run --release -p torture -- --minutes N`; the library documents what it does.
 
-#![expect(clippy::print_stdout, reason = "a command speaks on standard output")]
+#![expect(clippy::print_stdout, reason = "a command prints its result on standard output")]
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -10,35 +10,35 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use torture::{Plan, Report, run};
 
-/// Kills twotick over and over under load, and holds it against what its clients and WhatsApp saw. Exits with 1, and
-/// keeps the folder, if they disagree.
+/// Kills twotick over and over under load, and compares its data with what its clients and WhatsApp saw. If they
+/// disagree, exits with 1 and keeps the folder.
 #[derive(Parser)]
 struct Arguments {
-    /// How long it is killed and started again. Settling and checking come after.
+    /// How long the service is killed and restarted. The final checks come after.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
-    /// What every choice comes from; drawn if absent.
+    /// The seed of all random decisions; random if absent.
     #[arg(long)]
     seed: Option<u64>,
-    /// Organisations; how far their messages get differs.
+    /// The number of organisations. Their messages end in different statuses.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     orgs: u16,
-    /// Clients of each organisation that post at once.
+    /// The number of concurrent clients of each organisation.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
     clients: u16,
-    /// A client rests up to so long between two messages.
+    /// The longest pause of a client between two messages.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "100ms")]
     rest: Duration,
-    /// `outbound.stale_after` of the service.
+    /// The service's `outbound.stale_after`.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "30s")]
     stale_after: Duration,
-    /// The folder is verified after so many kills.
+    /// Verify the folder after every N kills.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     verify_every: u64,
-    /// The twotick to kill; by default that of this workspace, built first.
+    /// The twotick binary to kill. By default the one of this workspace, which is built first.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Where to play; must not exist. By default a temporary folder.
+    /// The folder to work in, which must not exist. By default a temporary folder.
     #[arg(long)]
     folder: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 impl Arguments {
-    /// Whether the witnesses agree.
+    /// Runs the torture. Returns whether the witnesses agree.
     fn play(self) -> anyhow::Result<bool> {
         ensure!(self.minutes >= 0.0 && self.minutes < 100_000.0, "--minutes must be a number of minutes");
         let binary = self.binary.map_or_else(build, Ok)?;
@@ -104,14 +104,14 @@ fn kept(plan: &Plan) -> String {
     format!("seed {}, folder {} is kept", plan.seed, plan.folder.display())
 }
 
-/// Builds twotick as this tool was built, and says where it is.
+/// Builds twotick with the profile of this tool, and returns the path of the binary.
 fn build() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").context("started without cargo: say which twotick by --binary")?;
+    let cargo = std::env::var_os("CARGO").context("not started by cargo: name the twotick binary with --binary")?;
     let mut build = Command::new(cargo);
     build.args(["build", "--package", "twotick", "--bin", "twotick"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
-    ensure!(build.status()?.success(), "twotick cannot be built");
+    ensure!(build.status()?.success(), "building twotick failed");
     Ok(std::env::current_exe()?.with_file_name("twotick"))
 }

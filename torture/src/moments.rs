@@ -1,5 +1,5 @@
-//! When to kill. A moment is seen from outside: in the clients' book, in the ledger, in the simulator's counts, or in
-//! what the kernel tells of the process. The release binary has no hooks for this.
+//! When to kill the service. A moment is observed from outside: in the clients' history, in the simulator's counts, or
+//! in `/proc`. The release binary has no hooks for this.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use nix::unistd::Pid;
 use simulator::Simulator;
 use tokio::time::{sleep, timeout};
 
-use crate::clients::Book;
+use crate::clients::History;
 
-/// A moment that does not come within this is not waited for.
+/// How long to wait for a moment.
 const WITHIN: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// The name of the thread that writes the commits.
+const POLL_EVERY: Duration = Duration::from_millis(1);
+/// The name of the thread that writes commits.
 const COMMIT_THREAD: &str = "commit";
 /// The name of the thread that flushes memtables into blocks.
 const FLUSHER_THREAD: &str = "flusher";
@@ -24,13 +24,13 @@ const FLUSHER_THREAD: &str = "flusher";
 /// A moment to kill at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// Any.
+    /// Any moment.
     Random,
     /// A client has just read a 201.
     Acknowledged,
-    /// A call has reached WhatsApp, which has not taken the message yet: after the intent.
+    /// A call has reached WhatsApp, which has not accepted the message yet. The attempt's intent is durable.
     Called,
-    /// WhatsApp has just taken a message, and not answered yet: after the call.
+    /// WhatsApp has just accepted a message and has not answered yet.
     Taken,
     /// Receipts have just been answered with 200.
     Receipt,
@@ -38,9 +38,9 @@ pub(crate) enum Moment {
     CommitSync,
     /// The thread that flushes memtables into blocks is inside `fdatasync`.
     FlushSync,
-    /// It has been started and does not listen yet.
+    /// The service was started and does not listen yet.
     Start,
-    /// It was told to stop and is about to.
+    /// The service received SIGTERM and is stopping.
     Drain,
 }
 
@@ -71,13 +71,13 @@ impl Moment {
         }
     }
 
-    /// Waits for a moment of a running service and kills it then. `false`: the moment did not come, and it was killed
-    /// all the same.
-    pub(crate) async fn kill(self, pid: Pid, simulator: &Simulator, book: &Arc<Book>) -> anyhow::Result<bool> {
+    /// Waits for the moment and kills the service. Returns whether the moment came; if it did not, the service is
+    /// killed all the same.
+    pub(crate) async fn kill(self, pid: Pid, simulator: &Simulator, history: &Arc<History>) -> anyhow::Result<bool> {
         let came = match self {
             Self::Random | Self::Start | Self::Drain => true,
             Self::Acknowledged => {
-                let mut count = book.count.subscribe();
+                let mut count = history.count.subscribe();
                 matches!(timeout(WITHIN, count.changed()).await, Ok(Ok(())))
             }
             Self::Called => grows(|| simulator.stats().requests).await,
@@ -97,12 +97,12 @@ async fn grows(count: impl Fn() -> u64) -> bool {
         if began.elapsed() > WITHIN {
             return false;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_EVERY).await;
     }
     true
 }
 
-/// Looks at the thread of this name until it is inside `fdatasync`, which takes a fraction of a millisecond.
+/// Polls the thread of this name until it is inside `fdatasync`, which takes a fraction of a millisecond.
 fn is_syncing(pid: Pid, name: &str) -> bool {
     let Some(thread) = thread(pid, name) else { return false };
     let (path, wanted, began) = (thread.join("syscall"), format!("{} ", libc::SYS_fdatasync), Instant::now());

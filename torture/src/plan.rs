@@ -1,4 +1,4 @@
-//! What a run is to be like, and the organisations and faults in it.
+//! The parameters of a run, and the organisations, configuration and faults that follow from them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,45 +6,46 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use simulator::Faults;
 
-/// The key that the simulated WhatsApp signs with.
+/// The key with which the simulated WhatsApp signs webhooks.
 pub(crate) const APP_SECRET: &str = "torture-app-secret";
-/// How long twotick waits for an answer of WhatsApp.
+/// How long twotick waits for an answer from WhatsApp.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a run is to be like.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The `twotick` that is killed.
+    /// The `twotick` binary to kill.
     pub binary: PathBuf,
-    /// Takes the configuration, the data folder and the service's log. Must exist.
+    /// The folder for the configuration, the data folder and the service's log. It must exist.
     pub folder: PathBuf,
-    /// What every choice comes from.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// How long it is killed and started again; settling and checking come after.
+    /// How long the service is killed and restarted. The final checks come after.
     pub duration: Duration,
-    /// Organisations, each with one phone number.
+    /// The number of organisations. Each has one phone number.
     pub orgs: usize,
-    /// Clients of each organisation that post at once.
+    /// The number of concurrent clients of each organisation.
     pub clients: usize,
-    /// A client rests up to so long between two messages.
+    /// The longest pause of a client between two messages.
     pub rest: Duration,
-    /// `outbound.stale_after`. Longer than a receipt can be held up by kills, or messages are rightly sent again.
+    /// The service's `outbound.stale_after`. It must be longer than kills can delay a receipt; otherwise twotick
+    /// rightly sends messages again.
     pub stale_after: Duration,
-    /// The folder is verified after so many kills, besides at the end.
+    /// The folder is verified after every this many kills, and at the end.
     pub verify_every: u64,
 }
 
-/// How far the simulated WhatsApp lets the messages of an organisation come.
+/// The status that the messages of an organisation reach in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum FinalStatus {
     Read,
     Delivered,
     Sent,
-    /// By receipt, for good.
+    /// WhatsApp reports the failure by receipt.
     Failed,
 }
 
-impl End {
+impl FinalStatus {
     pub(crate) const fn of(org: usize) -> Self {
         match org % 5 {
             1 => Self::Delivered,
@@ -54,7 +55,7 @@ impl End {
         }
     }
 
-    /// The status in which the API must show them.
+    /// The status as the API shows it.
     pub(crate) const fn status(self) -> &'static str {
         match self {
             Self::Read => "READ",
@@ -74,17 +75,17 @@ pub(crate) fn phone_number_id(org: usize) -> String {
 }
 
 impl Plan {
-    /// The configuration: no limit that would keep the messages from being under way when a kill comes.
+    /// The service's configuration. Its limits are so wide that messages are in flight when a kill comes.
     pub(crate) fn config(&self, base_url: &str, admin_key: &str) -> anyhow::Result<String> {
         let delays: Vec<&str> = ["0s", "50ms"].into_iter().chain(["300ms"; 48]).collect();
         let table = json!({
             "admin": {"key": admin_key},
-            // As little as may be: so memtables are flushed into blocks all the time.
+            // The smallest cache makes the store flush memtables all the time.
             "store": {"cache": "1MiB"},
             "outbound": {
                 "retry_delays": delays,
                 "stale_after": humantime::format_duration(self.stale_after).to_string(),
-                // Some wait in memory and some on the disk.
+                // Keeps some messages in memory and passivates the others.
                 "passivate_after": "200ms",
                 "max_resident": 64,
             },
@@ -98,8 +99,8 @@ impl Plan {
         Ok(toml::to_string(&table)?)
     }
 
-    /// What goes wrong at WhatsApp and on the way there. Every receipt comes in the end, and the latest long before
-    /// `stale_after`: what is sent twice all the same is twotick's doing.
+    /// What goes wrong at WhatsApp and on the network. Every receipt comes well before `stale_after`, so if a message
+    /// is sent twice, twotick is to blame.
     pub(crate) fn faults(&self) -> anyhow::Result<Faults> {
         let slow = REQUEST_TIMEOUT + Duration::from_millis(500);
         let mut rules = vec![
@@ -108,18 +109,18 @@ impl Plan {
             json!({"share": 0.02, "fault": {"kind": "dropAfter"}}),
             json!({"share": 0.02, "fault": {"kind": "noEnvelope", "accept": true}}),
             json!({"share": 0.01, "fault": {"kind": "notJson", "accept": true}}),
-            // Nobody can know that these two were not taken: they are sent again after `stale_after`.
+            // twotick cannot know that WhatsApp did not accept these two, so it sends them again after `stale_after`.
             json!({"share": 0.005, "fault": {"kind": "noEnvelope"}}),
             json!({"share": 0.005, "fault": {"kind": "dropBefore"}}),
             json!({"share": 0.05, "fault": {"kind": "error", "code": 131_000}}),
         ];
         for org in 0..self.orgs {
             let number = phone_number_id(org);
-            let up_to = match End::of(org) {
-                End::Read => None,
-                End::Delivered => Some("delivered"),
-                End::Sent => Some("sent"),
-                End::Failed => {
+            let up_to = match FinalStatus::of(org) {
+                FinalStatus::Read => None,
+                FinalStatus::Delivered => Some("delivered"),
+                FinalStatus::Sent => Some("sent"),
+                FinalStatus::Failed => {
                     let code = 131_026;
                     rules.push(json!({"phoneNumberId": number, "fault": {"kind": "receiptError", "code": code}}));
                     None

@@ -1,57 +1,57 @@
-//! What a run found, as a table.
+//! The findings of a run, and their table.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::moments::Moment;
 
-/// So many findings are told word by word.
+/// The most findings that are described in words.
 const EXAMPLES_MAX: usize = 40;
 
-/// What a run found.
+/// The findings of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// What every choice came from.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// From the first start to the last check.
+    /// The time from the first start to the last check.
     pub took: Duration,
-    /// Kills by SIGKILL.
+    /// The number of kills by SIGKILL.
     pub kills: u64,
-    /// Of those, at which moments, and how many were asked for there.
+    /// For each moment, how many kills hit it and how many were aimed at it.
     pub(crate) moments: Vec<(Moment, u64, u64)>,
-    /// Stops by SIGTERM that came to their end.
+    /// The number of completed stops by SIGTERM.
     pub stops: u64,
-    /// Times that the folder was verified.
+    /// How often the folder was verified.
     pub verified: u64,
-    /// Messages that a client was told are durable.
+    /// Messages that were acknowledged as durable.
     pub acknowledged: u64,
     pub(crate) unanswered: u64,
     pub(crate) put_off: u64,
     pub(crate) replayed: u64,
-    /// Messages that WhatsApp took.
+    /// Messages that WhatsApp accepted.
     pub taken: u64,
     pub(crate) dropped: u64,
     pub(crate) receipts: u64,
     pub(crate) entries: u64,
-    /// Acknowledged, and gone or never sent.
+    /// Acknowledged messages that are missing or were never sent.
     pub lost: u64,
-    /// Taken by WhatsApp a second time within `stale_after`.
+    /// Messages that WhatsApp accepted a second time within `stale_after`.
     pub sent_twice: u64,
-    /// Taken a second time later than that: rightly, if no receipt had come by then.
+    /// Messages that WhatsApp accepted a second time later than that. This is correct if no receipt had come by then.
     pub sent_twice_late: u64,
-    /// Other than the ledger says.
+    /// Messages whose status or provider id disagrees with the ledger.
     pub states_wrong: u64,
     /// Messages that no client knows of.
     pub unknown: u64,
-    /// Entries of the audit trail that ought to be there, or there only once.
+    /// Audit entries that are missing or duplicated.
     pub audit_wrong: u64,
-    /// Counts that are not those of the clients.
+    /// Counts that disagree with the clients' history.
     pub counts_wrong: u64,
-    /// Answers to clients, and stops, that were not as they must be, and panics.
+    /// Wrong answers to clients, stops with an error, and panics.
     pub complaints: u64,
-    /// What `twotick verify` found wrong.
+    /// Verifications that found damage.
     pub verify_failed: u64,
-    /// The first findings, in words.
+    /// Descriptions of the first findings.
     pub examples: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl Report {
         }
     }
 
-    /// Tells of something that counts among `what`.
+    /// Counts a finding in the field that `what` selects, and describes it.
     pub(crate) fn found(&mut self, what: fn(&mut Self) -> &mut u64, in_words: impl FnOnce() -> String) {
         *what(self) += 1;
         if self.examples.len() < EXAMPLES_MAX {

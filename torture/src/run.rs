@@ -1,4 +1,4 @@
-//! A run: load, kills and starts, then calm, then the witnesses.
+//! A run: the service is killed and restarted under load, settles, and is compared with the witnesses.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,25 +13,25 @@ use simulator::{Settings, Simulator};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::clients::{Book, Clients, Tenant};
+use crate::clients::{Clients, History, Tenant};
 use crate::moments::Moment;
-use crate::plan::{APP_SECRET, End, Plan, REQUEST_TIMEOUT, org_id, phone_number_id};
+use crate::plan::{APP_SECRET, FinalStatus, Plan, REQUEST_TIMEOUT, org_id, phone_number_id};
 use crate::report::Report;
 use crate::service::Service;
 use crate::witnesses::Witnesses;
 
-/// Half of it lies between the intent and the ledger, half between the ledger and the answer.
+/// WhatsApp's latency: half of it passes before the message is accepted and half before the answer.
 const LATENCY: Duration = Duration::from_millis(10);
 const RECEIPT_DELAY: Duration = Duration::from_millis(30);
-/// Leads nowhere: receipts are repeated until there is a service again.
+/// A webhook at which nobody listens. Receipts are retried until the service runs again.
 const NOWHERE: &str = "http://127.0.0.1:1/";
 const SAY_EVERY: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Calm is waited for so long after `stale_after`, while nothing changes.
+const POLL_EVERY: Duration = Duration::from_millis(200);
+/// How long to wait without progress, beyond `stale_after`, until the service settles.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Plays `plan` and says how it goes. Fails if the service does not start, ends by itself, or cannot be asked; what the
-/// witnesses find is in the report.
+/// Carries out `plan` and reports progress to `say`. Fails if the service does not start, ends by itself or does not
+/// answer. The report contains what the witnesses find.
 pub async fn run(plan: &Plan, say: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<Report> {
     Run::begin(plan).await?.play(say).await
 }
@@ -43,7 +43,7 @@ struct Run<'a> {
     service: Service,
     http: Client,
     tenants: Vec<Tenant>,
-    book: Arc<Book>,
+    history: Arc<History>,
     dice: StdRng,
     report: Report,
 }
@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
             simulator,
             http,
             tenants: Vec::new(),
-            book: Arc::new(Book::new()),
+            history: Arc::new(History::new()),
             dice,
             report: Report { seed: plan.seed, ..Report::default() },
         };
@@ -82,20 +82,21 @@ impl<'a> Run<'a> {
     }
 
     async fn play(mut self, say: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<Report> {
-        let clients = Clients::start(self.plan, &self.http, &self.tenants, &self.book);
+        let clients = Clients::start(self.plan, &self.http, &self.tenants, &self.history);
         let mut said = Instant::now();
         while self.began.elapsed() < self.plan.duration {
-            self.one_life().await?;
+            self.one_cycle().await?;
             if said.elapsed() >= SAY_EVERY {
                 said = Instant::now();
                 say(&self.progress());
             }
         }
-        say("no more kills; what has begun comes to its end");
+        say("no more kills; waiting until all messages reach their final status");
         clients.stop().await;
-        let witnesses = Witnesses { http: &self.http, base: self.base()?, tenants: &self.tenants, book: &self.book };
+        let witnesses =
+            Witnesses { http: &self.http, base: self.base()?, tenants: &self.tenants, history: &self.history };
         let mut patience = (Instant::now(), String::new());
-        while !witnesses.is_calm(&self.simulator).await? {
+        while !witnesses.is_settled(&self.simulator).await? {
             let seen = format!("{} {:?}", self.progress(), witnesses.counts().await?);
             if seen != patience.1 {
                 patience = (Instant::now(), seen);
@@ -106,29 +107,29 @@ impl<'a> Run<'a> {
                 said = Instant::now();
                 say(&patience.1);
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_EVERY).await;
         }
-        say("comparing what the API says with the clients' book and WhatsApp's ledger");
+        say("comparing the API with the clients' history and WhatsApp's ledger");
         witnesses.compare(&self.simulator, self.plan.stale_after, &mut self.report).await?;
         self.stop().await?;
         self.verify().await?;
-        for complaint in self.book.complaints().into_iter().chain(self.service.panics()?) {
+        for complaint in self.history.complaints().into_iter().chain(self.service.panics()?) {
             self.report.found(|report| &mut report.complaints, || complaint);
         }
         let stats = self.simulator.stats();
         self.report.taken = stats.accepted;
         self.report.dropped = stats.dropped;
         self.report.receipts = stats.receipts_sent;
-        self.report.acknowledged = *self.book.count.borrow();
-        self.report.unanswered = self.book.unanswered.load(Ordering::Relaxed);
-        self.report.put_off = self.book.put_off.load(Ordering::Relaxed);
-        self.report.replayed = self.book.replayed.load(Ordering::Relaxed);
+        self.report.acknowledged = *self.history.count.borrow();
+        self.report.unanswered = self.history.unanswered.load(Ordering::Relaxed);
+        self.report.put_off = self.history.put_off.load(Ordering::Relaxed);
+        self.report.replayed = self.history.replayed.load(Ordering::Relaxed);
         self.report.took = self.began.elapsed();
         Ok(self.report)
     }
 
-    /// Some time up, an end of one kind or another, and the next start.
-    async fn one_life(&mut self) -> anyhow::Result<()> {
+    /// Lets the service run for a while, ends it in a random way, and starts it again.
+    async fn one_cycle(&mut self) -> anyhow::Result<()> {
         let up = if self.dice.random_bool(0.3) { 0..1500 } else { 20..400 };
         sleep(Duration::from_millis(self.dice.random_range(up))).await;
         match self.dice.random_range(0..18) {
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
             13 | 14 => self.kill(Moment::FlushSync).await?,
             _ => self.kill(Moment::Random).await?,
         }
-        self.unhook();
+        self.disconnect();
         while self.dice.random_bool(0.15) {
             self.service.spawn()?;
             let moment = Duration::from_micros(self.dice.random_range(0..150_000));
@@ -163,17 +164,17 @@ impl<'a> Run<'a> {
     }
 
     async fn kill(&mut self, moment: Moment) -> anyhow::Result<()> {
-        let came = moment.kill(self.service.pid()?, &self.simulator, &self.book).await?;
+        let came = moment.kill(self.service.pid()?, &self.simulator, &self.history).await?;
         self.service.kill().await?;
         self.report.killed(moment, came);
         Ok(())
     }
 
-    /// A stop in order, as before an update.
+    /// Stops the service by SIGTERM.
     async fn stop(&mut self) -> anyhow::Result<()> {
         self.service.terminate()?;
         let status = self.service.end().await?;
-        self.unhook();
+        self.disconnect();
         self.report.stops += 1;
         if !status.success() {
             self.report.found(|report| &mut report.complaints, || format!("a stop by SIGTERM ended with {status}"));
@@ -184,18 +185,18 @@ impl<'a> Run<'a> {
     async fn start(&mut self) -> anyhow::Result<String> {
         let base = self.service.start().await?;
         self.simulator.set_webhook(Some(format!("{base}/api/v1/webhooks/whatsapp/inbound")));
-        self.book.base.send_replace(Some(base.as_str().into()));
+        self.history.base.send_replace(Some(base.as_str().into()));
         Ok(base)
     }
 
-    /// There is no service now.
-    fn unhook(&self) {
+    /// Tells the simulator and the clients that the service does not run.
+    fn disconnect(&self) {
         self.simulator.set_webhook(Some(NOWHERE.into()));
-        self.book.base.send_replace(None);
+        self.history.base.send_replace(None);
     }
 
     fn base(&self) -> anyhow::Result<Arc<str>> {
-        self.book.base.borrow().clone().context("the service does not run")
+        self.history.base.borrow().clone().context("the service is not running")
     }
 
     async fn verify(&mut self) -> anyhow::Result<()> {
@@ -208,7 +209,7 @@ impl<'a> Run<'a> {
 
     fn progress(&self) -> String {
         let (stats, seconds) = (self.simulator.stats(), self.began.elapsed().as_secs());
-        let (kills, stops, acknowledged) = (self.report.kills, self.report.stops, *self.book.count.borrow());
+        let (kills, stops, acknowledged) = (self.report.kills, self.report.stops, *self.history.count.borrow());
         let (taken, waiting) = (stats.accepted, stats.receipts_waiting);
         format!(
             "{seconds:>4} s   kills {kills}   stops {stops}   acknowledged {acknowledged}   taken by WhatsApp {taken}   \
@@ -222,7 +223,7 @@ async fn tenant(http: &Client, base: &str, admin_key: &str, org: usize) -> anyho
     let url = format!("{base}/api/v1/admin/orgs/{}", org_id(org));
     let sender = json!({"phoneNumberId": phone_number_id(org), "accessToken": "torture-access-token",
         "appSecret": APP_SECRET, "verifyToken": "torture-verify-token"});
-    let body = json!({"name": format!("all {}", End::of(org).status()), "senders": [sender]});
+    let body = json!({"name": format!("all {}", FinalStatus::of(org).status()), "senders": [sender]});
     http.put(&url).bearer_auth(admin_key).json(&body).send().await?.error_for_status()?;
     let key = http.post(format!("{url}/keys")).bearer_auth(admin_key).json(&json!({"name": "torture"}));
     let key: Value = key.send().await?.error_for_status()?.json().await?;

@@ -1,4 +1,4 @@
-//! The service as a process that is started, killed, stopped and verified on one folder.
+//! The service as a child process on one folder: starts, kills, stops and verifies it.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ const CONFIG: &str = "torture.toml";
 const DATA: &str = "data";
 const LOG: &str = "service.log";
 
-/// A folder, and the service on it while that runs. Dropping it kills it.
+/// A folder and the service that may be running on it. Dropping it kills the service.
 pub(crate) struct Service {
     binary: PathBuf,
     folder: PathBuf,
@@ -31,14 +31,14 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(plan: &Plan, base_url: &str, admin_key: &str) -> anyhow::Result<Self> {
         let config = plan.folder.join(CONFIG);
-        std::fs::write(&config, plan.config(base_url, admin_key)?).context("the configuration cannot be written")?;
+        std::fs::write(&config, plan.config(base_url, admin_key)?).context("cannot write the configuration")?;
         Ok(Self { binary: plan.binary.clone(), folder: plan.folder.clone(), child: None })
     }
 
     fn command(&self, verb: &str) -> anyhow::Result<Command> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join(LOG))?;
         let mut command = Command::new(&self.binary);
-        // What a person has set for their own service must not change this one.
+        // A developer's own settings must not change this service.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TWOTICK__")) {
             command.env_remove(name);
         }
@@ -47,31 +47,33 @@ impl Service {
         Ok(command)
     }
 
-    /// Starts it, without waiting for anything.
+    /// Starts the service without waiting until it listens.
     pub(crate) fn spawn(&mut self) -> anyhow::Result<()> {
         let mut command = self.command("serve")?;
         command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
-        self.child = Some(command.spawn().context("the service cannot be started")?);
+        self.child = Some(command.spawn().context("cannot start the service")?);
         Ok(())
     }
 
-    /// Starts it; where it then listens, such as `http://127.0.0.1:40123`.
+    /// Starts the service and returns its URL, such as `http://127.0.0.1:40123`.
     pub(crate) async fn start(&mut self) -> anyhow::Result<String> {
         self.spawn()?;
         let child = self.child()?;
         let stdout = child.stdout.take().context("the service has no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
-        let Some(line) = timeout(START_WITHIN, lines.next_line()).await.context("the service does not start")?? else {
+        let Some(line) =
+            timeout(START_WITHIN, lines.next_line()).await.context("the service did not start in time")??
+        else {
             bail!("the service did not start: {}", child.wait().await?);
         };
-        Ok(line.strip_prefix("listening on ").with_context(|| format!("the service said {line:?}"))?.to_owned())
+        Ok(line.strip_prefix("listening on ").with_context(|| format!("the service printed {line:?}"))?.to_owned())
     }
 
     fn child(&mut self) -> anyhow::Result<&mut Child> {
-        self.child.as_mut().context("the service does not run")
+        self.child.as_mut().context("the service is not running")
     }
 
-    /// Fails if it has ended by itself.
+    /// The id of the process. Fails if the service has ended by itself.
     pub(crate) fn pid(&mut self) -> anyhow::Result<Pid> {
         let child = self.child()?;
         if let Some(status) = child.try_wait()? {
@@ -80,32 +82,32 @@ impl Service {
         Ok(Pid::from_raw(i32::try_from(child.id().context("the service has ended")?)?))
     }
 
-    /// SIGKILL, and its end.
+    /// Kills the service by SIGKILL and waits for its end.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
-        let mut child = self.child.take().context("the service does not run")?;
+        let mut child = self.child.take().context("the service is not running")?;
         Ok(child.kill().await?)
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&mut self) -> anyhow::Result<()> {
         Ok(kill(self.pid()?, Signal::SIGTERM)?)
     }
 
-    /// Waits for its end.
+    /// Waits until the service has ended.
     pub(crate) async fn end(&mut self) -> anyhow::Result<ExitStatus> {
-        let mut child = self.child.take().context("the service does not run")?;
-        Ok(timeout(STOP_WITHIN, child.wait()).await.context("the service does not stop")??)
+        let mut child = self.child.take().context("the service is not running")?;
+        Ok(timeout(STOP_WITHIN, child.wait()).await.context("the service did not stop in time")??)
     }
 
-    /// `twotick verify`: nothing if the folder is whole, else what it says.
+    /// Runs `twotick verify`. Returns its output if the folder is damaged.
     pub(crate) async fn verify(&self) -> anyhow::Result<Option<String>> {
         let command = self.command("verify")?.stdout(Stdio::piped()).output();
-        let output = timeout(VERIFY_WITHIN, command).await.context("verify does not end")??;
+        let output = timeout(VERIFY_WITHIN, command).await.context("twotick verify did not end in time")??;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok((!output.status.success()).then_some(said))
     }
 
-    /// The lines of its log that tell of a bug.
+    /// The lines of the service's log that report a bug.
     pub(crate) fn panics(&self) -> anyhow::Result<Vec<String>> {
         let log = std::io::read_to_string(File::open(self.folder.join(LOG))?)?;
         let is_bug = |line: &&str| line.contains("a panic: ") || line.contains("an actor crashed");

@@ -1,4 +1,4 @@
-//! What the API says, held against the clients' book and WhatsApp's ledger.
+//! Compares the API with the clients' history and WhatsApp's ledger.
 
 mod compare;
 
@@ -11,19 +11,19 @@ use reqwest::Client;
 use serde_json::Value;
 use simulator::Simulator;
 
-use crate::clients::{Book, Tenant};
-use crate::plan::End;
+use crate::clients::{History, Tenant};
+use crate::plan::FinalStatus;
 use crate::report::Report;
-use compare::{Ledger, Shown, Trail, compare_messages};
+use compare::{Ledger, ListedMessage, Trail, compare_messages};
 
-/// The most that a page takes.
+/// The largest page of a list.
 const PAGE: usize = 200;
 
 pub(crate) struct Witnesses<'a> {
     pub(crate) http: &'a Client,
     pub(crate) base: Arc<str>,
     pub(crate) tenants: &'a [Tenant],
-    pub(crate) book: &'a Book,
+    pub(crate) history: &'a History,
 }
 
 impl Witnesses<'_> {
@@ -32,7 +32,7 @@ impl Witnesses<'_> {
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
 
-    /// Every item of a list.
+    /// Calls `each` for every item of a list.
     async fn list(&self, tenant: &Tenant, path: &str, mut each: impl FnMut(&Value)) -> anyhow::Result<()> {
         let mut cursor = String::new();
         loop {
@@ -45,7 +45,7 @@ impl Witnesses<'_> {
         }
     }
 
-    /// How many messages of each organisation have each status.
+    /// The number of messages by status, for each organisation.
     pub(crate) async fn counts(&self) -> anyhow::Result<Vec<BTreeMap<String, u64>>> {
         let mut counts = Vec::new();
         for tenant in self.tenants {
@@ -57,23 +57,23 @@ impl Witnesses<'_> {
         Ok(counts)
     }
 
-    /// How many there must be when all is calm.
+    /// The counts that are correct once the service has settled.
     fn wanted(&self) -> Vec<BTreeMap<String, u64>> {
         let mut wanted = vec![BTreeMap::new(); self.tenants.len()];
-        for message in self.book.acknowledged().values() {
+        for message in self.history.acknowledged().values() {
             if let Some(wanted) = wanted.get_mut(message.org) {
-                *wanted.entry(End::of(message.org).status().to_owned()).or_default() += 1;
+                *wanted.entry(FinalStatus::of(message.org).status().to_owned()).or_default() += 1;
             }
         }
         wanted
     }
 
-    /// Whether every message and every receipt has come to its end.
-    pub(crate) async fn is_calm(&self, simulator: &Simulator) -> anyhow::Result<bool> {
+    /// Whether every message has its final status and every receipt was delivered.
+    pub(crate) async fn is_settled(&self, simulator: &Simulator) -> anyhow::Result<bool> {
         Ok(simulator.stats().receipts_waiting == 0 && self.counts().await? == self.wanted())
     }
 
-    /// Writes down where the witnesses disagree.
+    /// Reports where the witnesses disagree.
     pub(crate) async fn compare(
         &self,
         simulator: &Simulator,
@@ -84,15 +84,15 @@ impl Witnesses<'_> {
         if counts != wanted {
             report.found(|report| &mut report.counts_wrong, || format!("counts {counts:?}, not {wanted:?}"));
         }
-        let book = self.book.acknowledged();
+        let history = self.history.acknowledged();
         let ledger = Ledger::of(simulator.messages_after(0));
-        ledger.look_for_doubles(&book, stale_after, report);
+        ledger.look_for_doubles(&history, stale_after, report);
         for tenant in self.tenants {
-            let (mut shown, mut trail) = (Vec::new(), Trail::default());
-            self.list(tenant, "outbound/messages", |item| shown.extend(Shown::read(item))).await?;
-            compare_messages(tenant.org, &shown, &book, &ledger, report);
+            let (mut listed, mut trail) = (Vec::new(), Trail::default());
+            self.list(tenant, "outbound/messages", |item| listed.extend(ListedMessage::read(item))).await?;
+            compare_messages(tenant.org, &listed, &history, &ledger, report);
             self.list(tenant, "audit", |event| trail.read(event)).await?;
-            trail.compare(tenant.org, &shown, report);
+            trail.compare(tenant.org, &listed, report);
         }
         Ok(())
     }

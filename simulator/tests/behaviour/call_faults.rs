@@ -1,4 +1,4 @@
-//! Faults that the caller sees at once.
+//! Faults that the caller sees in the answer.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ async fn a_connection_dropped_after_acceptance_leaves_a_message_whose_receipts_c
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([{"to": ADA, "fault": {"kind": "dropAfter"}}])).await;
     rig.sent(BOB, "0").await;
-    // On a connection that was used before, too.
+    // The connection was used before, so the client might retry on a new one.
     let error = rig.try_send(&text(ADA, "1")).await.unwrap_err();
     assert!(error.is_request() && !error.is_timeout(), "{error:?}");
     let kept = rig.simulator.messages();
@@ -32,7 +32,7 @@ async fn a_connection_dropped_after_acceptance_leaves_a_message_whose_receipts_c
 }
 
 #[tokio::test]
-async fn an_error_is_told_with_metas_status_or_the_one_asked_for() {
+async fn an_error_has_metas_status_or_the_one_of_the_rule() {
     let rig = Rig::with_faults(json!([
         {"to": ADA, "fault": {"kind": "error", "code": 131_056}},
         {"to": BOB, "fault": {"kind": "error", "code": 190, "subcode": 463, "httpStatus": 400, "accept": true}},
@@ -75,7 +75,7 @@ async fn an_error_has_metas_title_and_details_in_answers_and_receipts() {
 }
 
 #[tokio::test]
-async fn an_answer_may_be_a_page_or_a_bare_server_error() {
+async fn a_rule_can_answer_with_a_page_or_a_bare_server_error() {
     let rig = Rig::with_faults(json!([
         {"count": 1, "fault": {"kind": "notJson", "accept": true}},
         {"count": 1, "fault": {"kind": "noEnvelope", "status": 502}},
@@ -102,7 +102,7 @@ async fn a_delayed_answer_comes_after_the_receipts() {
 }
 
 #[tokio::test]
-async fn a_throttle_lets_its_rate_pass() {
+async fn a_throttle_refuses_what_exceeds_its_rate() {
     let rig = Rig::with_faults(json!([{"fault": {"kind": "throttle", "perSecond": 3}}])).await;
     let before = Instant::now();
     let statuses = rig.statuses(ADA, 40).await;
@@ -115,7 +115,7 @@ async fn a_throttle_lets_its_rate_pass() {
 }
 
 #[tokio::test]
-async fn a_rule_for_a_recipient_or_a_sender_leaves_others_alone() {
+async fn a_rule_for_a_recipient_or_a_sender_does_not_affect_others() {
     let rig = Rig::with_faults(json!([
         {"to": "+49 151 12345678", "phoneNumberId": "1066", "fault": {"kind": "error", "code": 131_000}},
         {"phoneNumberId": "2077", "fault": {"kind": "error", "code": 2}},
@@ -136,14 +136,14 @@ async fn a_rule_with_a_count_ends_and_the_next_of_its_family_takes_over() {
 }
 
 #[tokio::test]
-async fn a_share_is_met_about_as_often_as_it_says() {
+async fn a_rule_with_a_share_applies_to_about_that_share_of_requests() {
     let rig = Rig::with_faults(json!([{"share": 0.25, "fault": {"kind": "error", "code": 131_000}}])).await;
     let failed = rig.statuses(ADA, 400).await.into_iter().filter(|status| *status == 500).count();
     assert!((60..=140).contains(&failed), "{failed}");
 }
 
 #[tokio::test]
-async fn one_seed_decides_the_same_again_and_another_differs() {
+async fn the_same_seed_decides_the_same_and_another_does_not() {
     let faults = Faults {
         rules: vec![Rule::new(Fault::Error { code: 1, subcode: None, http_status: None, accept: false }).share(0.5)],
     };

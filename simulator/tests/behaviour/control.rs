@@ -1,4 +1,4 @@
-//! Looking inside, and changing things while it runs.
+//! The `/_sim` API and the handle, and how the simulator starts and ends.
 
 use serde_json::json;
 use simulator::{Settings, Simulator, StartError};
@@ -11,21 +11,21 @@ async fn put_faults(rig: &Rig, body: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn faults_change_while_it_runs_and_bad_ones_are_refused_with_the_reason() {
+async fn faults_can_be_changed_while_it_runs_and_invalid_ones_are_refused_with_the_reason() {
     let rig = Rig::new(Settings::default()).await;
     let rules = r#"{"rules":[{"count":1,"fault":{"kind":"error","code":131000}}]}"#;
     assert_eq!(put_faults(&rig, rules).await.status, 200);
     let refused = put_faults(&rig, r#"{"rules":[{"fault":{"kind":"error"}}]}"#).await;
     assert_eq!(refused.status, 400);
     assert!(refused.json()["error"]["message"].as_str().unwrap().contains("rules[0]: missing field `code`"));
-    assert_eq!(rig.get("/_sim/faults").await.json()["rules"][0]["count"], 1, "the good ones are still there");
+    assert_eq!(rig.get("/_sim/faults").await.json()["rules"][0]["count"], 1, "the valid rules still apply");
     assert_eq!(rig.statuses(ADA, 2).await, [500, 200]);
     rig.simulator.set_faults(serde_json::from_str(rules).unwrap());
     assert_eq!(rig.statuses(ADA, 2).await, [500, 200]);
 }
 
 #[tokio::test]
-async fn counts_are_told_over_http() {
+async fn counts_can_be_read_over_http() {
     let rig = Rig::with_faults(json!([{"count": 1, "fault": {"kind": "error", "code": 131_000}}])).await;
     rig.statuses(ADA, 2).await;
     let stats = rig.get("/_sim/stats").await.json();
@@ -39,7 +39,7 @@ async fn counts_are_told_over_http() {
 }
 
 #[tokio::test]
-async fn a_reset_forgets_messages_counts_and_receipts_and_begins_the_rules_anew() {
+async fn a_reset_deletes_messages_counts_and_receipts_and_restarts_the_rules() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([{"count": 1, "fault": {"kind": "error", "code": 131_000}}])).await;
     rig.simulator.set_receipts(false);
@@ -49,14 +49,14 @@ async fn a_reset_forgets_messages_counts_and_receipts_and_begins_the_rules_anew(
     assert_eq!((rig.simulator.messages().len(), rig.simulator.stats()), (0, simulator::Stats::default()));
     assert_eq!(rig.statuses(ADA, 2).await, [500, 200]);
     let new = rig.simulator.messages()[0].clone();
-    assert!(new.seq == 1 && new.wamid != old, "numbers begin anew, ids do not");
+    assert!(new.seq == 1 && new.wamid != old, "numbers start again, ids do not");
     rig.simulator.set_receipts(true);
     rig.until("receipts", |stats| stats.receipts_sent == 3).await;
     assert!(webhook.words(&old).is_empty());
 }
 
 #[tokio::test]
-async fn a_reset_ends_the_repetition_of_receipts() {
+async fn a_reset_stops_retries_of_receipts() {
     let webhook = Webhook::new().await;
     webhook.will_answer([500; 8]);
     let rig = Rig::with_webhook(&webhook, json!([])).await;
@@ -71,7 +71,7 @@ async fn a_reset_ends_the_repetition_of_receipts() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_one() {
+async fn a_wrong_method_is_answered_with_the_right_one() {
     let rig = Rig::new(Settings::default()).await;
     let refused = rig.get("/_sim/reset").await;
     assert_eq!((refused.status, refused.text.contains("use POST")), (405, true));
@@ -88,7 +88,7 @@ async fn dropping_the_handle_closes_the_port_and_the_connections() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_cannot_be_called_is_refused_at_the_start() {
+async fn the_simulator_does_not_start_with_an_invalid_webhook_url() {
     for webhook in ["", "here", "ftp://example.com/", "/hook"] {
         let settings = Settings { webhook: Some(webhook.to_owned()), ..Settings::default() };
         let started = Simulator::start(listener().await, settings).await;
@@ -97,7 +97,7 @@ async fn a_webhook_that_cannot_be_called_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn the_account_is_well_until_it_is_told_otherwise() {
+async fn the_account_has_no_problems_until_a_test_sets_some() {
     let rig = Rig::new(Settings::default()).await;
     let look = async |path: &str, token: &str| answer(rig.client.get(rig.url(path)).bearer_auth(token)).await.unwrap();
     let (number, apps) = ("/v25.0/1066?fields=status%2Cquality_rating", "/v25.0/77/subscribed_apps");
@@ -115,7 +115,7 @@ async fn the_account_is_well_until_it_is_told_otherwise() {
 }
 
 #[tokio::test]
-async fn every_answer_in_json_ends_its_line() {
+async fn every_json_answer_ends_with_a_newline() {
     let rig = Rig::new(Settings::default()).await;
     let sent = rig.send(&text(ADA, "1")).await;
     let refused = rig.send(&json!({})).await;

@@ -1,4 +1,4 @@
-//! What recipients write.
+//! Inbound messages and other events.
 
 use serde_json::{Value, json};
 use simulator::Settings;
@@ -9,7 +9,7 @@ async fn inject(rig: &Rig, body: &str) -> Answer {
     answer(rig.client.post(rig.url("/_sim/inbound")).body(body.to_owned())).await.unwrap()
 }
 
-/// The one message of a call's value.
+/// The only message in the value of a webhook call.
 fn message(value: &Value) -> &Value {
     let messages = value["messages"].as_array().unwrap();
     assert_eq!(messages.len(), 1);
@@ -17,7 +17,7 @@ fn message(value: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn a_text_is_told_to_the_webhook_signed_and_as_meta_shapes_it() {
+async fn a_text_reaches_the_webhook_signed_and_in_metas_format() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let body = json!({"phoneNumberId": PHONE, "from": ADA, "name": "Ada", "type": "text", "text": {"body": "STOP"}});
@@ -44,7 +44,7 @@ async fn a_text_is_told_to_the_webhook_signed_and_as_meta_shapes_it() {
 }
 
 #[tokio::test]
-async fn every_type_is_told_and_what_meta_adds_is_added() {
+async fn every_type_is_sent_with_what_meta_adds() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let items = [
@@ -69,7 +69,7 @@ async fn every_type_is_told_and_what_meta_adds_is_added() {
     let values = webhook.values();
     let types: Vec<_> = values.iter().map(|value| message(value)["type"].as_str().unwrap().to_owned()).collect();
     let expected = ["text", "button", "interactive", "image", "reaction", "location", "contacts", "order", "system"];
-    assert_eq!(types[..9], expected, "in the order in which they were given");
+    assert_eq!(types[..9], expected, "in the order of the requests");
     assert_eq!(message(&values[0])["text"], json!({"body": "hello"}));
     assert_eq!(message(&values[1])["context"], items[1]["context"]);
     assert!(values[8].get("contacts").is_none() && values[7].get("contacts").is_some());
@@ -78,7 +78,7 @@ async fn every_type_is_told_and_what_meta_adds_is_added() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_number_writes_by_id() {
+async fn a_user_without_a_number_is_identified_by_id() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let both = json!({"phoneNumberId": PHONE, "from": ADA, "userId": "DE.1", "parentUserId": "DE.ENT.1", "text": "a"});
@@ -104,7 +104,7 @@ async fn a_user_without_a_number_writes_by_id() {
 }
 
 #[tokio::test]
-async fn what_is_given_comes_through_as_it_was_written_half_emojis_as_well() {
+async fn text_passes_through_unchanged_even_unpaired_surrogates() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let given = r#"{"phoneNumberId":"1066","from":"+4915112345678","id":"wamid.own","timestamp":"17","type":"text","text":{"body":"a \ud83d"},"n":106.81666600000001}"#;
@@ -119,7 +119,7 @@ async fn what_is_given_comes_through_as_it_was_written_half_emojis_as_well() {
 }
 
 #[tokio::test]
-async fn other_news_than_messages_are_told_by_field_and_value() {
+async fn events_other_than_messages_have_a_field_and_a_value() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let preference =
@@ -137,12 +137,12 @@ async fn other_news_than_messages_are_told_by_field_and_value() {
 }
 
 #[tokio::test]
-async fn by_default_the_last_sender_is_written_to() {
+async fn by_default_the_last_sender_receives_the_message() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([{"fault": {"kind": "receipts", "lose": true}}])).await;
     let body = json!({"from": ADA, "text": "yes"}).to_string();
     let refused = inject(&rig, &body).await;
-    assert_eq!((refused.status, refused.text.contains("phoneNumberId is required")), (400, true));
+    assert_eq!((refused.status, refused.text.contains("is required until a message was sent")), (400, true));
     rig.sent(ADA, "1").await;
     assert_eq!(inject(&rig, &body).await.status, 202);
     rig.until("it", |stats| stats.inbound_sent == 1).await;
@@ -150,12 +150,12 @@ async fn by_default_the_last_sender_is_written_to() {
 }
 
 #[tokio::test]
-async fn a_mistake_is_refused_with_the_reason() {
+async fn an_invalid_request_is_refused_with_the_reason() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     for (body, says) in [
         ("[]", "map"),
-        (r#"{"phoneNumberId":"1066","text":"a"}"#, "who writes"),
+        (r#"{"phoneNumberId":"1066","text":"a"}"#, "the author is required"),
         (r#"{"phoneNumberId":"1066","from":"4915112345678","text":"a"}"#, "from must be a phone number such as"),
         (r#"{"phoneNumberId":"1066","from":"+4915112345678"}"#, "type is required"),
         (r#"{"phoneNumberId":"1066","from":"+4915112345678","type":7}"#, "type must be a string"),
@@ -173,7 +173,7 @@ async fn a_mistake_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_inbound_message_is_repeated_until_it_is_taken_and_forgotten_by_a_reset() {
+async fn an_inbound_message_is_retried_until_it_is_accepted_or_the_simulator_is_reset() {
     let webhook = Webhook::new().await;
     webhook.will_answer([503]);
     let rig = Rig::with_webhook(&webhook, json!([])).await;
@@ -195,7 +195,7 @@ async fn an_inbound_message_is_repeated_until_it_is_taken_and_forgotten_by_a_res
 }
 
 #[tokio::test]
-async fn a_message_with_an_uploaded_file_tells_its_type_and_hash() {
+async fn a_message_with_an_uploaded_file_has_its_type_and_hash() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let form = "--e\r\ncontent-disposition: form-data; name=\"messaging_product\"\r\n\r\nwhatsapp\r\n--e\r\n\
@@ -215,7 +215,7 @@ async fn a_message_with_an_uploaded_file_tells_its_type_and_hash() {
 }
 
 #[tokio::test]
-async fn an_answer_by_a_button_names_the_last_message_to_its_author() {
+async fn a_button_answer_refers_to_the_last_message_to_its_author() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([{"fault": {"kind": "receipts", "lose": true}}])).await;
     let press = async |who: &str, more: Value| {
@@ -234,13 +234,13 @@ async fn an_answer_by_a_button_names_the_last_message_to_its_author() {
     press("DE.1", json!({})).await;
     rig.until("all", |stats| stats.inbound_sent == 4).await;
     let contexts: Vec<_> = webhook.values().iter().map(|value| message(value)["context"].clone()).collect();
-    assert!(contexts[0]["id"].as_str().unwrap().starts_with("wamid."), "a made one");
+    assert!(contexts[0]["id"].as_str().unwrap().starts_with("wamid."), "a made-up id");
     assert_eq!(contexts[1], json!({"from": "15550001111", "id": last}));
     assert_eq!((&contexts[2], &contexts[3]["id"]), (&json!({"id": "wamid.own"}), &json!(to_user)));
 }
 
 #[tokio::test]
-async fn webhooks_are_of_the_account_that_is_set() {
+async fn webhooks_name_the_account_that_is_set() {
     let webhook = Webhook::new().await;
     let settings = Settings { webhook: Some(webhook.url.clone()), waba_id: "55".to_owned(), ..Settings::default() };
     let rig = Rig::new(settings).await;
@@ -261,7 +261,7 @@ async fn webhooks_are_of_the_account_that_is_set() {
         let of = raw.clone().filter(|call| call["entry"][0]["changes"][0]["value"].get(kind).is_some());
         of.map(|call| call["entry"][0]["id"].as_str().unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!((ids("messages").len(), ids("statuses").len()), (2, 2), "what recipients write, and receipts");
+    assert_eq!((ids("messages").len(), ids("statuses").len()), (2, 2), "both inbound messages and receipts");
     let default = Rig::new(Settings::default()).await;
     assert_eq!(default.get("/_sim/account").await.json()["wabaId"], "102290129340398");
 }

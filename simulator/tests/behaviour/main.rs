@@ -6,7 +6,7 @@
     missing_docs,
     reason = "tests"
 )]
-//! The simulator as twotick and its tests see it: over HTTP, and by its handle.
+//! Tests of the simulator through its HTTP API and its handle.
 
 mod call_faults;
 mod control;

@@ -1,4 +1,4 @@
-//! The examples of docs/simulator.md, and that nothing is missing in it.
+//! The examples in docs/simulator.md work, and the page is complete.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,14 @@ use crate::support::{ADA, PHONE, Rig, Webhook, answer};
 
 const MANUAL: &str = include_str!("../../../docs/simulator.md");
 
-/// The JSON of the examples: values follow each other in one block.
+/// The JSON values of the examples. A block holds several values, one after the other.
 fn examples() -> Vec<Value> {
     let blocks = MANUAL.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(|block| serde_json::Deserializer::from_str(block).into_iter().map(Result::unwrap)).collect()
 }
 
 #[tokio::test]
-async fn every_example_is_taken() {
+async fn every_example_is_accepted() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     rig.sent(ADA, "1").await;
@@ -38,7 +38,7 @@ async fn every_example_is_taken() {
 }
 
 #[tokio::test]
-async fn every_count_call_and_fault_is_named() {
+async fn every_count_call_and_fault_is_documented() {
     let rig = Rig::with_faults(json!([])).await;
     let stats = rig.get("/_sim/stats").await.json();
     let counts = stats.as_object().unwrap().keys().map(String::as_str);

@@ -1,11 +1,11 @@
-//! Files: uploaded, looked up, downloaded, deleted.
+//! Uploading, looking up, downloading and deleting files.
 
 use serde_json::json;
 use simulator::Settings;
 
 use crate::support::{Answer, Rig, answer};
 
-/// A form with a file, as clients write it.
+/// Uploads a file in a form as clients write it.
 async fn upload(rig: &Rig, path: &str, fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> Answer {
     let mut form = Vec::new();
     for (name, value) in fields {
@@ -23,7 +23,7 @@ async fn upload(rig: &Rig, path: &str, fields: &[(&str, &str)], file: Option<(&s
 }
 
 #[tokio::test]
-async fn a_file_is_kept_told_downloaded_and_deleted() {
+async fn a_file_is_uploaded_looked_up_downloaded_and_deleted() {
     let rig = Rig::new(Settings::default()).await;
     let fields = [("messaging_product", "whatsapp"), ("type", "image/png")];
     let id = upload(&rig, "/v25.0/1066/media", &fields, Some(("image/png", b"pixels"))).await.json()["id"].clone();
@@ -40,7 +40,7 @@ async fn a_file_is_kept_told_downloaded_and_deleted() {
     let url = told["url"].as_str().unwrap();
     let file = get(url).await;
     assert_eq!((file.status, file.media_type.as_str(), file.text.as_str()), (200, "image/png", "pixels"));
-    assert_eq!(answer(rig.client.get(url)).await.unwrap().status, 401, "the address alone is not enough");
+    assert_eq!(answer(rig.client.get(url)).await.unwrap().status, 401, "the URL alone is not enough");
     assert_eq!(get(&format!("{url}0")).await.status, 404);
     let delete = async || answer(rig.client.delete(rig.url(&format!("/v25.0/{id}"))).bearer_auth("t")).await.unwrap();
     assert_eq!(delete().await.json(), json!({"success": true}));
@@ -53,7 +53,7 @@ async fn a_file_is_kept_told_downloaded_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_upload_that_meta_would_refuse_says_why() {
+async fn an_upload_that_meta_would_refuse_is_refused_with_the_reason() {
     let rig = Rig::new(Settings::default()).await;
     let (product, kind) = (("messaging_product", "whatsapp"), ("type", "image/png"));
     let png = Some(("image/png", b"pixels".as_slice()));
@@ -75,7 +75,7 @@ async fn an_upload_that_meta_would_refuse_says_why() {
 }
 
 #[tokio::test]
-async fn the_type_is_that_of_the_file_where_the_form_tells_none() {
+async fn the_type_is_that_of_the_file_if_the_form_has_none() {
     let rig = Rig::new(Settings::default()).await;
     let fields = [("messaging_product", "whatsapp"), ("type", "audio")];
     let sent = upload(&rig, "/1066/media", &fields, Some(("audio/ogg; codecs=opus", b"tone"))).await;

@@ -1,4 +1,4 @@
-//! Receipts: what can be wrong with them, and that they are repeated until they are taken.
+//! Receipts: their content, their faults, and their retries until the webhook accepts them.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ async fn a_message_may_fail_by_receipt() {
 }
 
 #[tokio::test]
-async fn receipts_may_be_doubled_lost_cut_short_or_without_the_opaque_text() {
+async fn receipts_may_be_doubled_lost_incomplete_or_without_the_opaque_text() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(
         &webhook,
@@ -79,7 +79,7 @@ async fn receipts_may_come_in_a_wrong_order() {
     let settings = Settings {
         webhook: Some(webhook.url.clone()),
         app_secret: secret(),
-        // All at once: one call brings them, so that only the simulator decides their order.
+        // All are due at once and go in one call, so that only the simulator decides their order.
         receipt_delay: Duration::ZERO,
         faults: crate::support::faults(&json!([{"fault": {"kind": "receipts", "shuffle": true}}])),
         ..Settings::default()
@@ -91,7 +91,7 @@ async fn receipts_may_come_in_a_wrong_order() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_not_answered_with_200_is_repeated_unchanged() {
+async fn a_webhook_call_not_answered_with_200_is_retried_unchanged() {
     let webhook = Webhook::new().await;
     webhook.will_answer([503, 201]);
     let rig = Rig::with_webhook(&webhook, json!([{"fault": {"kind": "receipts", "upTo": "sent"}}])).await;
@@ -107,7 +107,7 @@ async fn a_call_that_is_not_answered_with_200_is_repeated_unchanged() {
 }
 
 #[tokio::test]
-async fn receipts_find_a_webhook_that_has_moved() {
+async fn retries_go_to_the_new_address_of_a_webhook() {
     let webhook = Webhook::new().await;
     let gone = Some(nowhere().await);
     let rig = Rig::new(Settings { webhook: gone, app_secret: secret(), ..Settings::default() }).await;
@@ -123,7 +123,7 @@ async fn receipts_are_held_back_and_released() {
     let rig = Rig::with_webhook(&webhook, json!([{"to": BOB, "fault": {"kind": "receipts", "lateMs": 50}}])).await;
     rig.simulator.set_receipts(false);
     let held = rig.sent(ADA, "1").await;
-    // When the later ones are due, the earlier ones would have gone.
+    // The receipts of this message are due later, so those of the first would have been sent by then.
     rig.sent(BOB, "2").await;
     let due = Instant::now() + Duration::from_millis(100);
     until("all to be due", || Instant::now() > due).await;
@@ -133,7 +133,7 @@ async fn receipts_are_held_back_and_released() {
 }
 
 #[tokio::test]
-async fn what_is_due_together_goes_in_few_calls_of_at_most_a_thousand() {
+async fn receipts_due_together_go_in_calls_of_at_most_a_thousand() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     rig.simulator.set_receipts(false);
@@ -148,7 +148,7 @@ async fn what_is_due_together_goes_in_few_calls_of_at_most_a_thousand() {
 }
 
 #[tokio::test]
-async fn receipts_tell_whom_they_are_about_and_what_is_charged() {
+async fn receipts_name_the_recipient_and_the_pricing_category() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let templates = json!({"templates": [{"name": "code", "language": "en", "category": "AUTHENTICATION"}]});
@@ -188,7 +188,7 @@ async fn receipts_tell_whom_they_are_about_and_what_is_charged() {
 }
 
 #[tokio::test]
-async fn a_batch_of_one_has_one_status_in_each_call() {
+async fn a_batch_of_one_puts_one_status_in_each_call() {
     let webhook = Webhook::new().await;
     let settings =
         Settings { webhook: Some(webhook.url.clone()), receipt_delay: Duration::ZERO, batch: 1, ..Settings::default() };
@@ -201,7 +201,7 @@ async fn a_batch_of_one_has_one_status_in_each_call() {
 #[tokio::test]
 async fn with_a_batch_of_one_the_statuses_of_a_message_come_in_order() {
     let webhook = Webhook::new().await;
-    // A status is refused, and those of its message that come after it wait for it.
+    // The webhook refuses one status, and the later ones of the same message wait for it.
     webhook.will_answer([503]);
     let settings =
         Settings { webhook: Some(webhook.url.clone()), receipt_delay: Duration::ZERO, batch: 1, ..Settings::default() };

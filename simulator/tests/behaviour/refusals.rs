@@ -1,4 +1,4 @@
-//! What the simulator refuses, and how it says so.
+//! The requests that the simulator refuses, and Meta's words for them.
 
 use serde_json::{Value, json};
 use simulator::Settings;
@@ -29,7 +29,7 @@ fn mark(mut members: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
+async fn an_invalid_body_is_refused_with_the_code_and_the_reason() {
     let rig = Rig::new(Settings::default()).await;
     let button = |button: Value| interactive("button", json!({"buttons": [button]}));
     let reply = json!({"id": "1", "title": "Yes"});
@@ -182,7 +182,7 @@ async fn a_wrong_body_is_refused_with_its_code_and_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_type_is_a_text_or_what_it_has() {
+async fn a_request_without_a_type_is_a_text_or_the_type_it_contains() {
     let rig = Rig::new(Settings::default()).await;
     assert_eq!(rig.send(&with("type", Value::Null)).await.status, 200);
     let mut list = interactive("list", json!({"button": "Pick", "sections": [{"rows": [{"id": "1", "title": "a"}]}]}));
@@ -194,7 +194,7 @@ async fn a_request_without_a_type_is_a_text_or_what_it_has() {
 }
 
 #[tokio::test]
-async fn what_is_null_counts_as_absent() {
+async fn null_counts_as_absent() {
     let rig = Rig::new(Settings::default()).await;
     let mut body = text(ADA, "1");
     for name in ["context", "recipient_type", "status", "recipient", "type", "image", "biz_opaque_callback_data"] {
@@ -218,7 +218,7 @@ async fn a_message_is_marked_as_read_with_or_without_typing() {
 }
 
 #[tokio::test]
-async fn errors_of_the_graph_api_say_all_in_their_message() {
+async fn errors_of_the_graph_api_have_only_a_message() {
     let rig = Rig::new(Settings::default()).await;
     let refused = rig.get("/v25.0/1066/nothing").await.json();
     assert_eq!(refused["error"]["message"], "Unknown path components: /v25.0/1066/nothing");
@@ -232,7 +232,7 @@ async fn errors_of_the_graph_api_say_all_in_their_message() {
 }
 
 #[tokio::test]
-async fn a_call_without_a_good_token_or_media_type_is_refused() {
+async fn a_call_without_a_valid_token_or_media_type_is_refused() {
     let rig = Rig::new(Settings::default()).await;
     let url = rig.url(&format!("/v25.0/{PHONE}/messages"));
     let body = text(ADA, "a:1").to_string();
@@ -285,7 +285,7 @@ async fn a_body_beyond_a_mebibyte_is_refused() {
 }
 
 #[tokio::test]
-async fn every_type_is_accepted_and_groups_take_some() {
+async fn every_type_is_accepted_and_groups_accept_some() {
     let rig = Rig::new(Settings::default()).await;
     for body in [
         of("text", json!({"body": "x".repeat(4096)})),

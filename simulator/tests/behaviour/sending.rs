@@ -1,4 +1,4 @@
-//! What happens if nothing goes wrong.
+//! Sending messages without faults.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use simulator::Settings;
 use crate::support::{ADA, BOB, PHONE, Rig, Webhook, answer, secret, text};
 
 #[tokio::test]
-async fn a_message_is_accepted_kept_and_called_back_with_three_signed_receipts() {
+async fn a_message_is_accepted_recorded_and_followed_by_three_signed_receipts() {
     let webhook = Webhook::new().await;
     let rig = Rig::with_webhook(&webhook, json!([])).await;
     let body = text(ADA, "a:1");
@@ -43,7 +43,7 @@ async fn a_message_is_accepted_kept_and_called_back_with_three_signed_receipts()
 }
 
 #[tokio::test]
-async fn the_version_may_be_left_out_and_a_template_says_that_it_was_accepted() {
+async fn the_version_is_optional_and_a_template_is_answered_with_its_status() {
     let rig = Rig::new(Settings::default()).await;
     let template = json!({"messaging_product": "whatsapp", "to": "+49 (151) 1234-5678", "type": "template",
                           "template": {"name": "hello", "language": {"code": "en"}}});
@@ -54,7 +54,7 @@ async fn the_version_may_be_left_out_and_a_template_says_that_it_was_accepted() 
 }
 
 #[tokio::test]
-async fn the_ledger_is_listed_in_order_and_in_parts() {
+async fn the_accepted_messages_are_listed_in_order_and_in_pages() {
     let rig = Rig::new(Settings::default()).await;
     let first = rig.sent(ADA, "1").await;
     let second = rig.sent(BOB, "2").await;
@@ -83,7 +83,7 @@ async fn an_answer_takes_as_long_as_the_latency() {
 }
 
 #[tokio::test]
-async fn two_simulators_with_one_seed_give_different_ids() {
+async fn two_simulators_with_the_same_seed_give_different_ids() {
     let (one, two) = (Rig::new(Settings::default()).await, Rig::new(Settings::default()).await);
     assert_ne!(one.sent(ADA, "1").await, two.sent(ADA, "1").await);
 }

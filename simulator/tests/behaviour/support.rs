@@ -1,4 +1,4 @@
-//! A running simulator, a caller, and a webhook that writes down what it is told.
+//! A running simulator, a client for it, and a webhook that records its calls.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ pub(crate) fn text(to: &str, opaque: &str) -> Value {
            "text": {"body": "Hello"}, "biz_opaque_callback_data": opaque})
 }
 
-/// Asks until it is so.
+/// Waits until a condition holds.
 pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !so() {
@@ -49,7 +49,7 @@ pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// An answer of the simulator.
+/// An answer from the simulator.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -105,12 +105,12 @@ impl Rig {
         self.try_send(body).await.unwrap()
     }
 
-    /// Sends one text, which is accepted.
+    /// Sends a text and returns its id. The text must be accepted.
     pub(crate) async fn sent(&self, to: &str, opaque: &str) -> String {
         self.send(&text(to, opaque)).await.wamid()
     }
 
-    /// Sends `n` texts and tells the HTTP status of each.
+    /// Sends `n` texts and returns the HTTP status of each.
     pub(crate) async fn statuses(&self, to: &str, n: usize) -> Vec<u16> {
         let mut statuses = Vec::new();
         for i in 0..n {
@@ -137,7 +137,7 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<
 
 type Calls = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
-/// A webhook that answers with 200, unless it is told otherwise.
+/// A webhook that answers with 200 unless a test sets other answers.
 pub(crate) struct Webhook {
     pub(crate) url: String,
     calls: Calls,
@@ -155,7 +155,7 @@ impl Webhook {
         Self { url, calls, answers, server }
     }
 
-    /// The next calls are answered so.
+    /// Answers the next calls with these statuses.
     pub(crate) fn will_answer(&self, statuses: impl IntoIterator<Item = u16>) {
         let statuses = statuses.into_iter().map(|status| StatusCode::from_u16(status).unwrap());
         self.answers.lock().unwrap().extend(statuses);
@@ -165,7 +165,7 @@ impl Webhook {
         self.calls.lock().unwrap().clone()
     }
 
-    /// What the calls told, in the order in which they came.
+    /// The values of the calls, in the order in which they came.
     pub(crate) fn values(&self) -> Vec<Value> {
         let mut values = Vec::new();
         for (_, body) in self.calls() {
@@ -183,14 +183,14 @@ impl Webhook {
         self.values().iter().flat_map(|value| value["statuses"].as_array().unwrap().clone()).collect()
     }
 
-    /// The words of the statuses of one message, sorted: calls that overtake each other are nobody's fault.
+    /// The words of the statuses of one message, sorted, because calls may overtake each other.
     pub(crate) fn words(&self, wamid: &str) -> Vec<String> {
         let mut words = self.words_in_order(wamid);
         words.sort();
         words
     }
 
-    /// The words of the statuses of one message.
+    /// The words of the statuses of one message, in the order in which they came.
     pub(crate) fn words_in_order(&self, wamid: &str) -> Vec<String> {
         let statuses = self.statuses();
         let of = statuses.iter().filter(|status| status["id"] == wamid);
@@ -221,13 +221,13 @@ async fn serve(listener: TcpListener, calls: Calls, answers: Arc<Mutex<VecDeque<
     }
 }
 
-/// A port that nobody listens on.
+/// A URL at which nobody listens.
 pub(crate) async fn nowhere() -> String {
     let addr = listener().await.local_addr().unwrap();
     format!("http://{addr}/hook")
 }
 
-/// Ends a future that must not go on for ever.
+/// Awaits a future that must end in time.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.unwrap()
 }

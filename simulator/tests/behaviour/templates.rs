@@ -1,4 +1,4 @@
-//! The lists of templates.
+//! The message templates and their lists.
 
 use serde_json::{Value, json};
 use simulator::Settings;
@@ -30,7 +30,7 @@ async fn a_new_account_has_one_template() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_to_the_end_and_back() {
+async fn pages_lead_to_the_end_and_back() {
     let rig = Rig::new(Settings::default()).await;
     let all: Vec<_> =
         (0..5).map(|i| json!({"name": format!("t_{i}"), "language": "en", "category": "UTILITY"})).collect();
@@ -55,7 +55,7 @@ async fn pages_follow_each_other_to_the_end_and_back() {
 }
 
 #[tokio::test]
-async fn a_list_is_of_one_account_and_of_what_was_asked_for() {
+async fn a_list_has_the_templates_of_one_account_that_match_the_filters() {
     let rig = Rig::new(Settings::default()).await;
     let templates = json!([
         {"name": "a", "language": "en", "category": "MARKETING", "wabaId": "77", "quality_score": {"score": "GREEN"}},
@@ -73,11 +73,11 @@ async fn a_list_is_of_one_account_and_of_what_was_asked_for() {
     for wrong in [json!([{"name": "a"}]), json!([{"name": "a", "language": "en", "category": "SPAM"}]), json!({})] {
         assert_eq!(put(&rig, &wrong).await.status, 400, "{wrong}");
     }
-    assert_eq!(names(&list("/v25.0/77/message_templates").await), ["a", "b"], "what is wrong changes nothing");
+    assert_eq!(names(&list("/v25.0/77/message_templates").await), ["a", "b"], "an invalid list changes nothing");
 }
 
 #[tokio::test]
-async fn a_template_has_its_format_and_is_looked_up_by_its_id() {
+async fn a_template_has_a_parameter_format_and_can_be_looked_up_by_id() {
     let rig = Rig::new(Settings::default()).await;
     let templates = json!([
         {"name": "a", "language": "en", "category": "MARKETING"},

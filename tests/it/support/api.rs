@@ -1,4 +1,4 @@
-//! The public API, as a client calls it.
+//! A client of the public API.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{eventually, text, with};
 
-/// An answer, read whole.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -26,7 +26,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Asserts that it is a problem as the contract describes it.
+    /// Asserts that it is a problem document as the contract describes it.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -48,7 +48,7 @@ impl Answer {
         fields
     }
 
-    /// Asserts that it is this success, and reads it.
+    /// Asserts the status of a success and returns the body.
     #[track_caller]
     pub(crate) fn ok(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -62,7 +62,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     Answer { status, headers, text: response.text().await.unwrap() }
 }
 
-/// One caller with its key. Follows twotick to its next address when that is started again.
+/// A caller with its key. It follows twotick to its new address after a restart.
 #[derive(Clone)]
 pub(crate) struct Api {
     client: Client,
@@ -85,7 +85,7 @@ impl Api {
         self.key.as_deref().unwrap()
     }
 
-    /// A request; `path` begins below `/api/v1`, or at the root if it begins with a slash.
+    /// Builds a request. `path` is relative to `/api/v1`, or absolute if it begins with a slash.
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let base = self.base.lock().unwrap().clone();
         let url = if path.starts_with('/') { format!("{base}{path}") } else { format!("{base}/api/v1/{path}") };
@@ -115,7 +115,7 @@ impl Api {
         send(self.request("POST", path).json(body)).await
     }
 
-    /// Posts bytes as they are.
+    /// Posts raw bytes.
     pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         send(self.request("POST", path).header("content-type", content_type).body(body.into())).await
     }
@@ -124,7 +124,7 @@ impl Api {
         self.post("outbound/messages", body).await
     }
 
-    /// Posts a message that must be accepted; its id.
+    /// Posts a message, which must be accepted, and returns its id.
     pub(crate) async fn accept(&self, body: &Value) -> String {
         self.send_message(body).await.ok(201)["id"].as_str().unwrap().to_owned()
     }
@@ -159,7 +159,7 @@ impl Api {
         .await
     }
 
-    /// Waits until a message is at rest in a status with an error.
+    /// Waits until a message has a status and an error code.
     pub(crate) async fn until_error(&self, id: &str, status: &str, code: &str) -> Value {
         eventually(code, async || {
             let message = self.message(id).await;
@@ -168,7 +168,7 @@ impl Api {
         .await
     }
 
-    /// The time by twotick's clock.
+    /// The current time by twotick's clock.
     pub(crate) async fn clock(&self) -> Timestamp {
         let id = self.accept(&with(text(888_888), &json!({"sendAt": "2099-01-01T00:00:00Z"}))).await;
         self.message(&id).await["createdAt"].as_str().unwrap().parse().unwrap()
@@ -178,7 +178,7 @@ impl Api {
         self.get("outbound/stats").await.ok(200)
     }
 
-    /// Waits until so many messages have a status.
+    /// Waits until `count` messages have a status.
     pub(crate) async fn until_stats(&self, status: &str, count: usize) {
         eventually(status, async || {
             let stats = self.stats().await;

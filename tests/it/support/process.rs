@@ -1,4 +1,4 @@
-//! The real binary as a child process, its output in files.
+//! Runs the real binary as a child process with its output in files.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -25,12 +25,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it in `folder`, which also takes its output.
+    /// Starts twotick in `folder`, which also receives its output.
     pub(crate) fn spawn(folder: &Path, args: &[&str], env: &[(String, String)]) -> Self {
         Self::spawn_within(folder, args, env, &[])
     }
 
-    /// The same after these commands of the shell, which set limits.
+    /// Starts twotick in `folder` after shell commands that set limits.
     pub(crate) fn spawn_within(folder: &Path, args: &[&str], env: &[(String, String)], limits: &[String]) -> Self {
         let n = (0..).find(|n| !folder.join(format!("stderr-{n}")).exists()).unwrap();
         let (stdout, stderr) = (folder.join(format!("stdout-{n}")), folder.join(format!("stderr-{n}")));
@@ -55,7 +55,7 @@ impl Process {
         Self { child, stdout, stderr }
     }
 
-    /// Waits for the address that it listens on.
+    /// Waits for the URL that the process prints once it listens.
     pub(crate) async fn listening(&mut self) -> String {
         eventually("listening", async || {
             assert_eq!(self.child.try_wait().unwrap(), None, "it ended: {}", read(&self.stderr));
@@ -74,13 +74,13 @@ impl Process {
         signal::kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// kill -9.
+    /// Kills the process by SIGKILL.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub(crate) async fn exit(mut self) -> Exit {
         let status =
             eventually("the end of twotick", async || self.child.try_wait().unwrap().ok_or_else(|| read(&self.stderr)))
@@ -99,17 +99,17 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// What all processes in `folder` wrote to standard error.
+/// The standard error of all processes in `folder`.
 pub(crate) fn log(folder: &Path) -> String {
     (0..).map(|n| folder.join(format!("stderr-{n}"))).take_while(|path| path.exists()).map(|path| read(&path)).collect()
 }
 
-/// Runs a command to its end.
+/// Runs a command in an empty folder until it ends.
 pub(crate) async fn run(args: &[&str]) -> Exit {
     run_with(tempfile::tempdir().unwrap().path(), args, &[]).await
 }
 
-/// Runs a command to its end in a folder and an environment.
+/// Runs a command in a folder and an environment until it ends.
 pub(crate) async fn run_with(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Exit {
     let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Process::spawn(folder, args, &env).exit().await

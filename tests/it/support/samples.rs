@@ -1,4 +1,6 @@
-//! Requests, organisations and webhooks to test with.
+//! Sample requests, organisations and webhooks.
+
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -10,12 +12,17 @@ pub(crate) const APP_SECRET: &str = "app-secret-of-the-tests";
 pub(crate) const ACCESS_TOKEN: &str = "EAAG-access-token-of-the-tests";
 pub(crate) const VERIFY_TOKEN: &str = "verify-token-of-the-tests";
 
-/// The request that the contract shows.
+/// The example request of the contract.
 pub(crate) fn seed(key: &str) -> Value {
     json!({"dossierId": 456, "channel": "WHATSAPP", "to": "+1234567890", "templateCode": "welcome_message",
         "payloadJson": {"language": "en", "components": [
             {"type": "body", "parameters": [{"type": "text", "text": "John Doe"}]}]},
         "idempotencyKey": key})
+}
+
+/// The current time in seconds, as Meta writes it.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The nth recipient.
@@ -28,13 +35,13 @@ pub(crate) fn text(n: usize) -> Value {
     json!({"to": phone(n), "payloadJson": {"type": "text", "text": {"body": format!("Hello {n}")}}})
 }
 
-/// `body` with more fields.
+/// Adds fields to `body`.
 pub(crate) fn with(mut body: Value, more: &Value) -> Value {
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
 }
 
-/// An organisation as put, with one phone number of an app with this secret.
+/// The body that puts an organisation with one phone number, whose app has this secret.
 pub(crate) fn org(number: &str, app_secret: &str) -> Value {
     json!({"name": "Test", "senders": [sender(number, app_secret)]})
 }

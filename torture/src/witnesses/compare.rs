@@ -1,4 +1,4 @@
-//! Where the witnesses disagree. Asks nobody: all that is compared is given.
+//! Finds where the witnesses disagree. It is pure: it compares what it is given.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use serde_json::Value;
 use simulator::Accepted;
 
 use crate::clients::{Acknowledged, number};
-use crate::plan::{End, org_id};
+use crate::plan::{FinalStatus, org_id};
 use crate::report::Report;
 
-/// One message as the API shows it.
-pub(super) struct Shown {
+/// A message as the API lists it.
+pub(super) struct ListedMessage {
     id: String,
     number: Option<u64>,
     status: String,
     provider_id: Option<String>,
 }
 
-impl Shown {
+impl ListedMessage {
     /// Reads an item of the list.
     pub(super) fn read(item: &Value) -> Option<Self> {
         let text = |name| item.get(name).and_then(Value::as_str);
@@ -32,34 +32,35 @@ impl Shown {
     }
 }
 
-/// What WhatsApp took, by the messages' numbers.
+/// The messages that WhatsApp accepted, by number.
 pub(super) struct Ledger(HashMap<u64, Vec<Arc<Accepted>>>);
 
 impl Ledger {
     pub(super) fn of(messages: Vec<Arc<Accepted>>) -> Self {
         let mut taken: HashMap<u64, Vec<Arc<Accepted>>> = HashMap::new();
         for message in messages {
-            // A recipient that no client wrote to is nobody's: it shows as one too many of message `MAX`.
+            // No client wrote to a recipient without a number. It counts as the unknown message `u64::MAX`.
             taken.entry(number(&message.to).unwrap_or(u64::MAX)).or_default().push(message);
         }
         Self(taken)
     }
 
-    /// Writes down what was taken more than once, or for nobody.
+    /// Reports messages that WhatsApp accepted more than once or that no client posted.
     pub(super) fn look_for_doubles(
         &self,
-        book: &HashMap<u64, Acknowledged>,
+        history: &HashMap<u64, Acknowledged>,
         stale_after: Duration,
         report: &mut Report,
     ) {
         for (n, taken) in &self.0 {
-            if !book.contains_key(n) {
-                report.found(|report| &mut report.unknown, || format!("WhatsApp took {n}, which no client posted"));
+            if !history.contains_key(n) {
+                report.found(|report| &mut report.unknown, || format!("WhatsApp accepted {n}, which no client posted"));
             }
             for (first, again) in taken.iter().zip(taken.iter().skip(1)) {
                 let after = again.received - first.received;
-                let words =
-                    || format!("message {n} was taken again after {after:?}: {:?}, {:?}", first.opaque, again.opaque);
+                let words = || {
+                    format!("message {n} was accepted again after {after:?}: {:?}, {:?}", first.opaque, again.opaque)
+                };
                 if after < stale_after {
                     report.found(|report| &mut report.sent_twice, words);
                 } else {
@@ -70,38 +71,40 @@ impl Ledger {
     }
 }
 
-/// Holds what the API shows of one organisation against the book and the ledger.
+/// Compares the messages of one organisation with the history and the ledger.
 pub(super) fn compare_messages(
     org: usize,
-    shown: &[Shown],
-    book: &HashMap<u64, Acknowledged>,
+    listed: &[ListedMessage],
+    history: &HashMap<u64, Acknowledged>,
     ledger: &Ledger,
     report: &mut Report,
 ) {
-    let wanted = End::of(org).status();
+    let expected = FinalStatus::of(org).status();
     let mut known = HashSet::new();
-    for message in shown {
-        let Some(n) = message.number.filter(|n| book.get(n).is_some_and(|acknowledged| acknowledged.id == message.id))
+    for message in listed {
+        let Some(n) =
+            message.number.filter(|n| history.get(n).is_some_and(|acknowledged| acknowledged.id == message.id))
         else {
             report.found(|report| &mut report.unknown, || format!("no client knows of {}", message.id));
             continue;
         };
         known.insert(n);
         let taken = ledger.0.get(&n).map_or(&[][..], Vec::as_slice);
-        let is_told = taken.iter().any(|taken| Some(&taken.wamid) == message.provider_id.as_ref());
-        if message.status != wanted || !is_told {
-            let Shown { id, status, .. } = message;
+        let is_accepted = taken.iter().any(|taken| Some(&taken.wamid) == message.provider_id.as_ref());
+        if message.status != expected || !is_accepted {
+            let ListedMessage { id, status, .. } = message;
             let times = taken.len();
             report.found(
                 |report| &mut report.states_wrong,
-                || format!("message {id} ({n}) is {status}, not {wanted}; taken {times} times, by its provider id: {is_told}"),
+                || format!("message {id} ({n}) is {status}, not {expected}; accepted {times} times, with its provider id: {is_accepted}"),
             );
         }
     }
-    for (n, Acknowledged { id, .. }) in book.iter().filter(|(_, message)| message.org == org) {
+    for (n, Acknowledged { id, .. }) in history.iter().filter(|(_, message)| message.org == org) {
         if !known.contains(n) || !ledger.0.contains_key(n) {
             let (is_known, is_taken) = (known.contains(n), ledger.0.contains_key(n));
-            report.found(|report| &mut report.lost, || format!("message {id} ({n}): kept {is_known}, sent {is_taken}"));
+            report
+                .found(|report| &mut report.lost, || format!("message {id} ({n}): listed {is_known}, sent {is_taken}"));
         }
     }
 }
@@ -110,7 +113,7 @@ pub(super) fn compare_messages(
 #[derive(Default)]
 pub(super) struct Trail {
     seqs: Vec<u64>,
-    /// How often each message is said to have been created.
+    /// The number of CREATED entries by message.
     created: HashMap<String, u64>,
 }
 
@@ -124,18 +127,18 @@ impl Trail {
         }
     }
 
-    /// Writes down its gaps, and what it does not tell once of a message.
-    pub(super) fn compare(&self, org: usize, shown: &[Shown], report: &mut Report) {
+    /// Reports gaps, and messages that do not have exactly one CREATED entry.
+    pub(super) fn compare(&self, org: usize, listed: &[ListedMessage], report: &mut Report) {
         let last = u64::try_from(self.seqs.len()).unwrap_or(u64::MAX);
         report.entries += last;
         if !self.seqs.iter().copied().eq((1..=last).rev()) {
             let org = org_id(org);
-            report.found(|report| &mut report.audit_wrong, || format!("the trail of {org} has a gap"));
+            report.found(|report| &mut report.audit_wrong, || format!("the audit trail of {org} has a gap"));
         }
-        for Shown { id, .. } in shown {
+        for ListedMessage { id, .. } in listed {
             let times = self.created.get(id).copied().unwrap_or_default();
             if times != 1 {
-                report.found(|report| &mut report.audit_wrong, || format!("message {id} is CREATED {times} times"));
+                report.found(|report| &mut report.audit_wrong, || format!("message {id} has {times} CREATED entries"));
             }
         }
     }
@@ -152,11 +155,11 @@ mod tests {
 
     const STALE_AFTER: Duration = Duration::from_secs(10);
 
-    /// One message of an organisation whose messages are READ in the end, as all witnesses tell of it.
-    struct Told {
-        book: HashMap<u64, Acknowledged>,
+    /// The evidence of all witnesses about one message, which is READ in the end.
+    struct Evidence {
+        history: HashMap<u64, Acknowledged>,
         ledger: Vec<Arc<Accepted>>,
-        shown: Vec<Value>,
+        listed: Vec<Value>,
         events: Vec<Value>,
     }
 
@@ -173,11 +176,11 @@ mod tests {
         })
     }
 
-    fn told() -> Told {
-        Told {
-            book: HashMap::from([(7, Acknowledged { org: 0, id: "a".into() })]),
+    fn evidence() -> Evidence {
+        Evidence {
+            history: HashMap::from([(7, Acknowledged { org: 0, id: "a".into() })]),
             ledger: vec![taken(7, "w", Duration::ZERO)],
-            shown: vec![json!({"id": "a", "to": recipient(7), "status": "READ", "providerMessageId": "w"})],
+            listed: vec![json!({"id": "a", "to": recipient(7), "status": "READ", "providerMessageId": "w"})],
             events: vec![
                 json!({"seq": 2, "action": "SENT", "entityId": "a"}),
                 json!({"seq": 1, "action": "CREATED", "entityId": "a"}),
@@ -185,57 +188,57 @@ mod tests {
         }
     }
 
-    /// What is found of it after `change`: lost, sent twice, late, states, unknown, audit.
-    fn found(change: impl FnOnce(&mut Told)) -> [u64; 6] {
-        let (mut told, mut report, mut trail) = (told(), Report::default(), Trail::default());
-        change(&mut told);
-        let ledger = Ledger::of(told.ledger);
-        let shown: Vec<_> = told.shown.iter().filter_map(Shown::read).collect();
-        told.events.iter().for_each(|event| trail.read(event));
-        ledger.look_for_doubles(&told.book, STALE_AFTER, &mut report);
-        compare_messages(0, &shown, &told.book, &ledger, &mut report);
-        trail.compare(0, &shown, &mut report);
+    /// The findings after `change`: lost, sent twice, sent twice late, states, unknown, audit.
+    fn found(change: impl FnOnce(&mut Evidence)) -> [u64; 6] {
+        let (mut evidence, mut report, mut trail) = (evidence(), Report::default(), Trail::default());
+        change(&mut evidence);
+        let ledger = Ledger::of(evidence.ledger);
+        let listed: Vec<_> = evidence.listed.iter().filter_map(ListedMessage::read).collect();
+        evidence.events.iter().for_each(|event| trail.read(event));
+        ledger.look_for_doubles(&evidence.history, STALE_AFTER, &mut report);
+        compare_messages(0, &listed, &evidence.history, &ledger, &mut report);
+        trail.compare(0, &listed, &mut report);
         let Report { lost, sent_twice, sent_twice_late, states_wrong, unknown, audit_wrong, .. } = report;
         [lost, sent_twice, sent_twice_late, states_wrong, unknown, audit_wrong]
     }
 
     #[test]
-    fn witnesses_that_agree_find_nothing() {
+    fn witnesses_that_agree_report_nothing() {
         assert_eq!(found(|_| ()), [0; 6]);
     }
 
     #[test]
-    fn an_acknowledged_message_that_is_gone_or_was_never_sent_is_lost() {
-        assert_eq!(found(|told| told.shown.clear()), [1, 0, 0, 0, 0, 0]);
-        assert_eq!(found(|told| told.ledger.clear()), [1, 0, 0, 1, 0, 0]);
+    fn an_acknowledged_message_that_is_missing_or_never_sent_is_lost() {
+        assert_eq!(found(|evidence| evidence.listed.clear()), [1, 0, 0, 0, 0, 0]);
+        assert_eq!(found(|evidence| evidence.ledger.clear()), [1, 0, 0, 1, 0, 0]);
     }
 
     #[test]
-    fn a_second_send_counts_by_whether_it_came_before_stale_after() {
-        let again = |after| move |told: &mut Told| told.ledger.push(taken(7, "x", after));
+    fn a_second_send_is_counted_apart_once_stale_after_has_passed() {
+        let again = |after| move |evidence: &mut Evidence| evidence.ledger.push(taken(7, "x", after));
         assert_eq!(found(again(STALE_AFTER / 2)), [0, 1, 0, 0, 0, 0]);
         assert_eq!(found(again(STALE_AFTER * 2)), [0, 0, 1, 0, 0, 0]);
     }
 
     #[test]
-    fn a_status_or_a_provider_id_that_the_ledger_does_not_bear_out_is_wrong() {
-        assert_eq!(found(|told| told.shown[0]["status"] = json!("SENT")), [0, 0, 0, 1, 0, 0]);
-        assert_eq!(found(|told| told.shown[0]["providerMessageId"] = json!("x")), [0, 0, 0, 1, 0, 0]);
+    fn a_status_or_provider_id_that_contradicts_the_ledger_is_wrong() {
+        assert_eq!(found(|evidence| evidence.listed[0]["status"] = json!("SENT")), [0, 0, 0, 1, 0, 0]);
+        assert_eq!(found(|evidence| evidence.listed[0]["providerMessageId"] = json!("x")), [0, 0, 0, 1, 0, 0]);
     }
 
     #[test]
-    fn a_message_kept_twice_or_sent_for_nobody_is_known_to_no_client() {
-        let twice = |told: &mut Told| {
-            told.shown.push(json!({"id": "b", "to": recipient(7), "status": "READ"}));
-            told.events.insert(0, json!({"seq": 3, "action": "CREATED", "entityId": "b"}));
+    fn a_duplicate_or_a_message_that_nobody_posted_is_unknown() {
+        let twice = |evidence: &mut Evidence| {
+            evidence.listed.push(json!({"id": "b", "to": recipient(7), "status": "READ"}));
+            evidence.events.insert(0, json!({"seq": 3, "action": "CREATED", "entityId": "b"}));
         };
         assert_eq!(found(twice), [0, 0, 0, 0, 1, 0]);
-        assert_eq!(found(|told| told.ledger.push(taken(8, "y", Duration::ZERO))), [0, 0, 0, 0, 1, 0]);
+        assert_eq!(found(|evidence| evidence.ledger.push(taken(8, "y", Duration::ZERO))), [0, 0, 0, 0, 1, 0]);
     }
 
     #[test]
-    fn a_gap_in_the_trail_and_a_message_that_it_does_not_tell_of_are_found() {
-        assert_eq!(found(|told| told.events[0]["seq"] = json!(3)), [0, 0, 0, 0, 0, 1]);
-        assert_eq!(found(|told| told.events[1]["action"] = json!("UPDATED")), [0, 0, 0, 0, 0, 1]);
+    fn a_gap_in_the_trail_and_a_message_without_an_entry_are_found() {
+        assert_eq!(found(|evidence| evidence.events[0]["seq"] = json!(3)), [0, 0, 0, 0, 0, 1]);
+        assert_eq!(found(|evidence| evidence.events[1]["action"] = json!("UPDATED")), [0, 0, 0, 0, 0, 1]);
     }
 }
