@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use crate::billing::BilledAs;
 use crate::consent::{Choice, Covers, Refusal};
 use crate::erasure::Erased;
+use crate::failure::Failure;
 use crate::ids::{AttemptNo, AttemptRef, MessageId, PhoneNumberId, ProviderId, Seq};
 use crate::notice::Notice;
 use crate::receipt::Receipt;
 use crate::retention::Purged;
-use crate::state::Failure;
 use crate::time::Timestamp;
 
 pub use kept::{Kept, Personal, Salt};

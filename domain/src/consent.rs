@@ -9,6 +9,7 @@ mod words;
 use std::fmt;
 
 use crate::audit::By;
+use crate::failure::OurCode;
 use crate::ids::{AttemptRef, MessageId, Seq};
 use crate::message::Category;
 use crate::org::ConsentPolicy;
@@ -395,7 +396,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// The code that refused messages and requests bear.
-    pub const CODE: &'static str = "BLOCKED_BY_POLICY";
+    pub const CODE: &'static str = OurCode::BlockedByPolicy.as_str();
 }
 
 impl fmt::Display for Refusal {

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use crate::audit::Fact;
 use crate::consent::Refusal;
+use crate::failure::{Failure, OurCode};
 use crate::ids::{AttemptNo, ProviderId};
 use crate::message::{Message, OnUnknown};
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::retry::RetryPolicy;
-use crate::state::{Attempt, AttemptStatus, Failure, Phase, State, Wait};
+use crate::state::{Attempt, AttemptStatus, Phase, State, Wait};
 use crate::time::Timestamp;
 
 pub use refusals::OptOut;
@@ -207,7 +208,7 @@ impl Step<'_> {
         if self.next.due().is_none() {
             return Decision::Ignore(Ignored::Overtaken);
         }
-        let failure = Failure::new("CRASHED", cause);
+        let failure = Failure::new(OurCode::Crashed, cause);
         let open = self.next.latest().filter(|_| matches!(self.next.phase, Phase::Sending { .. }));
         if let Some(no) = open {
             self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::failure::Failure;
 use crate::ids::ProviderId;
-use crate::state::Failure;
 
 /// How one call ended, as far as we can know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
-    /// The error as it is kept with a message: the code as text.
+    /// The error as it is kept with a message.
     pub fn failure(&self) -> Failure {
-        Failure { code: self.code.to_string(), message: self.message.clone() }
+        Failure::meta(self.code, self.message.clone())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::failure::Failure;
 use crate::ids::{AttemptNo, ProviderId, Seq};
 use crate::receipt::Receipts;
 use crate::time::Timestamp;
@@ -299,28 +300,5 @@ impl AttemptStatus {
             Self::Failed => "FAILED",
             Self::Unknown => "UNKNOWN",
         }
-    }
-}
-
-/// Why something failed: Meta's code as text, or one of ours such as `EXPIRED`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Stable code.
-    pub code: String,
-    /// For people.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure with one of our own codes.
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
-    }
-}
-
-impl fmt::Debug for Failure {
-    /// The code only: Meta's texts may hold a phone number.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failure({})", self.code)
     }
 }

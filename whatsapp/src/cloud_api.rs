@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use domain::circuit::Fault;
 use domain::org::Secret;
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
-use domain::{Failure, ProviderId};
+use domain::{Failure, OurCode, ProviderId};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, StatusCode, Url, redirect, retry};
 use serde_json::Value;
@@ -37,9 +37,6 @@ const BODY_MAX: usize = 64 * 1024;
 
 /// How much of an answer is kept.
 const KEPT_MAX: usize = 2048;
-
-/// No call could be made for want of descriptors of our own.
-pub const OUT_OF_DESCRIPTORS: &str = "OUT_OF_DESCRIPTORS";
 
 /// All files that this machine, and that this process, may have open: the same numbers on all systems that we run on.
 const ENFILE: i32 = 23;
@@ -213,7 +210,8 @@ impl Provider for CloudApi {
 
 /// The call came to nothing in time: whether it was taken is not known.
 fn timed_out() -> Answer {
-    let failure = Failure::new("TIMEOUT", "The Cloud API did not answer in time; it may have taken the message.");
+    let failure =
+        Failure::new(OurCode::Timeout, "The Cloud API did not answer in time; it may have taken the message.");
     Answer::none(Outcome::Unknown(failure), Some(Fault::Silent))
 }
 
@@ -226,16 +224,16 @@ fn without_response(error: &reqwest::Error) -> Answer {
              -Hn), or lower http.max_connections.",
             root_cause(error)
         );
-        Answer::none(Outcome::NotSent(Failure::new(OUT_OF_DESCRIPTORS, message)), Some(Fault::Unreached))
+        Answer::none(Outcome::NotSent(Failure::new(OurCode::OutOfDescriptors, message)), Some(Fault::Unreached))
     } else if error.is_connect() {
         let message = format!("The Cloud API could not be reached, so nothing was sent: {}.", root_cause(error));
-        Answer::none(Outcome::NotSent(Failure::new("CONNECT_FAILED", message)), Some(Fault::Unreached))
+        Answer::none(Outcome::NotSent(Failure::new(OurCode::ConnectFailed, message)), Some(Fault::Unreached))
     } else if error.is_builder() {
         let message = format!("The request could not be made, so nothing was sent: {}.", root_cause(error));
-        Answer::none(Outcome::NotSent(Failure::new("INVALID_REQUEST", message)), None)
+        Answer::none(Outcome::NotSent(Failure::new(OurCode::InvalidRequest, message)), None)
     } else if was_not_begun(error) {
         let message = format!("The connection was closed before anything was sent: {}.", root_cause(error));
-        Answer::none(Outcome::NotSent(Failure::new("CONNECTION_CLOSED", message)), Some(Fault::Unreached))
+        Answer::none(Outcome::NotSent(Failure::new(OurCode::ConnectionClosed, message)), Some(Fault::Unreached))
     } else {
         Answer::none(lost(error), Some(Fault::Silent))
     }
@@ -265,7 +263,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
 fn lost(error: &reqwest::Error) -> Outcome {
     let cause = root_cause(error);
     let message = format!("The connection was lost before the answer; the message may have been taken: {cause}.");
-    Outcome::Unknown(Failure::new("CONNECTION_LOST", message))
+    Outcome::Unknown(Failure::new(OurCode::ConnectionLost, message))
 }
 
 /// The innermost error, which says the most and holds no address.
@@ -324,12 +322,12 @@ fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
             } else {
                 "Something answered that is not the Cloud API, such as a proxy's or a portal's page; the message may have been taken."
             };
-            (Outcome::Unknown(Failure::new("UNREADABLE_ANSWER", message)), Some(Fault::Foreign))
+            (Outcome::Unknown(Failure::new(OurCode::UnreadableAnswer, message)), Some(Fault::Foreign))
         }
         None if status.is_server_error() => {
             let message =
                 format!("HTTP {} without Meta's error object; the message may have been taken.", status.as_u16());
-            (Outcome::Unknown(Failure::new("NO_ENVELOPE", message)), Some(Fault::Foreign))
+            (Outcome::Unknown(Failure::new(OurCode::NoEnvelope, message)), Some(Fault::Foreign))
         }
         None => {
             let error = turned_away(status);

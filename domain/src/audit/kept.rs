@@ -148,12 +148,12 @@ fn visit_id(id: &mut ProviderId, visit: &mut dyn FnMut(&mut String)) {
 mod tests {
     use super::*;
     use crate::audit::{By, Subject};
+    use crate::failure::Failure;
     use crate::ids::{AttemptNo, MessageId};
-    use crate::state::Failure;
     use crate::time::Timestamp;
 
     fn failed(message: &str) -> Entry {
-        let fact = Fact::Failed { attempt: Some(AttemptNo(1)), failure: Failure::new("131026", message) };
+        let fact = Fact::Failed { attempt: Some(AttemptNo(1)), failure: Failure::meta(131_026, message) };
         let subject = Subject::Message(MessageId::from_bytes([1; 16]));
         Entry { at: Timestamp::from_secs(1), subject, by: By::WhatsApp, fact }
     }

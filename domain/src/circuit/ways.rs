@@ -5,8 +5,8 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use super::{Circuit, Permission};
+use crate::failure::Failure;
 use crate::gate::Backoff;
-use crate::state::Failure;
 use crate::time::Timestamp;
 
 /// So many faults in a row open a circuit.
@@ -196,12 +196,17 @@ impl<S: Eq + Hash + Clone> Ways<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::OurCode;
     use Fault::{Foreign, Silent, Unreached};
 
     const START: Timestamp = Timestamp::from_secs(1_000_000);
 
     fn at(secs: u64) -> Timestamp {
         START.after(Duration::from_secs(secs))
+    }
+
+    fn failure() -> Failure {
+        Failure::new(OurCode::NoAnswer, "x")
     }
 
     /// Faults and successes (`None`) by sender, and what each says: whether its message is charged, and what opens.
@@ -211,7 +216,7 @@ mod tests {
         for (sender, fault) in steps {
             match fault {
                 Some(fault) => {
-                    said.push(ways.failed(sender, *fault, &Failure::new("X", "x"), Duration::ZERO, START));
+                    said.push(ways.failed(sender, *fault, &failure(), Duration::ZERO, START));
                 }
                 None => {
                     ways.worked(sender);
@@ -271,7 +276,7 @@ mod tests {
         assert_eq!(ways.ask(&"a", at(1)), Permission::Wait(at(61)), "one at a time");
         let outage = ways.outage(&"a", at(1)).unwrap();
         assert_eq!((outage.extent, outage.since, outage.is_probing), (Extent::All, START, true));
-        ways.failed(&"b", Unreached, &Failure::new("X", "x"), Duration::ZERO, at(1));
+        ways.failed(&"b", Unreached, &failure(), Duration::ZERO, at(1));
         assert_eq!(ways.ask(&"a", at(2)), Permission::Wait(at(3)), "longer each time");
         assert_eq!(ways.ask(&"a", at(3)), Permission::Probe);
         assert_eq!(ways.worked(&"a"), [Some(Closed { extent: Extent::All, since: START }), None]);

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{Decision, Ignored, Step, rank};
 use crate::audit::Fact;
+use crate::failure::{Failure, OurCode};
 use crate::ids::AttemptNo;
 use crate::message::OnUnknown;
 use crate::outcome::Outcome;
-use crate::state::{AttemptStatus, Failure, Phase, Wait};
+use crate::state::{AttemptStatus, Phase, Wait};
 
 impl Step<'_> {
     pub(super) fn outcome_timeout(mut self) -> Decision {
@@ -25,7 +26,7 @@ impl Step<'_> {
 
     /// Nothing will be heard of the attempt any more. Says whether the message is to be sent again; else it has failed.
     pub(super) fn lost(&mut self, no: AttemptNo) -> bool {
-        let lost = Failure::new("OUTCOME_UNKNOWN", "no answer and no receipt: it may or may not have been sent");
+        let lost = Failure::new(OurCode::OutcomeUnknown, "no answer and no receipt: it may or may not have been sent");
         self.finish(no, AttemptStatus::Unknown, Some(lost.clone()));
         match self.message.on_unknown.unwrap_or(self.policy.on_unknown) {
             OnUnknown::Resend if self.may_try_again() => {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{Decision, Ignored, Step, rank};
 use crate::audit::{Fact, ReceiptEffect};
+use crate::failure::{Failure, OurCode};
 use crate::ids::AttemptNo;
 use crate::outcome::ProviderError;
 use crate::receipt::{Receipt, ReceiptKind};
-use crate::state::{Attempt, AttemptStatus, Failure, Phase, Wait};
+use crate::state::{Attempt, AttemptStatus, Phase, Wait};
 use crate::time::Timestamp;
 
 impl Step<'_> {
@@ -92,7 +93,7 @@ impl Step<'_> {
             return ReceiptEffect::Anomaly;
         }
         let failure = receipt.error.as_ref().map_or_else(
-            || Failure::new("FAILED_BY_RECEIPT", "Meta reported a failure without a code"),
+            || Failure::new(OurCode::FailedByReceipt, "Meta reported a failure without a code"),
             ProviderError::failure,
         );
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::{Event, Step};
 use crate::audit::Fact;
+use crate::failure::Failure;
 use crate::ids::AttemptNo;
 use crate::outcome::{Class, Outcome, ProviderError, Scope};
-use crate::state::{AttemptStatus, Failure, Wait};
+use crate::state::{AttemptStatus, Wait};
 use crate::time::Timestamp;
 
 /// How long Meta wants to be left alone after it held marketing back from a recipient. Sooner only renews the error.

@@ -3,7 +3,8 @@
 use super::{Decision, Ignored, Step};
 use crate::audit::Fact;
 use crate::consent::Refusal;
-use crate::state::{Failure, Phase, Wait};
+use crate::failure::{Failure, OurCode};
+use crate::state::{Phase, Wait};
 use crate::time::Timestamp;
 
 impl Step<'_> {
@@ -12,7 +13,7 @@ impl Step<'_> {
             Phase::Queued { .. } if self.message.is_expired(self.now) => {
                 let last = self.next.failure.as_ref().map(|failure| format!("; the last error was {}", failure.code));
                 let message = format!("it was not sent before its expiresAt{}", last.unwrap_or_default());
-                self.fail(None, Failure::new("EXPIRED", message));
+                self.fail(None, Failure::new(OurCode::Expired, message));
                 self.done()
             }
             Phase::Queued { .. } => Decision::Ignore(Ignored::TooEarly),
@@ -94,7 +95,7 @@ impl Step<'_> {
             return Decision::Ignore(Ignored::Overtaken);
         }
         let message = "the recipient last wrote more than 24 hours ago: only a template may be sent";
-        self.fail(None, Failure::new("WINDOW_CLOSED", message));
+        self.fail(None, Failure::new(OurCode::WindowClosed, message));
         self.done()
     }
 
@@ -103,7 +104,7 @@ impl Step<'_> {
             return Decision::Ignore(Ignored::Overtaken);
         }
         self.next.phase = Phase::Failed;
-        self.next.failure = Some(Failure::new(Refusal::CODE, refusal.to_string()));
+        self.next.failure = Some(Failure::new(OurCode::BlockedByPolicy, refusal.to_string()));
         self.facts.push(Fact::Blocked(refusal));
         self.done()
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use domain::erasure::Mark;
 use domain::message::{Category, Dossier, OnUnknown, Priority};
-use domain::state::{AttemptStatus, Failure, Phase, Wait};
-use domain::{Attempt, Message, State};
+use domain::state::{AttemptStatus, Phase, Wait};
+use domain::{Attempt, Failure, FailureCode, Message, State};
 
 use super::ids::{Id, Millis, Text};
-use super::wire::{wire_enum, wire_struct};
+use super::wire::{Wire, wire_enum, wire_struct};
 
 wire_struct!(MessageV1 of Message {
     id: Id,
@@ -79,3 +79,13 @@ wire_struct!(AttemptV1 of Attempt {
 });
 wire_enum!(AttemptStatusV1 of AttemptStatus { Sending, Accepted, Failed, Unknown });
 wire_struct!(FailureV1 of Failure { code: String, message: String });
+
+impl Wire<FailureCode> for String {
+    fn of(value: &FailureCode) -> Self {
+        value.to_string()
+    }
+
+    fn into_value(self) -> FailureCode {
+        FailureCode::parse(&self)
+    }
+}
