@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::gate::{Backoff, TemplateGates, TemplateKey};
+use domain::backoff::Backoff;
+use domain::gate::{TemplateGates, TemplateKey};
 use domain::lifecycle::Event;
 use domain::org::{PausedBy, Sender};
 use domain::outcome::Outcome;

@@ -5,7 +5,7 @@ mod ways;
 
 use std::time::Duration;
 
-use crate::gate::Backoff;
+use crate::backoff::Backoff;
 use crate::time::Timestamp;
 
 pub use ways::{Closed, Extent, Fault, Outage, Ways};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::audit::By;
+use crate::by::By;
 use crate::consent::{Consent, Source, Statement};
 use crate::ids::{AttemptNo, AttemptRef, MessageId, ProviderId, Seq};
-use crate::message::{Message, Recipient};
+use crate::message::{ErasureMark, Message, Recipient};
 use crate::people::Former;
 use crate::spelling;
 use crate::state::State;
@@ -73,18 +73,9 @@ impl fmt::Debug for Erasure {
     }
 }
 
-/// What marks a message as erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// When it was.
-    pub at: Timestamp,
-    /// A hash of its idempotency key: a request that comes again must not be sent after all.
-    pub idempotency: Option<[u8; 16]>,
-}
-
 impl Message {
     /// The same without the person: whom it goes to, what it says, and what the client called it.
-    pub fn erased(&self, mark: Mark) -> Self {
+    pub fn erased(&self, mark: ErasureMark) -> Self {
         Self {
             to: Recipient::erased(),
             payload: [].into(),

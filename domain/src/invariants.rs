@@ -5,7 +5,7 @@
 //! the same is for `store::verify` to find.
 
 use crate::ids::AttemptNo;
-use crate::lifecycle::{Move, rank};
+use crate::lifecycle::Move;
 use crate::message::Message;
 use crate::receipt::ReceiptKind;
 use crate::state::{Attempt, AttemptStatus, Phase, State, Wait};
@@ -155,7 +155,7 @@ fn has_come_as_far_as_told(state: &State) -> Result<(), Violation> {
         Phase::Read => holds(told(ReceiptKind::Read), Violation::Unproved)?,
         Phase::Failed => holds(state.failure.is_some(), Violation::FailedWithoutReason)?,
     }
-    let reached = rank(state.phase);
+    let reached = state.phase.rank();
     holds(reached == 0 || state.failure.is_none(), Violation::SentWithError)?;
     let times = [state.sent_at, state.delivered_at, state.read_at];
     let fits = (1..).zip(times).all(|(needed, time)| time.is_some() == (reached >= needed));
@@ -166,9 +166,9 @@ fn is_taken_back(before: &State, after: &State) -> bool {
     let is_accepted = || after.attempts.iter().any(|attempt| attempt.status == AttemptStatus::Accepted);
     match before.phase {
         Phase::Queued { .. } | Phase::Sending { .. } | Phase::Failed => false,
-        Phase::Cancelled => rank(after.phase) == 0 && after.phase != Phase::Cancelled,
-        Phase::Sent => rank(after.phase) == 0 && is_accepted(),
-        Phase::Delivered | Phase::Read => rank(after.phase) < rank(before.phase),
+        Phase::Cancelled => after.phase.rank() == 0 && after.phase != Phase::Cancelled,
+        Phase::Sent => after.phase.rank() == 0 && is_accepted(),
+        Phase::Delivered | Phase::Read => after.phase.rank() < before.phase.rank(),
     }
 }
 

@@ -5,7 +5,9 @@
 //! must hold after every step of it.
 
 pub mod audit;
+pub mod backoff;
 pub mod billing;
+pub mod by;
 pub mod circuit;
 pub mod consent;
 pub mod erasure;

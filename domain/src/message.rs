@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::erasure;
 use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
@@ -43,7 +42,7 @@ pub struct Message {
     /// When it was accepted.
     pub created_at: Timestamp,
     /// Set once its recipient's data was erased.
-    pub erased: Option<erasure::Mark>,
+    pub erased: Option<ErasureMark>,
 }
 
 impl Message {
@@ -61,6 +60,15 @@ impl Message {
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
+}
+
+/// What marks a message as erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErasureMark {
+    /// When it was.
+    pub at: Timestamp,
+    /// A hash of its idempotency key: a request that comes again must not be sent after all.
+    pub idempotency: Option<[u8; 16]>,
 }
 
 /// The template that a payload uses, of which `code` is the name where it came apart.

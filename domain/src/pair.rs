@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::circuit::{Circuit, Permission};
-use crate::gate::Backoff;
 use crate::time::Timestamp;
 
 /// Meta: after the n-th refusal in a row wait 4^n seconds; capped here at 4^6 s, a good hour.

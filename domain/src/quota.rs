@@ -89,14 +89,14 @@ impl Quotas {
 impl Usage {
     /// Messages begun on the day of `now`.
     pub fn messages_on(&self, now: Timestamp) -> u32 {
-        if self.day == day(now) { self.messages } else { 0 }
+        if self.day == now.day() { self.messages } else { 0 }
     }
 
     /// An attempt begins.
     pub fn spend(&mut self, need: Need, now: Timestamp) {
         let messages = self.messages_on(now).saturating_add(u32::from(need.is_first));
         let recipients = self.recipients.saturating_add(u32::from(need.is_new_recipient));
-        *self = Self { day: day(now), messages, recipients };
+        *self = Self { day: now.day(), messages, recipients };
     }
 
     /// So many recipients no longer count.
@@ -105,13 +105,9 @@ impl Usage {
     }
 }
 
-const fn day(at: Timestamp) -> u64 {
-    at.as_millis() / DAY.as_millis() as u64
-}
-
 /// When the day of `now` ends.
 pub fn day_end(now: Timestamp) -> Timestamp {
-    Timestamp::from_millis(day(now).saturating_add(1).saturating_mul(DAY.as_millis() as u64))
+    Timestamp::from_millis(now.day().saturating_add(1).saturating_mul(DAY.as_millis() as u64))
 }
 
 #[cfg(test)]
@@ -187,7 +183,7 @@ mod tests {
                 let need = Need { is_first, is_new_recipient };
                 if quotas.check(&usage, need, now).is_ok() {
                     usage.spend(need, now);
-                    *begun.entry(day(now)).or_default() += u32::from(is_first);
+                    *begun.entry(now.day()).or_default() += u32::from(is_first);
                 } else {
                     prop_assert!(is_first || is_new_recipient, "what uses nothing is never held");
                 }

@@ -142,6 +142,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// How far the message has come towards its reader. Receipts only ever raise it.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Queued { .. } | Self::Sending { .. } | Self::Failed | Self::Cancelled => 0,
+            Self::Sent => 1,
+            Self::Delivered => 2,
+            Self::Read => 3,
+        }
+    }
+
     /// The phase without its data.
     pub const fn status(&self) -> Status {
         match self {

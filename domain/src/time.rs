@@ -14,6 +14,8 @@ pub struct Timestamp(u64);
 /// So far Meta's clock may be ahead of ours; what it tells of a later time is not believed.
 pub(crate) const AHEAD_MAX: Duration = Duration::from_secs(60);
 
+const DAY_MILLIS: u64 = 24 * 3600 * 1000;
+
 /// The latest time that RFC 3339 can write (end of the year 9999), in milliseconds.
 const MAX_MILLIS: u64 = 253_402_300_799_999;
 /// The same, written. A day before it the library's times end: what lies between is written as this, and read as this.
@@ -48,6 +50,11 @@ impl Timestamp {
     /// This moment moved earlier by `delay`; not before the epoch.
     pub fn before(self, delay: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The day since the epoch, in UTC.
+    pub const fn day(self) -> u64 {
+        self.0 / DAY_MILLIS
     }
 
     /// How long from `earlier` until this moment; zero if `earlier` is not earlier.

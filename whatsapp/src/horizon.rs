@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::gate::Backoff;
+use domain::backoff::Backoff;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -3,7 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Entry, Fact, Hash};
+use super::chain::Hash;
+use super::entry::Entry;
+use super::fact::Fact;
 use crate::ids::ProviderId;
 
 /// Random bytes, drawn for one entry and erased with its personal part: without them nobody can try out which number a

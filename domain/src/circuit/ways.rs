@@ -5,8 +5,8 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use super::{Circuit, Permission};
+use crate::backoff::Backoff;
 use crate::failure::Failure;
-use crate::gate::Backoff;
 use crate::time::Timestamp;
 
 /// So many faults in a row open a circuit.

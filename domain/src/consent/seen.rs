@@ -2,7 +2,7 @@
 //! tells whole seconds: of two statements of one second the later to come counts, so a repeat of the first must not be taken for
 //! a third.
 
-use super::{Choice, Covers, Source, Statement};
+use super::statement::{Choice, Covers, Source, Statement};
 use crate::ids::{AttemptRef, MessageId};
 use crate::time::{AHEAD_MAX, Timestamp};
 

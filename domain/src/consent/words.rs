@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::defaults::{self, START, STOP};
 use super::fold::fold;
-use super::{Choice, Covers};
+use super::statement::{Choice, Covers};
 use crate::fields::{FieldError, Fields};
 
 const WORDS_MAX: usize = 500;
@@ -177,3 +177,6 @@ fn read_reply(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     }
     Some(text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

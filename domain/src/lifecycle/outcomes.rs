@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Decision, Ignored, Step, rank};
+use super::decision::{Decision, Ignored};
+use super::step::Step;
 use crate::audit::Fact;
 use crate::failure::{Failure, OurCode};
 use crate::ids::AttemptNo;
@@ -84,7 +85,7 @@ impl Step<'_> {
             Outcome::Accepted(provider_id) if attempt.provider_id.is_none() => {
                 self.finish(no, AttemptStatus::Accepted, None);
                 self.name(no, provider_id);
-                if rank(self.next.phase) < rank(Phase::Sent) {
+                if self.next.phase.rank() < Phase::Sent.rank() {
                     self.next.phase = Phase::Sent;
                     self.next.sent_at.get_or_insert(self.now);
                     self.next.failure = None;
@@ -109,6 +110,19 @@ impl Step<'_> {
                 return Decision::Ignore(Ignored::Overtaken);
             }
         }
+        self.done()
+    }
+
+    pub(super) fn crash(mut self, cause: &str) -> Decision {
+        if self.next.due().is_none() {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        let failure = Failure::new(OurCode::Crashed, cause);
+        let open = self.next.latest().filter(|_| matches!(self.next.phase, Phase::Sending { .. }));
+        if let Some(no) = open {
+            self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));
+        }
+        self.fail(open, failure);
         self.done()
     }
 }

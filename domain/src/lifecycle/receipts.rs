@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Decision, Ignored, Step, rank};
+use super::decision::{Decision, Ignored};
+use super::step::Step;
 use crate::audit::{Fact, ReceiptEffect};
 use crate::failure::{Failure, OurCode};
 use crate::ids::AttemptNo;
@@ -40,7 +41,7 @@ impl Step<'_> {
     /// Of a store that was restored, the original made attempts since its backup: that Meta names one is how it becomes known.
     /// It charges nothing.
     fn learn_of(&mut self, no: AttemptNo, at: Timestamp) {
-        let is_possible = self.next.wait == Wait::Restored && no > AttemptNo(0) && !self.is_worn();
+        let is_possible = self.next.wait == Wait::Restored && no > AttemptNo(0) && !self.is_exhausted();
         if is_possible && self.next.attempt(no).is_none() {
             let place = self.next.attempts.partition_point(|earlier| earlier.no < no);
             self.next.attempts.insert(place, Attempt { charged: false, ..Attempt::begun(no, at) });
@@ -61,7 +62,7 @@ impl Step<'_> {
         }
         self.finish(no, AttemptStatus::Accepted, None);
         self.note_times(no, receipt.at, reached);
-        if rank(reached) <= rank(self.next.phase) {
+        if reached.rank() <= self.next.phase.rank() {
             return ReceiptEffect::Kept;
         }
         let ended = matches!(self.next.phase, Phase::Failed | Phase::Cancelled);
@@ -79,7 +80,7 @@ impl Step<'_> {
         let at = at.max(started);
         let earliest = |time: &mut Option<Timestamp>| *time = Some(time.map_or(at, |known| known.min(at)));
         earliest(&mut self.next.sent_at);
-        if rank(reached) >= rank(Phase::Delivered) {
+        if reached.rank() >= Phase::Delivered.rank() {
             earliest(&mut self.next.delivered_at);
         }
         if reached == Phase::Read {

@@ -3,48 +3,16 @@
 
 use std::time::Duration;
 
-use super::{Event, Step};
+use super::step::Step;
 use crate::audit::Fact;
 use crate::failure::Failure;
 use crate::ids::AttemptNo;
-use crate::outcome::{Class, Outcome, ProviderError, Scope};
+use crate::outcome::{Class, ProviderError, Scope};
 use crate::state::{AttemptStatus, Wait};
 use crate::time::Timestamp;
 
 /// How long Meta wants to be left alone after it held marketing back from a recipient. Sooner only renews the error.
 const DEFERRED_FOR: Duration = Duration::from_secs(24 * 3600);
-
-/// Meta says that the recipient wants no more marketing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OptOut {
-    /// The attempt that it refused for it.
-    pub attempt: AttemptNo,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl Event {
-    /// Whether it tells, besides, that the recipient wants no more marketing.
-    pub(super) fn opt_out(&self, now: Timestamp) -> Option<OptOut> {
-        let (attempt, at, error) = match self {
-            Self::Settled { attempt, outcome: Outcome::Refused(error), .. } => (*attempt, now, error),
-            Self::Receipt { attempt, receipt } => (*attempt, receipt.at.min(now), receipt.error.as_ref()?),
-            Self::Settled { .. }
-            | Self::SendPermit
-            | Self::Expiry
-            | Self::OutcomeTimeout
-            | Self::Postpone { .. }
-            | Self::DueNow
-            | Self::WindowClosed
-            | Self::ConsentDenied(_)
-            | Self::Cancel
-            | Self::Requeue
-            | Self::Restored
-            | Self::Crash { .. } => return None,
-        };
-        (error.verdict.class == Class::OptedOut).then_some(OptOut { attempt, at })
-    }
-}
 
 impl Step<'_> {
     /// An error that holds for more than the message is no fault of the message: it keeps its place, the attempt is not
@@ -79,7 +47,7 @@ impl Step<'_> {
             self.next.attempts.retain(|attempt| attempt.no != gone);
         }
         // Others may have used up the budget; and a record that grows without end is of no use.
-        if self.next.attempt_count() >= self.next.max_attempts || self.is_worn() {
+        if self.next.attempt_count() >= self.next.max_attempts || self.is_exhausted() {
             return self.end(no, failure);
         }
         let waited = self.next.wait;

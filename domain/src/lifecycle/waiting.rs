@@ -1,13 +1,32 @@
 //! What happens to a message while it is QUEUED: what postpones it, makes it due sooner, or ends its waiting.
 
-use super::{Decision, Ignored, Step};
+use super::decision::{Decision, Ignored};
+use super::step::Step;
 use crate::audit::Fact;
 use crate::consent::Refusal;
 use crate::failure::{Failure, OurCode};
-use crate::state::{Phase, Wait};
+use crate::ids::AttemptNo;
+use crate::state::{Attempt, Phase, Wait};
 use crate::time::Timestamp;
 
 impl Step<'_> {
+    pub(super) fn begin(mut self) -> Decision {
+        match self.next.phase {
+            Phase::Queued { .. } if self.message.is_expired(self.now) => self.expire(),
+            Phase::Queued { due } if due > self.now => Decision::Ignore(Ignored::TooEarly),
+            Phase::Queued { .. } => {
+                let no = self.next.latest().map_or(AttemptNo(1), AttemptNo::next);
+                self.next.attempts.push(Attempt::begun(no, self.now));
+                self.next.phase = Phase::Sending { due: self.now.after(self.policy.stale_after) };
+                self.call = self.next.latest();
+                self.done()
+            }
+            Phase::Sending { .. } | Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
+                Decision::Ignore(Ignored::Overtaken)
+            }
+        }
+    }
+
     pub(super) fn expire(mut self) -> Decision {
         match self.next.phase {
             Phase::Queued { .. } if self.message.is_expired(self.now) => {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::erasure::Mark;
-use domain::message::{Category, Dossier, OnUnknown, Priority};
+use domain::message::{Category, Dossier, ErasureMark, OnUnknown, Priority};
 use domain::state::{AttemptStatus, Phase, Wait};
 use domain::{Attempt, Failure, FailureCode, Message, State};
 
@@ -33,7 +32,7 @@ wire_enum!(DossierV1 of Dossier { Number(text: String), Text(text: String) });
 wire_enum!(PriorityV1 of Priority { High, Normal, Low });
 wire_enum!(CategoryV1 of Category { Transactional, Marketing, Confirmation, BilledMarketing });
 wire_enum!(OnUnknownV1 of OnUnknown { Resend, Hold });
-wire_struct!(MarkV1 of Mark { at: Millis, idempotency: Option<[u8; 16]> });
+wire_struct!(MarkV1 of ErasureMark { at: Millis, idempotency: Option<[u8; 16]> });
 
 wire_struct!(StateV1 of State {
     version: u32,
