@@ -7,7 +7,8 @@ use reqwest::Url;
 use reqwest::header::DATE;
 use serde_json::Value;
 
-use super::{BODY_MAX, CloudApi, root_cause};
+use super::CloudApi;
+use super::response::{BODY_MAX, root_cause};
 use crate::envelope;
 use crate::mend::mend;
 

@@ -1,6 +1,9 @@
 //! What calls come to, against a server that plays one scripted answer.
 
+use super::response::{BODY_MAX, KEPT_MAX};
 use super::*;
+use domain::circuit::Fault;
+use domain::outcome::{Class, Outcome, Scope, Verdict};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{BuildError, Settings};
+use super::settings::{BuildError, Settings, is_loopback};
 
 /// Through what calls go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,13 +103,6 @@ fn of_environment(base: &Uri, get: impl Fn(&str) -> Option<String>) -> Result<Wa
         (Some(_), Some(found)) => through(&found.uri().to_string(), name),
         (Some(_), None) => Err(BuildError::Proxy(name)),
     }
-}
-
-/// Whether an address is this machine's own.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_name = host == "localhost" || host.ends_with(".localhost");
-    is_name || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// The certificates in a PEM file; why they cannot be trusted.

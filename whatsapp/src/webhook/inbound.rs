@@ -9,10 +9,11 @@ use domain::people::{IdentityLink, is_number};
 use domain::{ProviderId, Timestamp};
 use serde_json::value::RawValue;
 
+use super::card;
 use super::contacts::{Contacts, names};
+use super::moment::moment;
 use super::said::is_of_a_group;
 use super::system::{self, Renamed};
-use super::{card, moment};
 use crate::fields::Fields;
 
 /// Meta's words for types are shorter; what is longer is none.

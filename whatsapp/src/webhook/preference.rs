@@ -5,7 +5,7 @@ use domain::consent::{Choice, Preference};
 use serde_json::value::RawValue;
 
 use super::contacts::{Contacts, names};
-use super::moment;
+use super::moment::moment;
 use crate::fields::Fields;
 
 const DETAIL_MAX: usize = 200;
