@@ -5,7 +5,7 @@ use std::fmt;
 /// Why an attempt or a message failed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What programs go by.
+    /// For programs.
     pub code: FailureCode,
     /// For people.
     pub message: String,
@@ -30,7 +30,7 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// The code of a failure. Clients and records have it as text: [`Display`](fmt::Display) writes that text, and
+/// The code of a failure. Clients and records have it as text: [`Display`](fmt::Display) writes the text,
 /// [`parse`](Self::parse) reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FailureCode {
@@ -38,15 +38,15 @@ pub enum FailureCode {
     Ours(OurCode),
     /// Meta's, or the HTTP status of an answer without Meta's error object.
     Meta(i64),
-    /// A text that is neither: a record may have one that another version wrote.
+    /// Neither: a record may hold a code that another version wrote.
     Other(String),
 }
 
 impl FailureCode {
-    /// Reads a code. Every text is one, and is written again as it was read.
+    /// Reads a code. Every text is a code and is written back as it was read.
     pub fn parse(text: &str) -> Self {
         let ours = || OurCode::ALL.into_iter().find(|code| code.as_str() == text).map(Self::Ours);
-        // A number that Meta's code would not be written as, such as "007", stays a text.
+        // Text that we would not write for a number, such as "007", stays text.
         let meta = || text.parse::<i64>().ok().filter(|code| code.to_string() == text).map(Self::Meta);
         ours().or_else(meta).unwrap_or_else(|| Self::Other(text.to_owned()))
     }
@@ -62,14 +62,14 @@ impl fmt::Display for FailureCode {
     }
 }
 
-/// Our own codes, for what Meta did not say.
+/// Our own codes, for failures that Meta did not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OurCode {
     /// The message was not sent before its `expiresAt`.
     Expired,
-    /// The recipient did not consent to it.
+    /// The recipient did not consent to the message.
     BlockedByPolicy,
-    /// It is free-form, and the recipient last wrote more than 24 hours ago.
+    /// The message is free-form, and the recipient last wrote more than 24 hours ago.
     WindowClosed,
     /// No answer and no receipt came in time.
     OutcomeUnknown,

@@ -1,8 +1,8 @@
 //! What a message is and what may happen to it.
 //!
-//! Everything here is a value or a pure function: no I/O, no clock, no randomness, no actors. Time comes in as
-//! [`Timestamp`], randomness as a `roll` in `0.0..1.0`. The heart is [`lifecycle::decide`]; [`invariants`] says what
-//! must hold after every step of it.
+//! Everything here is a value or a pure function: no I/O, no clock, no randomness, no actors. Callers pass time in as a
+//! [`Timestamp`] and randomness as a `roll` in `0.0..1.0`. The heart is [`lifecycle::decide`]; [`invariants`] lists
+//! what must hold after each of its steps.
 
 pub mod audit;
 pub mod backoff;

@@ -1,4 +1,5 @@
-//! The state machine: what an event does to a message. A pure function; the actors only carry out what it says.
+//! The state machine: what an event does to a message. It is a pure function; the actors only carry out what it
+//! decides.
 //!
 //! ```text
 //! QUEUED → SENDING → SENT → DELIVERED → READ

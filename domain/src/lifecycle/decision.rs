@@ -14,25 +14,25 @@ pub enum Decision {
     Ignore(Ignored),
 }
 
-/// A change of state, to be made durable before any of it is acted on.
+/// A change of state. It must be durable before anything acts on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
     /// The state after it.
     pub next: State,
-    /// What the audit trail says of it. Empty where the attempt's own record says it all.
+    /// What the audit trail says about it; empty if the attempt's own record says everything.
     pub facts: Vec<Fact>,
-    /// The attempt to call the provider for, once durable.
+    /// The attempt to call the provider for, once the change is durable.
     pub call: Option<AttemptNo>,
-    /// What the event says of the recipient, to be recorded with it.
+    /// What the event says about the recipient, to be recorded with the change.
     pub opt_out: Option<OptOut>,
 }
 
 /// Why nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ignored {
-    /// It is not yet time.
+    /// It is too early.
     TooEarly,
-    /// It has moved on; the event is about its past.
+    /// The message has moved on; the event is about its past.
     Overtaken,
     /// The receipt has come before.
     Repeated,

@@ -12,19 +12,19 @@ use crate::time::Timestamp;
 /// Something that happens to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Its sender gave it a send permit: an attempt may begin.
+    /// Its sender granted a send permit: an attempt may begin.
     SendPermit,
-    /// Its `expires_at` has come.
+    /// Its `expires_at` has passed.
     Expiry,
     /// The outcome of its latest attempt did not come in time.
     OutcomeTimeout,
-    /// A call came back.
+    /// A call ended.
     Settled {
         /// The attempt that was called.
         attempt: AttemptNo,
         /// How it ended.
         outcome: Outcome,
-        /// How long it is to be left alone at least, if the answer said so.
+        /// The least time to wait before the next attempt, if the answer gave one.
         wait: Option<Duration>,
     },
     /// It is due, but something beyond the message postpones it.
@@ -34,9 +34,9 @@ pub enum Event {
         /// What postpones it.
         wait: Wait,
     },
-    /// What postponed it is over sooner than expected: it is due now.
+    /// What postponed it has ended early: it is due now.
     DueNow,
-    /// Its store was restored from a backup: the original may have sent it since, or may do so still.
+    /// Its store was restored from a backup. The original may have sent the message since, or may still do so.
     Restored,
     /// It is free-form, and the recipient has not written within 24 hours: Meta would refuse it.
     WindowClosed,
@@ -46,7 +46,7 @@ pub enum Event {
     Receipt {
         /// The attempt that it is about.
         attempt: AttemptNo,
-        /// What Meta said.
+        /// What Meta reported.
         receipt: Box<Receipt>,
     },
     /// A person cancels it.
@@ -61,7 +61,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it tells, besides, that the recipient wants no more marketing.
+    /// The opt-out in it, if Meta says that the recipient wants no more marketing.
     pub(super) fn opt_out(&self, now: Timestamp) -> Option<OptOut> {
         let (attempt, at, error) = match self {
             Self::Settled { attempt, outcome: Outcome::Refused(error), .. } => (*attempt, now, error),
@@ -86,7 +86,7 @@ impl Event {
 /// Meta says that the recipient wants no more marketing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptOut {
-    /// The attempt that it refused for it.
+    /// The attempt that Meta refused because of it.
     pub attempt: AttemptNo,
     /// When.
     pub at: Timestamp,

@@ -1,4 +1,4 @@
-//! What a person asks of a message: to cancel it, or to queue it again.
+//! What a person may ask: to cancel a message, or to queue it again.
 
 use super::decision::{Decision, Ignored};
 use super::step::Step;

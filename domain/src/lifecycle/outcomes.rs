@@ -1,4 +1,4 @@
-//! What the answer to a call does to a message, or that none came: at once, too late, or never.
+//! How the end of a call changes a message: its answer came, came late, or never came.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Step<'_> {
         self.done()
     }
 
-    /// Nothing will be heard of the attempt any more. Says whether the message is to be sent again; else it has failed.
+    /// Gives the attempt's outcome up. Returns whether the message is to be sent again; if not, it has failed.
     pub(super) fn lost(&mut self, no: AttemptNo) -> bool {
         let lost = Failure::new(OurCode::OutcomeUnknown, "no answer and no receipt: it may or may not have been sent");
         self.finish(no, AttemptStatus::Unknown, Some(lost.clone()));
@@ -47,7 +47,7 @@ impl Step<'_> {
         let Phase::Sending { due: settle_by } = self.next.phase else {
             return self.settle_late(no, outcome);
         };
-        // Once its outcome was found lost, only an acceptance still settles it.
+        // Once its outcome was given up, only an acceptance still settles the attempt.
         let is_news = attempt.status == AttemptStatus::Sending || matches!(outcome, Outcome::Accepted(_));
         if !is_open || !is_news {
             return self.settle_late(no, outcome);
@@ -76,8 +76,8 @@ impl Step<'_> {
         self.done()
     }
 
-    /// The answer comes after a receipt, a timeout or a person has moved the message on. An acceptance is still proof that
-    /// it was sent; else only the attempt is closed.
+    /// The answer comes after a receipt, a timeout or a person has moved the message on. An acceptance still proves
+    /// that the message was sent; any other answer only closes the attempt.
     fn settle_late(mut self, no: AttemptNo, outcome: &Outcome) -> Decision {
         let Some(attempt) = self.next.attempt(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };
         let is_open = attempt.status == AttemptStatus::Sending;

@@ -10,8 +10,8 @@ use crate::retry::RetryPolicy;
 pub struct Policy {
     /// When to try again.
     pub retry: RetryPolicy,
-    /// How long a send with no known outcome waits for its receipt.
+    /// How long a send with an unknown outcome waits for a receipt.
     pub stale_after: Duration,
-    /// What then, where the message does not say.
+    /// What to do after that, if the message does not say.
     pub on_unknown: OnUnknown,
 }

@@ -1,4 +1,4 @@
-//! A decision in the making, and what all events do to it.
+//! A decision in the making, and what several events have in common.
 
 use super::decision::{Decision, Move};
 use super::event::OptOut;
@@ -10,10 +10,10 @@ use crate::message::Message;
 use crate::state::{AttemptStatus, Phase, State, Wait};
 use crate::time::Timestamp;
 
-/// Beyond so many attempts a message is not tried again: its record would grow without end.
+/// The most attempts that a message makes: without a limit its record would grow without end.
 const ATTEMPTS_MAX: usize = 200;
 
-/// A decision in the making: the next state and what is said of it.
+/// A decision in the making: the next state and what goes with it.
 pub(super) struct Step<'a> {
     pub(super) message: &'a Message,
     pub(super) policy: &'a Policy,
@@ -30,13 +30,13 @@ impl Step<'_> {
         self.next.attempt_count() < self.next.max_attempts && !self.is_exhausted() && !self.message.is_expired(self.now)
     }
 
-    /// Whether its record, or the numbers for its attempts, are used up.
+    /// Whether its record is full, or its attempt numbers are used up.
     pub(super) fn is_exhausted(&self) -> bool {
         self.next.attempts.len() >= ATTEMPTS_MAX || self.next.latest() == Some(AttemptNo(u16::MAX))
     }
 
-    /// Queued until `due`, not before it is to go: in a restored copy a receipt can tell of an attempt before that. Or until it
-    /// expires if that is sooner: it then ends at that time, not later.
+    /// Queues the message until `due`, but not before its `send_at`: in a restored store a receipt can name an attempt
+    /// before that. If the message expires sooner, it is due then, so that it ends in time.
     pub(super) fn queue(&mut self, due: Timestamp, wait: Wait) -> Timestamp {
         let due = self.message.send_at.map_or(due, |at| at.max(due));
         let due = self.message.expires_at.map_or(due, |at| at.min(due));
@@ -45,7 +45,7 @@ impl Step<'_> {
         due
     }
 
-    /// The attempt failed and the message with it.
+    /// The attempt failed, and so did the message.
     pub(super) fn end(&mut self, no: AttemptNo, failure: Failure) {
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
         self.fail(Some(no), failure);
@@ -65,12 +65,12 @@ impl Step<'_> {
         }
     }
 
-    /// The attempt is no fault of the message: it does not count against its budget.
+    /// The attempt failed through no fault of the message: it does not count against the budget.
     pub(super) fn uncharge(&mut self, no: AttemptNo) {
         if let Some(attempt) = self.next.attempt_mut(no) {
             attempt.charged = false;
         }
-        // It may have been an attempt of an earlier budget.
+        // It may belong to an earlier budget.
         self.next.budget_start = self.next.budget_start.min(self.next.attempt_count());
     }
 

@@ -1,4 +1,4 @@
-//! What happens to a message while it is QUEUED: what postpones it, makes it due sooner, or ends its waiting.
+//! What happens to a message while it is QUEUED: what sends it, postpones it, makes it due sooner, or ends its wait.
 
 use super::decision::{Decision, Ignored};
 use super::step::Step;
@@ -55,7 +55,7 @@ impl Step<'_> {
         }
     }
 
-    /// Only a message that something beyond it postponed is made due: its own schedule stands.
+    /// Makes a message due that something beyond it postponed. Its own schedule stands.
     pub(super) fn make_due(mut self) -> Decision {
         let is_postponed = match self.next.wait {
             Wait::Template
@@ -87,7 +87,8 @@ impl Step<'_> {
         }
     }
 
-    /// What was not finished waits for a person; a call whose outcome was awaited had its answer told to the original.
+    /// Holds an unfinished message until a person decides. If a call was under way, its answer went to the original
+    /// store.
     pub(super) fn restored(mut self) -> Decision {
         let is_to_be_sent = match self.next.phase {
             Phase::Queued { .. } => self.next.wait != Wait::Restored,
@@ -103,7 +104,7 @@ impl Step<'_> {
         if !is_to_be_sent {
             return Decision::Ignore(Ignored::Overtaken);
         }
-        // Not even its expiry makes it due: that has an index of its own.
+        // Not even its expiry makes it due: expiries have an index of their own.
         self.next.phase = Phase::Queued { due: Timestamp::MAX };
         self.next.wait = Wait::Restored;
         self.done()
