@@ -1,4 +1,4 @@
-//! Ever longer pauses.
+//! Backoff: pauses that grow from try to try.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// From `first`, doubling, to `most`.
+    /// Pauses from `first`, doubling each time, up to `most`.
     pub const fn new(first: Duration, most: Duration) -> Self {
         Self::growing(first, 2, most)
     }
 
-    /// From `first`, `factor` times longer each time, to `most`.
+    /// Pauses from `first`, `factor` times longer each time, up to `most`.
     pub const fn growing(first: Duration, factor: u32, most: Duration) -> Self {
         Self { first, factor, most, tries: 0 }
     }
@@ -29,7 +29,7 @@ impl Backoff {
         pause
     }
 
-    /// It worked: begin again at the first pause.
+    /// It worked: the next pause is the first one again.
     pub const fn reset(&mut self) {
         self.tries = 0;
     }

@@ -1,4 +1,4 @@
-//! A client's request, checked once and completely: every bad field is named at once.
+//! A client's request, checked once and completely: all bad fields are named at once.
 
 mod fingerprint;
 
@@ -16,17 +16,18 @@ use crate::verbatim;
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 const DOSSIER_MAX: usize = 255;
 const SUBJECT_MAX: usize = 1000;
-/// What is said of an `expiresAt` that has passed.
+/// The error for an `expiresAt` that has passed.
 const LATE: &str = "must be in the future";
 
-/// A request that is valid in itself; whether the organisation has its sender is not yet known.
+/// A request that is valid in itself. Whether the organisation has its sender is not known yet.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
     /// The sender, if the request names one.
     pub from: Option<PhoneNumberId>,
-    /// Recognises the same request sent again: SHA-256 over its JSON with sorted keys, and its numbers digit by digit.
+    /// Recognises a repeat of the request: SHA-256 over its JSON with sorted keys and with its numbers digit by digit.
     pub fingerprint: Hash,
-    /// The same of numbers as they were read, which two requests can share: what messages were kept with at first.
+    /// The same with the numbers as they were parsed, which two requests can share. Old messages were stored with this
+    /// one.
     first_fingerprint: Hash,
     to: Recipient,
     template_code: Option<String>,
@@ -74,7 +75,7 @@ impl NewMessage {
         let from = fields.parsed("from");
         let send_at = fields.parsed("sendAt");
         let expires_at: Option<Timestamp> = fields.parsed("expiresAt");
-        // One that comes with a key may repeat a request that was in time: who knows that judges it, by `late`.
+        // With an idempotency key it may repeat a request that was in time: the caller checks that, with `late`.
         if expires_at.is_some_and(|at| at <= now) && idempotency_key.is_none() {
             fields.refuse("expiresAt", LATE);
         } else if expires_at.is_some() && send_at >= expires_at {
@@ -107,7 +108,7 @@ impl NewMessage {
         })
     }
 
-    /// The same request, to be carried as it was written. `json` is the text that the parsed body was read from.
+    /// The same request, with its payload as it was written. `json` is the text of the parsed body.
     #[must_use]
     pub fn as_written(mut self, json: &[u8]) -> Self {
         let Ok(json) = str::from_utf8(json) else { return self };
@@ -118,28 +119,28 @@ impl NewMessage {
         self
     }
 
-    /// What of its payload is passed on though it is not known here: Meta decides.
+    /// Parts of its payload that we do not know. They are passed on, and Meta decides.
     pub fn warnings(&self) -> &[FieldError] {
         &self.warnings
     }
 
-    /// Whether the message that was kept with this fingerprint came from the same request.
+    /// Whether a message stored with this fingerprint came from the same request.
     pub fn made(&self, kept: &Hash) -> bool {
-        // An erased message's fingerprint is gone with it.
+        // An erased message has no fingerprint left.
         [self.fingerprint, self.first_fingerprint, Hash::default()].contains(kept)
     }
 
-    /// The template that it uses; `None` if it is free-form. Reads the payload, so it is not for a busy path.
+    /// The template that it uses; `None` if it is free-form. This parses the payload, so it is not for a hot path.
     pub fn template(&self) -> Option<TemplateKey> {
         message::template(self.template_code.as_deref(), &self.payload)
     }
 
-    /// Whom it is to go to.
+    /// Whom to send it to.
     pub const fn to(&self) -> &Recipient {
         &self.to
     }
 
-    /// Which consent applies.
+    /// Which consent it needs.
     pub const fn category(&self) -> Category {
         self.category
     }
@@ -154,7 +155,7 @@ impl NewMessage {
         self.idempotency_key.as_deref()
     }
 
-    /// What is wrong with it as a new request, if it comes too late.
+    /// The error if it has expired already, for a new request.
     pub fn late(&self, now: Timestamp) -> Option<FieldError> {
         let is_late = self.expires_at.is_some_and(|at| at <= now);
         is_late.then(|| FieldError { field: "expiresAt".into(), message: LATE.into() })
@@ -183,7 +184,7 @@ impl NewMessage {
     }
 }
 
-/// Meta's id of a user may stand in `to`, as a number does, or in `recipient`, as Meta has it.
+/// Meta's id of a user may come in `to`, like a number, or in `recipient`, as in Meta's API.
 fn read_recipient(fields: &mut Fields<'_>) -> Option<Recipient> {
     let (to, recipient) = (fields.value("to").is_some(), fields.value("recipient").is_some());
     match (to, recipient) {
@@ -201,7 +202,7 @@ fn read_recipient(fields: &mut Fields<'_>) -> Option<Recipient> {
 
 fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
     let dossier = match fields.value("dossierId")? {
-        // Others would lose digits on their way through JSON, and two dossiers might become one.
+        // Other numbers would lose digits in JSON, and two dossiers could become one.
         Value::Number(number) if number.is_i64() || number.is_u64() => Dossier::Number(number.to_string()),
         Value::Number(_) => {
             fields.refuse("dossierId", "must be a whole number of at most 64 bits; send others as a string");
@@ -221,7 +222,7 @@ fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
     }
 }
 
-/// What the idempotency keys of messages begin with that nobody posted: replies to stop and start words.
+/// The idempotency keys of twotick's own messages, the replies to stop and start words, begin with this.
 pub const OWN_KEYS: &str = "consent-reply:";
 
 fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option<String> {

@@ -17,10 +17,10 @@ pub use put::{PutOrg, PutSender};
 pub use secret::{Secret, SecretField};
 pub use sender::{Pause, PausedBy, Sender};
 
-/// Keys of one organisation that are remembered after they were revoked.
+/// How many revoked keys an organisation remembers.
 const REVOKED_MAX: usize = 100;
 
-/// One organisation, as it is kept.
+/// One organisation, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Org {
     /// Its id, chosen by the operator.
@@ -31,27 +31,27 @@ pub struct Org {
     pub name: String,
     /// How strictly consent is asked for.
     pub consent: ConsentPolicy,
-    /// What a recipient may write to revoke or grant it.
+    /// Its stop and start words.
     pub words: Words,
-    /// How long what is finished is kept.
+    /// How long it keeps what is finished.
     pub retention: Retention,
-    /// Set while all of it sends nothing.
+    /// Set while none of its senders may send.
     pub paused: Option<Pause>,
     /// Its phone numbers.
     pub senders: Vec<Sender>,
-    /// Phone numbers that it had: one that comes back finds its waiting messages under its old number.
+    /// Phone numbers that it used to have: one that returns finds its waiting messages under its old number.
     pub retired: Vec<(PhoneNumberId, SenderNo)>,
     /// The number that the next new sender gets.
     pub next_sender: u16,
     /// Its API keys.
     pub keys: Vec<ApiKey>,
-    /// Keys that it had, the last one last: who still comes with one of them is on its trail.
+    /// Its revoked keys, newest last: the trail shows who still uses one.
     pub revoked: Vec<ApiKey>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When it was deleted. Its record stays until its data is gone.
+    /// When it was deleted. The record stays until its data is gone.
     pub deleted_at: Option<Timestamp>,
     /// What it may use.
     pub quotas: Quotas,
@@ -80,7 +80,7 @@ impl Org {
         }
     }
 
-    /// Keeps of its keys those that `stay`; the others open nothing from here on.
+    /// Revokes all its keys but those that `stays` picks.
     pub fn revoke(&mut self, stays: impl Fn(&ApiKey) -> bool) {
         let (stay, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.keys).into_iter().partition(stays);
         self.keys = stay;
@@ -94,12 +94,12 @@ impl Org {
         self.senders.iter().find(|sender| sender.phone_number_id == *id)
     }
 
-    /// A sender with the pause that holds for it.
+    /// A sender with the pause that applies to it.
     pub fn effective(&self, sender: &Sender) -> Sender {
         Sender { paused: self.pause_of(sender).cloned(), ..sender.clone() }
     }
 
-    /// Why a sender sends nothing, if it does not: for itself, or with the whole organisation.
+    /// Why a sender may not send, if so: it is paused itself, or the whole organisation is.
     pub fn pause_of<'a>(&'a self, sender: &'a Sender) -> Option<&'a Pause> {
         self.paused.as_ref().or(sender.paused.as_ref())
     }

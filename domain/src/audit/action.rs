@@ -1,15 +1,15 @@
-//! The names that clients know facts by: a few actions to filter by, and a type for each on the timeline.
+//! The names that clients know facts by: a few actions to filter by, and a type for each fact on the timeline.
 
 use super::fact::Fact;
 use crate::billing::BilledAs;
 use crate::consent::{Choice, Refusal};
 
-/// Kinds of audit entry, as clients filter by them.
+/// Actions that clients filter audit entries by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A message was accepted, or another thing made.
+    /// A message was accepted, or something else was created.
     Created,
-    /// The provider took a message.
+    /// The provider accepted a message.
     Sent,
     /// Something changed.
     Updated,
@@ -17,7 +17,7 @@ pub enum Action {
     Failed,
     /// A key was refused.
     Denied,
-    /// A message, or a request to send one, was refused for want of consent.
+    /// A message, or a request to send one, was refused because the recipient did not consent.
     BlockedByPolicy,
 }
 
@@ -45,7 +45,7 @@ impl Action {
 }
 
 impl Fact {
-    /// Under which action it is listed.
+    /// The action that lists it.
     pub const fn action(&self) -> Action {
         match self {
             Self::Created | Self::KeyCreated | Self::Received { .. } => Action::Created,

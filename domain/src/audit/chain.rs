@@ -7,7 +7,7 @@ use crate::ids::Seq;
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// A sealed run of audit entries. Its hash covers the block before it, so no entry can be changed or removed without
+/// A sealed run of audit entries. Its hash covers the previous block, so nobody can change or remove an entry without
 /// changing every later block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -15,14 +15,15 @@ pub struct Block {
     pub first: Seq,
     /// The last entry in it.
     pub last: Seq,
-    /// The hash of the block before; zeros for the first.
+    /// The hash of the previous block; zeros for the first.
     pub previous: Hash,
     /// The hash of this block.
     pub hash: Hash,
 }
 
 impl Block {
-    /// Seals entries `first..`, given by what it covers of each ([`super::Kept::sealed`], as bytes), after the block whose hash is `previous`.
+    /// Seals entries `first..` after the block whose hash is `previous`. Each entry is given as the bytes of
+    /// [`super::Kept::sealed`].
     pub fn seal<'a>(first: Seq, previous: Hash, entries: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(previous);

@@ -10,11 +10,11 @@ use crate::time::Timestamp;
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// To what.
+    /// What it is about.
     pub subject: Subject,
-    /// By whom.
+    /// Who caused it.
     pub by: By,
-    /// What.
+    /// What happened.
     pub fact: Fact,
 }
 
@@ -31,9 +31,9 @@ pub enum Subject {
     Sender(PhoneNumberId),
     /// A message that a recipient wrote.
     Inbound(MessageId),
-    /// What is known of a recipient's consent, by its id: the trail outlives the recipient's number.
+    /// A recipient's consent, by its id: the trail outlives the recipient's number.
     Consent(MessageId),
-    /// The erasure of a person's data, which has an id so that the trail need not name the person.
+    /// The erasure of a person's data, by its id: the trail need not name the person.
     Erasure(MessageId),
     /// Somebody who is known by several names, by the id that stands for them.
     Person(MessageId),

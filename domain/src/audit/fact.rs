@@ -15,32 +15,32 @@ use crate::time::Timestamp;
 pub enum Fact {
     /// The message was accepted.
     Created,
-    /// The provider took the message.
+    /// The provider accepted the message.
     Accepted {
-        /// The attempt that it took.
+        /// The attempt that it accepted.
         attempt: AttemptNo,
         /// The provider's id.
         provider_id: ProviderId,
     },
-    /// An attempt failed and the next is scheduled.
+    /// An attempt failed, and the next one is scheduled.
     RetryScheduled {
         /// The attempt that failed.
         attempt: AttemptNo,
         /// Why.
         failure: Failure,
-        /// When the next is due.
+        /// When the next one is due.
         due: Timestamp,
     },
-    /// Whether the provider took the attempt is not known.
+    /// Nobody knows whether the provider accepted the attempt.
     OutcomeUnknown {
         /// The attempt.
         attempt: AttemptNo,
-        /// What was lost.
+        /// How its outcome was lost.
         failure: Failure,
-        /// Until when a receipt may settle it before policy does.
+        /// How long it waits for a receipt before the policy decides.
         settle_by: Timestamp,
     },
-    /// No receipt settled the attempt in time; it will be sent again, as the policy says.
+    /// No receipt settled the attempt in time, so the policy sends the message again.
     Resending {
         /// The attempt whose outcome stayed unknown.
         attempt: AttemptNo,
@@ -56,9 +56,9 @@ pub enum Fact {
     Receipt {
         /// The attempt that it is about.
         attempt: AttemptNo,
-        /// What Meta said.
+        /// What Meta reported.
         receipt: Box<Receipt>,
-        /// What became of it.
+        /// What the receipt changed.
         effect: ReceiptEffect,
     },
     /// The message was cancelled.
@@ -67,29 +67,29 @@ pub enum Fact {
     Requeued,
     /// The organisation was created or changed.
     OrgPut,
-    /// An API key was made.
+    /// An API key was created.
     KeyCreated,
     /// An API key was revoked.
     KeyRevoked,
     /// The organisation was deleted.
     OrgDeleted,
-    /// An attempt was refused for something beyond the message, which waits and is not charged for it.
+    /// An attempt was refused through no fault of the message. The message waits, and the attempt is not charged.
     Postponed {
         /// The attempt.
         attempt: AttemptNo,
         /// Why.
         failure: Failure,
-        /// Until when it waits, at most.
+        /// How long it waits at most.
         due: Timestamp,
     },
-    /// A sender, or the whole organisation, sends no more.
+    /// A sender, or the whole organisation, was paused.
     Paused {
         /// Why.
         reason: String,
     },
-    /// A sender, or the whole organisation, sends again.
+    /// A sender, or the whole organisation, was resumed.
     Resumed,
-    /// A recipient wrote.
+    /// A recipient wrote a message.
     Received {
         /// Meta's word for the kind of message.
         kind: String,
@@ -99,93 +99,94 @@ pub enum Fact {
         /// Why.
         denial: Denial,
     },
-    /// A recipient's consent was granted or revoked. The statement of the same number has its source and proof.
+    /// A recipient granted or revoked consent. The statement with the same number holds the source and the proof.
     Consent {
         /// What the recipient said.
         choice: Choice,
         /// About which messages.
         covers: Covers,
     },
-    /// A message, or a request to send one, was refused for want of consent.
+    /// A message, or a request to send one, was refused because the recipient did not consent.
     Blocked(Refusal),
     /// A person's data is being erased.
     ErasureBegun,
-    /// A person's data is erased.
+    /// A person's data has been erased.
     Erased(Erased),
-    /// What was kept long enough is gone, by the organisation's retention.
+    /// The organisation's retention removed what was old enough.
     Purged(Purged),
-    /// Names turned out to be those of one person, or a person gave one up.
+    /// Several names turned out to belong to one person, or a person gave one up.
     Linked {
-        /// How many names they have now.
+        /// How many names the person has now.
         names: u8,
-        /// How many they gave up.
+        /// How many names the person gave up.
         former: u8,
     },
-    /// The store was restored from a backup: what was not finished is held until a person decides.
+    /// The store was restored from a backup. Unfinished messages are held until a person decides.
     Restored {
         /// The backup's id.
         backup: String,
         /// The moment that the backup is of.
         taken_at: Timestamp,
-        /// Messages that are held.
+        /// How many messages are held.
         held: u64,
     },
-    /// A person has decided about messages held since a restore; each has an entry of its own.
+    /// A person decided about messages held by a restore. Each of them has an entry of its own too.
     Released {
-        /// How many.
+        /// How many messages.
         messages: u64,
     },
-    /// A receipt told that WhatsApp bills a template otherwise than was known.
+    /// A receipt shows that WhatsApp now bills a template as another category.
     TemplateBilled {
-        /// The WhatsApp business account, or the phone number where that is not known.
+        /// The WhatsApp business account, or the phone number if the account is unknown.
         account: String,
         /// The template's name.
         template: String,
         /// Its language's code.
         language: String,
-        /// As what.
+        /// The new category.
         category: BilledAs,
-        /// The message whose receipt told it.
+        /// The message that the receipt is about.
         message: MessageId,
     },
-    /// Meta throttles a sender, for longer than a moment.
+    /// Meta throttles a sender for more than a moment.
     Throttled {
         /// Meta's code.
         code: i64,
-        /// When it is tried again.
+        /// When the sender tries again.
         until: Timestamp,
     },
-    /// Meta throttles a sender no longer.
+    /// Meta no longer throttles a sender.
     Unthrottled {
         /// Meta's code.
         code: i64,
     },
-    /// Meta told something of a sender that changes no message; of one kind, once a day.
+    /// Meta reported something about a sender that changes no message. Each kind is recorded once a day.
     Noticed(Notice),
-    /// Meta named an attempt by an id that it had given to another: receipts that tell only the id are of that other one.
+    /// Meta gave an attempt an id that another attempt already has. Receipts that name only the id count for that other
+    /// one.
     IdTaken {
-        /// The attempt that was named so second.
+        /// The attempt that got the id second.
         attempt: AttemptNo,
-        /// The one that has the id.
+        /// The attempt that has the id.
         holder: AttemptRef,
     },
-    /// What leads to records was built anew from the records, by a person's wish.
+    /// A person had the indexes rebuilt from the records.
     Repaired {
-        /// How many keys were put, or removed.
+        /// How many keys were added or removed.
         keys: u64,
     },
 }
 
-/// Why an API key was refused, although it is known whose it is.
+/// Why a known API key was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// It has expired.
     Expired,
-    /// It does not have the scope.
+    /// It lacks the scope.
     Scope,
     /// `X-Org-Id` named another organisation.
     OtherOrg,
-    /// It takes the admin key.
+    /// The request needs the admin key.
     NotAdmin,
     /// It was revoked.
     Revoked,
@@ -207,12 +208,12 @@ impl Denial {
 /// What a receipt changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiptEffect {
-    /// Moved the message on.
+    /// It moved the message on.
     Applied,
-    /// Kept, but told nothing new: an earlier state, or another attempt.
+    /// It was kept but changed nothing: it told an earlier state, or was about another attempt.
     Kept,
-    /// Contradicts what is known (failed after delivered): kept, not applied.
+    /// It contradicts what is known (failed after delivered), so it was kept but not applied.
     Anomaly,
-    /// Proved the delivery of a message that had ended otherwise.
+    /// It proved that a message was sent after all, although it had failed or was cancelled.
     Overruled,
 }

@@ -1,4 +1,4 @@
-//! What is known of one recipient's consent, and how a statement changes it.
+//! What is known of a recipient's consent, and how a statement changes it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::ids::{MessageId, Seq};
 use crate::message::Category;
 use crate::time::Timestamp;
 
-/// What holds for one category.
+/// The consent to one category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The last choice.
@@ -19,31 +19,31 @@ pub struct Standing {
     pub record: Seq,
 }
 
-/// A consent that is not recorded yet under one of several names of a person.
+/// A consent that has yet to be recorded under one of a person's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingConsent {
     /// Which of the names.
     pub name: usize,
-    /// For which messages; never for both.
+    /// For which messages; never both.
     pub covers: Covers,
-    /// What is known under the name that it was said under.
+    /// The consent under the name that it was given under.
     pub consent: MessageId,
-    /// What was said.
+    /// What the person said.
     pub last: Standing,
 }
 
-/// What is known of one recipient under one name: small, and all that sending asks for.
+/// What is known of one recipient under one name. It is small, and it is all that a send looks at.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// Stands for the recipient where their number must not: in the audit trail.
+    /// Stands for the recipient where their number must not appear, such as in the audit trail.
     pub id: MessageId,
     /// The canonical spelling of a phone number, or Meta's id of a user.
     pub recipient: String,
-    /// What holds for transactional messages; `None` while nothing was said.
+    /// The consent to transactional messages; `None` if the recipient never said anything.
     pub transactional: Option<Standing>,
-    /// What holds for marketing.
+    /// The consent to marketing.
     pub marketing: Option<Standing>,
-    /// Statements seen before: a repeat of one is recognised by them.
+    /// Statements seen before, to recognise repeats.
     pub seen: SeenStatements,
     /// The days since the epoch on which a stop and a start were last confirmed.
     pub confirmed: [Option<u64>; 2],
@@ -57,7 +57,7 @@ impl fmt::Debug for Consent {
 }
 
 impl Consent {
-    /// A recipient of whom nothing is known.
+    /// A recipient of whom nothing is known yet.
     pub fn unknown(id: MessageId, recipient: String) -> Self {
         Self {
             id,
@@ -69,8 +69,8 @@ impl Consent {
         }
     }
 
-    /// What is known after `statement`, whose id is `record`; `None` if it tells nothing new: it is a repeat, or older
-    /// than all that it is about.
+    /// What is known after `statement`, whose id is `record`. `None` if the statement changes nothing: it is a repeat,
+    /// or it is older than everything it is about.
     pub fn after(&self, statement: &Statement, record: Seq) -> Option<Self> {
         let Statement { choice, covers, at, .. } = *statement;
         if self.has_seen(statement) {
@@ -86,7 +86,7 @@ impl Consent {
         let mut is_news = false;
         for standing in concerned {
             if standing.is_none_or(|known| statement.supersedes(&known)) {
-                // Never back: what was too old before, is.
+                // The time never moves back: a statement that was too old before must stay too old.
                 let at = standing.map_or(at, |known| known.at.max(at));
                 *standing = Some(Standing { choice, at, record });
                 is_news = true;
@@ -107,13 +107,13 @@ impl Consent {
         is_news.then_some(next)
     }
 
-    /// Whether this statement was seen before, or is older than what was said the same way.
+    /// Whether this statement was seen before, or is older than one from the same source.
     pub fn has_seen(&self, statement: &Statement) -> bool {
         SeenStatement::of(statement).is_some_and(|seen| self.seen.knows(&seen))
     }
 
-    /// The same after a statement that is recorded under this name as `record`, and has made `lead` of what was known under
-    /// another name of the same person.
+    /// The consent under this name after a statement that made `lead` of the consent under another name of the same
+    /// person. `record` is that statement under this name.
     pub fn like(&self, lead: &Self, record: Seq) -> Self {
         let follow = |own: Option<Standing>, lead: Option<Standing>| match (own, lead) {
             (Some(own), Some(lead)) if (own.choice, own.at) == (lead.choice, lead.at) => Some(own),
@@ -128,8 +128,8 @@ impl Consent {
         }
     }
 
-    /// Takes over the statements seen under other names of the same person, so that repeats of them are recognised; whether
-    /// any of them is new.
+    /// Takes over the statements seen under a person's other names, to recognise repeats of them. Returns whether any
+    /// is new.
     pub fn merge_seen(&mut self, others: &[Self]) -> bool {
         let mut is_news = false;
         for other in others {
@@ -138,13 +138,13 @@ impl Consent {
         is_news
     }
 
-    /// Forgets which messages it rests on: other names of the same person rest on the same.
+    /// Forgets which messages it rests on, since a person's other names may rest on the same.
     pub(crate) fn forget_proofs(&mut self) {
         self.seen.forget_proofs();
     }
 
-    /// The consents that are missing under each of several names of one person, so that all say what was said last under any of
-    /// them, and of two that were said in one second the revocation.
+    /// The consents that are missing under each of a person's names. Afterwards all names say what the person said last
+    /// under any of them; of two statements in one second the revocation counts.
     pub fn agree(names: &[Self]) -> Vec<MissingConsent> {
         let mut missing = Vec::new();
         for (covers, category) in
@@ -164,7 +164,7 @@ impl Consent {
         missing
     }
 
-    /// The same once the missing consent is recorded as `record`.
+    /// The consent once `missing` is recorded as `record`.
     pub fn with(&self, missing: &MissingConsent, record: Seq) -> Self {
         let mut next = self.clone();
         let standing = match missing.covers {
@@ -175,19 +175,20 @@ impl Consent {
         next
     }
 
-    /// What stays under a name that its recipient gave up: whoever has it next has granted nothing.
+    /// What stays with a name that its recipient gave up: whoever has it next has granted nothing.
     pub fn left_behind(&self) -> Self {
         self.left_behind_at(Timestamp::MAX)
     }
 
-    /// The same of one who gave it up `then`: what was granted later is the next one's word.
+    /// The same for one who gave it up `then`: later grants are the next owner's.
     pub fn left_behind_at(&self, then: Timestamp) -> Self {
         let stays = |said: &Standing| said.choice == Choice::Revoked || said.at > then;
         let revoked = |standing: Option<Standing>| standing.filter(stays);
         Self { transactional: revoked(self.transactional), marketing: revoked(self.marketing), ..self.clone() }
     }
 
-    /// Notes that a choice is confirmed to the recipient; `false` if that was done before on the same day (UTC).
+    /// Notes that a choice is confirmed to the recipient. Returns `false` if it was confirmed earlier on the same day
+    /// (UTC).
     pub fn confirm(&mut self, choice: Choice, now: Timestamp) -> bool {
         let [stop, start] = &mut self.confirmed;
         let confirmed = match choice {
@@ -198,7 +199,7 @@ impl Consent {
         std::mem::replace(confirmed, today) != today
     }
 
-    /// What holds for a category.
+    /// The consent to a category.
     pub const fn standing(&self, category: Category) -> Option<Standing> {
         match category {
             Category::Transactional => self.transactional,
@@ -209,7 +210,7 @@ impl Consent {
 }
 
 impl Statement {
-    /// Meta tells whole seconds, and late: of two statements of one second the one that came later counts. A client
+    /// Meta reports whole seconds, and late: of two statements in one second the later to arrive counts. A client
     /// speaks of the present.
     const fn supersedes(&self, known: &Standing) -> bool {
         match self.source {
@@ -221,7 +222,7 @@ impl Statement {
     }
 }
 
-/// By the second.
+/// Compares by the second.
 const fn is_no_older(at: Timestamp, known: &Standing) -> bool {
     at.as_millis() / 1000 >= known.at.as_millis() / 1000
 }

@@ -10,12 +10,12 @@ use crate::message::Category;
 /// How strictly an organisation asks for consent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConsentPolicy {
-    /// Transactional unless revoked, marketing only if granted.
+    /// Transactional messages unless revoked, marketing only if granted.
     #[default]
     Default,
     /// Both only if granted.
     Required,
-    /// Never asked.
+    /// Consent is never asked for.
     Off,
 }
 
@@ -34,17 +34,17 @@ impl ConsentPolicy {
     }
 }
 
-/// Why a message may not go.
+/// Why a message may not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The message's category.
     pub category: Category,
-    /// What decided: a revocation, or nothing where a grant is asked for.
+    /// The revocation that decided; `None` if a grant was needed and there is none.
     pub revoked: Option<Standing>,
 }
 
 impl Refusal {
-    /// The code that refused messages and requests bear.
+    /// The code of refused messages and requests.
     pub const CODE: &'static str = OurCode::BlockedByPolicy.as_str();
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether a message of this category may go to a recipient of whom this is known.
+/// Whether a message of this category may be sent to a recipient of whom this is `known`.
 pub fn check(policy: ConsentPolicy, category: Category, known: Option<&Consent>) -> Result<(), Refusal> {
     let standing = known.and_then(|known| known.standing(category));
     let is_granted = standing.is_some_and(|standing| standing.choice == Choice::Granted);

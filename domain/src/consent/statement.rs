@@ -1,4 +1,4 @@
-//! What a recipient said, where it came from and what proves it.
+//! What a recipient said, where it came from, and what proves it.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::time::Timestamp;
 /// What a recipient said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
-    /// They may be written to.
+    /// The organisation may write to them.
     Granted,
-    /// They may not.
+    /// The organisation may not write to them.
     Revoked,
 }
 
@@ -35,7 +35,7 @@ pub enum Covers {
     Transactional,
     /// Marketing only.
     Marketing,
-    /// All.
+    /// All messages.
     Both,
 }
 
@@ -57,21 +57,21 @@ impl Covers {
 /// Where a statement came from, and what proves it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A client told it: its own word for where it has it from, and its proof as JSON text.
+    /// A client reported it, with its own word for the source and its proof as JSON text.
     Api {
         /// Such as `web-form`.
         name: Option<String>,
         /// A string or an object.
         evidence: Option<Vec<u8>>,
     },
-    /// The recipient wrote a stop word or a start word.
+    /// The recipient wrote a stop or start word.
     Word {
-        /// The message.
+        /// The message that contains it.
         inbound: MessageId,
     },
     /// The recipient used WhatsApp's own switch for marketing messages.
     Preference {
-        /// Meta's time of it, even if it lies ahead.
+        /// Meta's time for it, even if that lies ahead.
         told_at: Timestamp,
         /// Meta's text.
         detail: Option<String>,
@@ -81,9 +81,9 @@ pub enum Source {
         /// The attempt that it refused.
         attempt: AttemptRef,
     },
-    /// The recipient said it under another name of theirs, before it was known that both are theirs.
+    /// The recipient said it under another of their names, before we knew that both are theirs.
     Linked {
-        /// What is known of the consent under that name.
+        /// The consent under that name.
         consent: MessageId,
         /// The statement.
         record: Seq,
@@ -91,7 +91,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The kind of source, as clients see it where a client did not name its own.
+    /// The kind of source, as clients see it if a client did not name its own.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Api { .. } => "API",
@@ -110,31 +110,31 @@ impl fmt::Debug for Source {
     }
 }
 
-/// One thing that a recipient said, kept for good. Its id is the seq of its entry in the audit trail.
+/// One thing that a recipient said. It is kept for good; its id is the seq of its audit entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// What they said.
     pub choice: Choice,
     /// About which messages.
     pub covers: Covers,
-    /// When they said it. By Meta's clock, where it came from Meta: whole seconds.
+    /// When they said it. Meta's clock gives whole seconds.
     pub at: Timestamp,
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// Who told us.
+    /// Who reported it.
     pub by: By,
     /// Where it came from.
     pub source: Source,
 }
 
-/// What a recipient chose in WhatsApp itself about marketing messages of the business.
+/// What a recipient chose in WhatsApp about the organisation's marketing messages.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Preference {
     /// What they are known by: a phone number, Meta's id of a user, or both.
     pub names: Vec<String>,
     /// What they chose.
     pub choice: Choice,
-    /// When, by Meta's clock; whole seconds.
+    /// When, by Meta's clock, in whole seconds.
     pub at: Timestamp,
     /// Meta's text.
     pub detail: Option<String>,

@@ -1,4 +1,4 @@
-//! Which requests are let in, and what they become.
+//! Which requests are accepted, and what they become.
 
 use super::*;
 use serde_json::json;
@@ -124,7 +124,7 @@ fn a_repeat_is_known_by_its_digits_and_by_what_older_messages_were_kept_with() {
     };
     let (exact, near) = (body("106.81666600000001"), body("106.816666"));
     assert!(exact.made(&exact.fingerprint) && !exact.made(&near.fingerprint) && !near.made(&exact.fingerprint));
-    // Kept before digits counted.
+    // Stored before digits counted.
     assert!(exact.made(&exact.first_fingerprint));
     assert_eq!(hex(near.first_fingerprint), "670cc0cb243ac3d4769c7d7c4283421efcb1b997019eb1c9c6de9689210ac81b");
 }
@@ -139,7 +139,7 @@ fn times_must_lie_ahead_and_in_order() {
     assert!(parse(&text(json!({"sendAt": at(10), "expiresAt": at(20)})), None).is_ok());
     assert_eq!(parse(&text(json!({"sendAt": at(20), "expiresAt": at(20)})), None).unwrap_err(), ["expiresAt"]);
     assert_eq!(parse(&text(json!({"expiresAt": NOW.to_string()})), None).unwrap_err(), ["expiresAt"]);
-    // With a key it may be a repeat: that is judged where the key is known.
+    // With a key it may be a repeat, which only the store can tell.
     let repeat = parse(&text(json!({"expiresAt": NOW.to_string()})), Some("k")).unwrap();
     assert_eq!(repeat.late(NOW).map(|error| error.field).as_deref(), Some("expiresAt"));
     assert_eq!(repeat.late(NOW.before(std::time::Duration::from_secs(1))), None);

@@ -3,32 +3,32 @@
 use crate::audit::Hash;
 use crate::time::Timestamp;
 
-/// A key that opens an organisation's API. Only the SHA-256 of the key is kept: it is 256 random bits, so a slow hash
+/// A key to an organisation's API. Only the SHA-256 of the key is kept: the key is 256 random bits, so a slow hash
 /// would add nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Names the key; not secret.
+    /// Identifies the key; not secret.
     pub id: String,
     /// For people.
     pub name: String,
     /// SHA-256 of the key.
     pub hash: Hash,
-    /// What it opens.
+    /// What it may do.
     pub scopes: Vec<KeyScope>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What an API key opens.
+/// What an API key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyScope {
-    /// Posting, retrying and cancelling messages.
+    /// Post, retry and cancel messages.
     Send,
-    /// Reading.
+    /// Read.
     Read,
-    /// Consents and other settings of the organisation.
+    /// Manage consents and the organisation's other settings.
     Manage,
 }
 

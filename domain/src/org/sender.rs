@@ -1,4 +1,4 @@
-//! A business phone number of an organisation, and what pauses it.
+//! A business phone number of an organisation, and its pauses.
 
 use super::secret::{Secret, SecretField};
 use crate::ids::{PhoneNumberId, SenderNo};
@@ -16,27 +16,27 @@ pub struct Sender {
     pub waba_id: Option<String>,
     /// The bearer token for calls.
     pub access_token: Secret,
-    /// The key of webhook signatures.
+    /// The key that signs webhooks.
     pub app_secret: Secret,
-    /// What Meta shows when it verifies the webhook address.
+    /// The token that Meta shows when it verifies the webhook address.
     pub verify_token: Secret,
     /// Its own rate; `None`: as configured for all.
     pub messages_per_second: Option<u32>,
-    /// Set while it sends nothing.
+    /// Set while it may not send.
     pub paused: Option<Pause>,
-    /// While the app secret is being exchanged, the one that also counts.
+    /// The previous app secret, which stays valid while the secret is being exchanged.
     pub previous_app_secret: Option<Secret>,
 }
 
 impl Sender {
-    /// What may have signed a webhook about it.
+    /// The secrets that may have signed a webhook about it.
     pub fn app_secrets(&self) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.app_secret).chain(&self.previous_app_secret)
     }
 
-    /// Every secret that it has, always in the same order.
+    /// All its secrets, always in the same order.
     pub fn secrets_mut(&mut self) -> impl Iterator<Item = (SenderNo, SecretField, &mut Secret)> {
-        // All fields by name: one more that is secret must not be forgotten here, for it would be kept in clear.
+        // All fields are named, so that a new secret field cannot be forgotten: it would be stored in clear.
         let Self {
             no,
             phone_number_id: _,
@@ -60,7 +60,7 @@ impl Sender {
     }
 }
 
-/// Why a sender, or a whole organisation, sends nothing. Its messages stay QUEUED.
+/// Why a sender, or a whole organisation, may not send. Its messages stay QUEUED.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// For people.
@@ -72,12 +72,12 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// What Meta's error is told as.
+    /// The reason for a pause by this error of Meta's.
     pub fn reason_of(error: &ProviderError) -> String {
         format!("Meta error {}: {}", error.code, error.message)
     }
 
-    /// Meta's code, if an error of Meta's paused it.
+    /// Meta's code, if Meta's error paused it.
     pub fn meta_code(&self) -> Option<i64> {
         let (code, _) = self.reason.strip_prefix("Meta error ")?.split_once(':')?;
         code.parse().ok().filter(|_| self.by == PausedBy::Meta)
@@ -87,8 +87,8 @@ impl Pause {
 /// Who paused a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PausedBy {
-    /// A person: only a person ends it.
+    /// A person. Only a person ends it.
     Operator,
-    /// An error of Meta's that holds for the whole sender: a new token or a probe that succeeds ends it, too.
+    /// One of Meta's errors that applies to the whole sender. A new token or a successful probe ends it too.
     Meta,
 }
