@@ -1,4 +1,4 @@
-//! Calls Meta's Cloud API and says what each call came to.
+//! Calls Meta's Cloud API and returns the outcome of each call.
 
 mod inspect;
 mod response;
@@ -21,8 +21,9 @@ pub use way::{Way, certificates};
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// A call that crosses with the server's close of an idle connection ends as Unknown: nobody can tell from here whether it
-/// was read. So idle connections are given up before any server does: the shortest limits in wide use are 5 s.
+/// If a call and the server's close of an idle connection cross, the outcome is unknown: nobody here can tell whether
+/// the server read the request. So we drop idle connections before any server does; the shortest limits in wide use are
+/// 5 s.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// The Cloud API. Clones share their connections.
@@ -37,26 +38,26 @@ pub struct CloudApi {
 }
 
 impl CloudApi {
-    /// A client; makes no call yet.
+    /// Sets up a client; makes no call.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let base = settings.base()?;
         let tls = base.scheme() == "https";
         let Settings { api_version, request_timeout, .. } = &settings;
         let request_timeout = *request_timeout;
-        // Refused only if the process has a provider already, which will do.
+        // This fails only if the process has a crypto provider already, which is fine.
         let _refused = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("twotick/", env!("CARGO_PKG_VERSION")))
             .http1_only()
-            // Less than the whole, so that a connection that is never made ends as such: then nothing was sent.
+            // Shorter than the whole limit, so that a connection that is never made ends as one: then nothing was sent.
             .connect_timeout(CONNECT_TIMEOUT_MAX.min(request_timeout / 2))
             .pool_idle_timeout(IDLE_MAX)
-            // A second POST is a second message, so nothing below us may repeat one or take it elsewhere.
+            // A second POST is a second message: nothing below us may repeat or redirect a call.
             .redirect(redirect::Policy::none())
             .retry(retry::never());
         builder = settings.prepare(builder)?;
         if !tls && settings.ca_file.is_none() {
-            // Without TLS no root certificates are needed; a machine without any can still run the simulator.
+            // Without TLS no root certificates are needed, so the simulator runs on a machine that has none.
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| BuildError::Client(root_cause(&error)))?;
@@ -74,7 +75,7 @@ impl Provider for CloudApi {
             .header(CONTENT_TYPE, "application/json")
             .body(request.body);
         let answer = async move {
-            // First the sockets are looked at: a connection that the server has closed by now is not used.
+            // The reactor looks at the sockets first, so that no connection is used that the server has closed by now.
             tokio::task::yield_now().await;
             match call.send().await {
                 Ok(response) => read(response).await,
@@ -82,7 +83,7 @@ impl Provider for CloudApi {
             }
         };
         let limit = self.request_timeout;
-        // Not the client's own time limit, which also counts the time in which this process stood still.
+        // The client's own limit would also count the time in which this process stood still.
         Box::pin(async move { within(limit, answer).await.unwrap_or_else(timed_out) })
     }
 

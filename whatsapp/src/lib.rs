@@ -1,7 +1,7 @@
 //! The WhatsApp Cloud API: calls, error classes, webhooks and their signatures.
 //!
-//! [`request`] writes what is sent, [`CloudApi`] sends it, [`classify`] says what an error means, [`signature`] proves
-//! a webhook and [`webhook`] reads it. Nothing here retries, waits or keeps state.
+//! [`request`] writes a send, [`CloudApi`] makes the call, [`classify`] says what an error means, [`signature`]
+//! verifies a webhook and [`webhook`] reads it. Nothing here retries, waits or keeps state.
 
 pub mod answer;
 pub mod classify;

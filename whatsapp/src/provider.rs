@@ -1,4 +1,4 @@
-//! What can send, what it is asked and what it answers.
+//! The provider: its calls and its answers.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,22 +10,22 @@ use domain::circuit::Fault;
 use domain::org::Secret;
 use domain::outcome::Outcome;
 
-/// Something that can send: the Cloud API, or its twin inside the process.
+/// Something that can send: the Cloud API, or a stand-in within the process.
 pub trait Provider: Send + Sync + 'static {
-    /// Makes one call. It ends always, within the provider's own time limit, and never fails otherwise than as an
-    /// [`Outcome`]. Dropping the future leaves the outcome unknown.
+    /// Makes one call. It always ends within the provider's own time limit, and every failure is an [`Outcome`].
+    /// Dropping the future leaves the outcome unknown.
     fn send(&self, request: SendRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-    /// Where it calls, for people.
+    /// The address that it calls, for people.
     fn address(&self) -> &str {
         "WhatsApp"
     }
 }
 
-/// One call to be made.
+/// One call to make.
 #[derive(Clone)]
 pub struct SendRequest {
-    /// The phone number that it goes out from.
+    /// The phone number to send from.
     pub from: PhoneNumberId,
     /// That number's access token.
     pub token: Secret,
@@ -36,13 +36,13 @@ pub struct SendRequest {
 /// How one call ended.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What it came to.
+    /// Its outcome.
     pub outcome: Outcome,
     /// The answer's body as text, cut to 2048 bytes at a char boundary; `None` if there was none.
     pub response: Option<Vec<u8>>,
-    /// How long the provider asked us to wait, as far as that is believed.
+    /// How long the provider asked us to wait, as far as that is credible.
     pub retry_after: Option<Duration>,
-    /// What is wrong with the way to Meta, if Meta itself said nothing.
+    /// What is wrong with the way to Meta, if Meta itself did not answer.
     pub fault: Option<Fault>,
 }
 

@@ -1,4 +1,4 @@
-//! Reads Meta's webhooks: every item by itself, so that a bad one never spoils the rest.
+//! Reads Meta's webhooks item by item, so that a bad item never spoils the rest.
 
 mod card;
 mod compose;
@@ -29,21 +29,21 @@ pub use inbound::InboundItem;
 pub use said::{Said, said};
 pub use template::TemplateUpdate;
 
-/// What one webhook tells.
+/// The content of one webhook.
 #[derive(Debug)]
 pub struct Notification {
-    /// Its changes, of all entries, in order. One webhook may tell of several senders.
+    /// Its changes, from all entries, in order. One webhook may be about several senders.
     pub changes: Vec<Change>,
 }
 
-/// What it tells of one sender, or of one account.
+/// A change that concerns one sender or one account.
 #[derive(Default)]
 pub struct Change {
-    /// The WhatsApp business account, where it is told.
+    /// The WhatsApp business account, if given.
     pub waba_id: Option<String>,
-    /// Meta's word for what it tells of, such as `messages`; empty for what could not be read.
+    /// Meta's word for the kind of change, such as `messages`; empty if it could not be read.
     pub field: String,
-    /// The sender; `None` for fields that concern none, and for what could not be read.
+    /// The sender; `None` if the change concerns none or could not be read.
     pub phone_number_id: Option<PhoneNumberId>,
     /// What became of messages that were sent.
     pub receipts: Vec<Reported>,
@@ -53,7 +53,8 @@ pub struct Change {
     pub preferences: Vec<Preference>,
     /// What became of a template.
     pub template: Option<TemplateUpdate>,
-    /// What changes no message: errors of the sender's account, its app or Meta, and what is not understood.
+    /// What changes no message: errors of the sender's account, of its app or of Meta, and items that we do not
+    /// understand.
     pub notices: Vec<Notice>,
     /// How many items could not be read.
     pub skipped: usize,
@@ -77,22 +78,22 @@ pub enum NotAWebhook {
     /// Not JSON, or not an object.
     #[error("the body must be a JSON object")]
     NotAnObject,
-    /// Without the kind of thing that it is about.
+    /// It does not say what it is about.
     #[error("\"object\" must be a string")]
     NoObject,
-    /// Without its list of entries.
+    /// It has no list of entries.
     #[error("\"entry\" must be an array")]
     NoEntry,
 }
 
-// Everything is taken apart into raw texts first and each text is read by itself: that isolates bad items and fields, and no
-// tree of values is built for the statuses, of which one body may hold a thousand.
+// Everything is first split into raw JSON, and each part is parsed by itself. This isolates bad items and fields, and
+// builds no tree of values for the statuses, of which one body may hold a thousand.
 
-/// What a change of the field `messages` has.
+/// The members of a change of the field `messages`.
 const KNOWN: [&str; 7] =
     ["messaging_product", "metadata", "contacts", "statuses", "messages", "user_preferences", "errors"];
 
-/// Reads a webhook's body, whose signature was verified before. `now` stands in for a status without a time.
+/// Reads a webhook's body after its signature was verified. `now` stands in for missing times.
 pub fn parse(raw: &[u8], now: Timestamp) -> Result<Notification, NotAWebhook> {
     let text = mend(raw);
     let envelope = Fields::parse(text.trim_ascii()).ok_or(NotAWebhook::NotAnObject)?;
@@ -120,7 +121,7 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
     let phone_number_id =
         value.object("metadata").and_then(|metadata| plain(metadata.get("phone_number_id")?).parse().ok());
     let mut change = Change { waba_id: waba_id.map(str::to_owned), field, phone_number_id, ..Change::default() };
-    // Others, such as `calls`, have items of the same names with another meaning.
+    // Other fields, such as `calls`, have items of the same names with another meaning.
     match change.field.as_str() {
         "messages" => {
             let contacts = Contacts::read(&value);
@@ -153,7 +154,8 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
 }
 
 impl Change {
-    /// Reads the items of a list, each by itself. One that is not understood is noticed by the first of these `words` that it has.
+    /// Reads the items of a list, each by itself. The notice about an item that we do not understand has the first of
+    /// these `words` that the item has.
     fn read_all(
         &mut self,
         value: &Fields<'_>,

@@ -1,4 +1,4 @@
-//! What a call came to: what its response says, or that none came.
+//! The outcome of a call, from its response or from its failure.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -15,26 +15,26 @@ use crate::mend::mend;
 use crate::provider::Answer;
 use crate::{envelope, usage};
 
-/// Meta's answers have less than a kilobyte; more than this is not read.
+/// Meta's answers have less than a kilobyte. No more than this is read.
 pub(super) const BODY_MAX: usize = 64 * 1024;
 
 /// How much of an answer is kept.
 pub(super) const KEPT_MAX: usize = 2048;
 
-/// All files that this machine, and that this process, may have open: the same numbers on all systems that we run on.
+/// The machine, or this process, has no file descriptor left. The numbers are the same on all systems that we support.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-/// The call came to nothing in time: whether it was taken is not known.
+/// The call took too long: Meta may or may not have accepted the message.
 pub(super) fn timed_out() -> Answer {
     let failure =
         Failure::new(OurCode::Timeout, "The Cloud API did not answer in time; it may have taken the message.");
     Answer::none(Outcome::Unknown(failure), Some(Fault::Silent))
 }
 
-/// What a call without a response came to.
+/// The outcome of a call without a response.
 pub(super) fn without_response(error: &reqwest::Error) -> Answer {
-    // A time-out while connecting is both kinds; that it was connecting counts.
+    // A timeout while connecting is both a timeout and a connection error; here it counts as the latter.
     if error.is_connect() && is_our_own(error) {
         let message = format!(
             "No connection could be opened here, so nothing was sent: {}. Raise the limit on open files (LimitNOFILE, ulimit \
@@ -56,34 +56,34 @@ pub(super) fn without_response(error: &reqwest::Error) -> Answer {
     }
 }
 
-/// Whether the connection turned out to be closed before the request was written to it, or took no more of it.
+/// Whether the connection was closed before the request was written to it, or before all of it was.
 fn was_not_begun(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| {
         let is_canceled = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
-        // Only a write breaks a pipe: what the peer has is not a whole request.
+        // Only a write can break a pipe, so the peer does not have the whole request.
         is_canceled || cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     })
 }
 
-/// Whether this machine had nothing left to connect with: that tells nothing of the way, nor of Meta.
+/// Whether this machine has no file descriptor left, which says nothing about the way or about Meta.
 fn is_our_own(error: &reqwest::Error) -> bool {
     let mut codes = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
     codes.any(|code| [ENFILE, EMFILE].contains(&code))
 }
 
-/// What stands behind an error, the innermost last.
+/// The causes of an error, the innermost last.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     successors(error.source(), |cause| (**cause).source())
 }
 
-/// The request left, and the answer did not come, or not whole.
+/// The request was sent, but its answer did not come, or not completely.
 fn lost(error: &reqwest::Error) -> Outcome {
     let cause = root_cause(error);
     let message = format!("The connection was lost before the answer; the message may have been taken: {cause}.");
     Outcome::Unknown(Failure::new(OurCode::ConnectionLost, message))
 }
 
-/// The innermost error, which says the most and holds no address.
+/// The innermost cause, which says the most and contains no address.
 pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause = match error.source() {
         Some(source) => source,
@@ -119,7 +119,7 @@ pub(super) async fn read(mut response: Response) -> Answer {
     Answer { outcome, response, retry_after, fault }
 }
 
-/// What a whole answer says, and what is wrong with the way if it is not Meta's.
+/// The outcome of a complete answer, and what is wrong with the way if it is not Meta's.
 fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
     let body: Option<Value> = serde_json::from_str(&mend(body)).ok();
     let body = body.as_ref();
@@ -154,15 +154,15 @@ fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Fault>) {
     }
 }
 
-/// Gateways write error objects, too, with the HTTP status as their code. Meta's have a trace id or a type.
+/// Gateways write error objects too, with the HTTP status as the code. Meta's have a trace id or a type.
 fn is_a_gateways(error: &Value, status: StatusCode) -> bool {
     let is_status = error.get("code").and_then(Value::as_u64) == Some(status.as_u16().into());
     is_status && error.get("fbtrace_id").is_none() && error.get("type").is_none()
 }
 
-/// A redirect or client error without Meta's error object: something before Meta turned the request away, such as a
-/// proxy, or a wrong `base_url`. That says nothing against the message, so it is retried by its schedule; only a
-/// message too large to pass never will.
+/// A redirect or client error without Meta's error object. Something in front of Meta, such as a proxy, turned the
+/// request away, or the `base_url` is wrong. The message is not to blame, so it is retried by its schedule, unless it
+/// is too large: then it can never pass.
 fn turned_away(status: StatusCode) -> ProviderError {
     let (class, scope) = match status {
         StatusCode::PAYLOAD_TOO_LARGE => (Class::Permanent, Scope::Message),

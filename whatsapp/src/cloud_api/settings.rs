@@ -1,4 +1,4 @@
-//! Where and how to call, and what is wrong with that.
+//! Where and how to call, and the errors in that.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use reqwest::Url;
 /// Where and how to call.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `https://graph.facebook.com`, or what stands in for it.
+    /// `https://graph.facebook.com`, or the address of a stand-in.
     pub base_url: String,
     /// Meta's version of the API, such as `v25.0`.
     pub api_version: String,
     /// The longest that one call may take, answer included.
     pub request_timeout: Duration,
-    /// Plain HTTP may leave this machine, tokens and all.
+    /// Whether tokens may leave this machine over plain HTTP.
     pub allow_plaintext: bool,
-    /// The proxy that calls go through; `None`: the one that the environment names, if it does.
+    /// The proxy for all calls; `None`: the one that the environment names, if any.
     pub proxy: Option<Secret>,
-    /// A PEM file of certificates to trust beside the machine's.
+    /// A PEM file of certificates to trust in addition to the machine's.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Names that are nobody's on any network (RFC 6761): nothing can leak to them, and tests need some.
+/// Names that nobody owns on any network (RFC 6761): nothing can leak to them, and tests need some.
 const NOBODYS: [&str; 2] = [".invalid", ".test"];
 
 impl Settings {
-    /// Whether anything can be called with them.
+    /// Whether calls can be made with these settings.
     pub fn check(&self) -> Result<(), BuildError> {
         self.base().map(|_| ())
     }
 
-    /// The address, once all is checked.
+    /// The address, after all settings are checked.
     pub(super) fn base(&self) -> Result<Url, BuildError> {
         let base = Url::parse(&self.base_url).map_err(|_| BuildError::BaseUrl)?;
         let bare = base.username().is_empty()
@@ -61,7 +61,7 @@ impl Settings {
     }
 }
 
-/// Whether a part of a path is a version of Meta's API, such as `v25.0`.
+/// Whether a path segment is a version of Meta's API, such as `v25.0`.
 fn is_version(part: &str) -> bool {
     let digits = part.strip_prefix(['v', 'V']).unwrap_or(part);
     digits.starts_with(|first: char| first.is_ascii_digit()) && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
@@ -74,7 +74,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     is_name || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Settings that nothing can be called with.
+/// Why no call can be made with the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The base URL.
@@ -82,13 +82,13 @@ pub enum BuildError {
         "base_url must be an http or https address without user, query or fragment, such as https://graph.facebook.com"
     )]
     BaseUrl,
-    /// The base URL holds a version, or more of a call's path, which would then come twice.
+    /// The base URL contains a version, or more of a call's path, which would then occur twice.
     #[error(
         "its path holds the version {0} or the like, which belongs into api_version or comes by itself: write it without, such as \
          https://graph.facebook.com"
     )]
     Version(String),
-    /// The base URL is plain HTTP, beyond this machine.
+    /// The base URL is plain HTTP and leads away from this machine.
     #[error(
         "it is plain HTTP, and access tokens would cross the network in clear: write https://, or set \
          whatsapp.allow_plaintext = true for a simulator on a network of your own"
@@ -97,7 +97,7 @@ pub enum BuildError {
     /// The version.
     #[error("api_version must be like v25.0")]
     ApiVersion,
-    /// The proxy, by the name of what names it.
+    /// The proxy, by the setting or variable that names it.
     #[error("{0} must be the http or https address of a proxy, such as http://proxy.example.com:3128")]
     Proxy(&'static str),
     /// The file of certificates.

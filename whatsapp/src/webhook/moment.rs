@@ -5,10 +5,10 @@ use serde_json::value::RawValue;
 
 use crate::fields::plain;
 
-/// The last second that RFC 3339 can write. What is more is told in milliseconds, or in finer units still.
+/// The last second that RFC 3339 can write. A larger number is in milliseconds or in finer units.
 const SECS_MAX: u64 = 253_402_300_799;
 
-/// A time by Meta's clock, in whole seconds; `now`, where it tells none.
+/// A time by Meta's clock in whole seconds; `now` if there is none.
 pub(super) fn moment(told: Option<&RawValue>, now: Timestamp) -> Timestamp {
     let text = told.map(plain).unwrap_or_default();
     let whole = match text.split_once('.') {
