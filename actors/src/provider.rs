@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::gate::{Backoff, TemplateGates, TemplateKey};
+use domain::backoff::Backoff;
+use domain::gate::{TemplateGates, TemplateKey};
 use domain::lifecycle::Event;
 use domain::org::{PausedBy, Sender};
 use domain::outcome::Outcome;
 use domain::pace::Pace;
 use domain::pair::Pairs;
 use domain::throttle::TokenBucket;
-use domain::{Failure, Message, MessageId, OrgId, OrgNo, Priority, Timestamp, Wait, spelling};
+use domain::{Failure, Message, MessageId, OrgId, OrgNo, OurCode, Priority, Timestamp, Wait, spelling};
 use ractor::{Actor, ActorProcessingErr, ActorRef, DerivedActorRef, SupervisionEvent};
 use tokio::task::AbortHandle;
 use whatsapp::patience::within;
@@ -319,7 +320,7 @@ impl State {
                 biased;
                 answer = answer => answer,
                 () = cut_off => {
-                    let failure = Failure::new("CUT_OFF", "the service stopped before the answer came");
+                    let failure = Failure::new(OurCode::CutOff, "the service stopped before the answer came");
                     Some(Answer::none(Outcome::CutOff(failure), None))
                 }
             };

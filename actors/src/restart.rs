@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use domain::Timestamp;
-use domain::gate::Backoff;
+use domain::backoff::Backoff;
 
 /// Up to this share of a delay is added, so that what crashed together does not start again together.
 const JITTER: f64 = 0.2;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::outcome::Outcome;
-use domain::{AttemptNo, Failure, Message};
+use domain::{AttemptNo, Failure, Message, OurCode};
 use tokio::sync::Notify;
 use whatsapp::Answer;
 
@@ -129,9 +129,9 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let outcome = if self.has_begun {
-            Outcome::Unknown(Failure::new("NO_ANSWER", "the call ended without an answer"))
+            Outcome::Unknown(Failure::new(OurCode::NoAnswer, "the call ended without an answer"))
         } else {
-            Outcome::NotSent(Failure::new("NOT_CALLED", "the call could not be made"))
+            Outcome::NotSent(Failure::new(OurCode::NotCalled, "the call could not be made"))
         };
         self.settle(Answer::none(outcome, None));
     }

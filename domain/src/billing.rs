@@ -1,5 +1,5 @@
-//! What WhatsApp bills the messages of a template as. It decides that, not whoever sends them: so it also decides which consent
-//! they need.
+//! What WhatsApp bills a template's messages as. WhatsApp decides that, not the sender, so it also decides which
+//! consent they need.
 
 use crate::gate::TemplateKey;
 use crate::ids::Seq;
@@ -10,12 +10,12 @@ use crate::time::Timestamp;
 pub enum BilledAs {
     /// Advertising.
     Marketing,
-    /// Part of a dealing, or a code to sign in with.
+    /// Part of the recipient's business with the organisation, or a code to sign in with.
     Transactional,
 }
 
 impl BilledAs {
-    /// Reads Meta's word; `None` for one that says nothing of a template, such as `service`.
+    /// Reads Meta's word; `None` for a word that says nothing about a template, such as `service`.
     pub fn parse(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase().replace('-', "_");
         match word.strip_prefix("group_").unwrap_or(&word) {
@@ -34,20 +34,20 @@ impl BilledAs {
     }
 }
 
-/// What is known of one template of one account. Kept once it was billed as marketing.
+/// What is known of one account's template. It is kept once the template was billed as marketing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billed {
-    /// The WhatsApp business account, or the phone number where that is not known.
+    /// The WhatsApp business account, or the phone number if the account is unknown.
     pub account: String,
     /// The template's name.
     pub name: String,
     /// Its language's code.
     pub language: String,
-    /// What the latest receipt says.
+    /// The category on the latest receipt.
     pub category: BilledAs,
-    /// When that was reported, by Meta's clock.
+    /// When Meta reported that, by its clock.
     pub at: Timestamp,
-    /// The entry of the audit trail that tells of it.
+    /// The audit entry about it.
     pub record: Seq,
 }
 
@@ -58,12 +58,12 @@ impl Billed {
     }
 }
 
-/// Whether a receipt of this time and category tells something new of a template of which this is known: that it is billed as
-/// marketing, or no longer.
+/// Whether a receipt of this time and category is news about a template: that it is billed as marketing, or no longer
+/// is.
 pub fn is_news(known: Option<&Billed>, category: BilledAs, at: Timestamp) -> bool {
     match known {
         None => category == BilledAs::Marketing,
-        // Of two that were reported in one second, the stricter counts.
+        // Of two reports in one second the stricter counts.
         Some(known) if category == BilledAs::Marketing => known.category != category && at >= known.at,
         Some(known) => known.category != category && at > known.at,
     }

@@ -1,30 +1,30 @@
-//! Circuit breakers: what does not work is left alone, and tried by one probe at a time, ever more rarely, until it works.
+//! Circuit breakers: what fails is left alone and probed, one call at a time and ever more rarely, until it works.
 //! Times are of the wall clock.
 
 mod ways;
 
 use std::time::Duration;
 
-use crate::gate::Backoff;
+use crate::backoff::Backoff;
 use crate::time::Timestamp;
 
 pub use ways::{Closed, Extent, Fault, Outage, Ways};
 
-/// A probe of which nothing is heard for so long is given up: another may go.
+/// A probe without an answer for this long is given up, and another may go.
 const PROBE_LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether something may be tried.
+/// Whether a call may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// It works, as far as is known.
+    /// Yes: as far as we know, calls work.
     Free,
-    /// As the probe that shows whether it works again.
+    /// Yes, as the probe that shows whether calls work again.
     Probe,
-    /// Not before then.
+    /// Not before this time.
     Wait(Timestamp),
 }
 
-/// One circuit. It is closed while things work, as the electrician says, and opened by who finds that they do not.
+/// One circuit. It is closed while calls work, and opens when one fails.
 #[derive(Clone, Debug)]
 pub struct Circuit {
     backoff: Backoff,
@@ -36,18 +36,17 @@ struct Open {
     since: Timestamp,
     /// When the next probe may go.
     until: Timestamp,
-    /// Whether one is under way.
+    /// Whether a probe is under way.
     is_probing: bool,
 }
 
 impl Circuit {
-    /// A closed one; its pauses, once it is open, are those of `backoff`.
+    /// A closed circuit. Once it is open, `backoff` sets the pauses.
     pub const fn new(backoff: Backoff) -> Self {
         Self { backoff, open: None }
     }
 
-    /// Asks for a try. One that is granted as a probe is to be followed by [`Self::failed`], [`Self::worked`] or
-    /// [`Self::unused`].
+    /// Asks whether a call may go. A probe must be followed by [`Self::failed`], [`Self::worked`] or [`Self::unused`].
     pub fn ask(&mut self, now: Timestamp) -> Permission {
         match &mut self.open {
             None => Permission::Free,
@@ -60,8 +59,8 @@ impl Circuit {
         }
     }
 
-    /// A try failed: the circuit opens, or stays open for longer. Failures of what was under way together count once, but the
-    /// longest pause that they ask for, `at_least`, is kept. Says whether it was closed before.
+    /// A call failed: the circuit opens, or stays open for longer. Calls that were under way together count as one
+    /// failure, but the longest `at_least` that they ask for is kept. Returns whether the circuit was closed.
     pub fn failed(&mut self, now: Timestamp, at_least: Duration) -> bool {
         match &mut self.open {
             Some(open) if open.until > now && !open.is_probing => {
@@ -91,7 +90,7 @@ impl Circuit {
         }
     }
 
-    /// Somebody has reason to think that it works: a probe may go now.
+    /// There is reason to think that calls work again: a probe may go now.
     pub fn hurry(&mut self, now: Timestamp) {
         if let Some(open) = self.open.as_mut().filter(|open| !open.is_probing) {
             open.until = now;
@@ -99,13 +98,14 @@ impl Circuit {
         self.backoff.reset();
     }
 
-    /// It works: closed. Since when it was open, if it was.
+    /// Calls work: closes the circuit. Returns since when it was open, if it was.
     pub fn worked(&mut self) -> Option<Timestamp> {
         self.backoff.reset();
         self.open.take().map(|open| open.since)
     }
 
-    /// It worked. That closes it only if it was tried since it opened: what was under way before tells nothing.
+    /// A call worked. This closes the circuit only if a probe was possible since it opened: a call from before proves
+    /// nothing.
     pub fn recovered(&mut self, now: Timestamp) -> Option<Timestamp> {
         let is_tried = self.open.is_some_and(|open| open.is_probing || open.until <= now);
         if is_tried { self.worked() } else { None }

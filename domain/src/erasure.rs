@@ -1,32 +1,32 @@
-//! Erasure: what stays of records once a person's data goes out of them.
+//! Erasure: what remains of records without a person's data.
 
 use std::fmt;
 
-use crate::audit::By;
+use crate::by::By;
 use crate::consent::{Consent, Source, Statement};
 use crate::ids::{AttemptNo, AttemptRef, MessageId, ProviderId, Seq};
-use crate::message::{Message, Recipient};
+use crate::message::{ErasureMark, Message, Recipient};
 use crate::people::Former;
 use crate::spelling;
 use crate::state::State;
 use crate::time::Timestamp;
 
-/// An erasure that was asked for. It is kept until it is done, so that it goes on after a crash.
+/// An erasure that somebody asked for. It is kept until it is done, so that it goes on after a crash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Erasure {
-    /// Its id, drawn when it was asked for: messages with a later one are not part of it.
+    /// Its id, drawn when it was asked for. Messages with later ids are not part of it.
     pub id: MessageId,
-    /// What the person is known by: canonical spellings of phone numbers, and Meta's ids of users.
+    /// The person's names: canonical spellings of phone numbers, and Meta's ids of users.
     pub names: Vec<String>,
-    /// What they were known by before.
+    /// The names that they gave up.
     pub former: Vec<Former>,
     /// Who asked for it.
     pub by: By,
-    /// When.
+    /// When it began.
     pub begun_at: Timestamp,
-    /// Statements of consent before this one are part of it.
+    /// It covers statements of consent before this one.
     pub before: Seq,
-    /// They are erased up to this one, of each name.
+    /// Under each name, statements are erased up to this one.
     pub told_to: Seq,
     /// What is erased so far.
     pub erased: Erased,
@@ -37,30 +37,30 @@ pub struct Erasure {
 pub struct Erased {
     /// Messages to the person.
     pub messages: u64,
-    /// Messages of the person.
+    /// Messages from the person.
     pub inbound: u64,
     /// Statements of consent.
     pub statements: u64,
-    /// Receipts that waited for a message.
+    /// Parked receipts.
     pub receipts: u64,
 }
 
 impl Erasure {
-    /// Whether a message, of theirs or to them, under this name is part of it.
+    /// Whether it covers a message from or to this name.
     pub fn covers(&self, name: &str, id: MessageId) -> bool {
         let name = spelling::canonical(name);
-        // What came before a name was given up is told by when its id was drawn.
+        // A message is theirs if its id was drawn before they gave the name up.
         let was_theirs = |former: &Former| former.name == name && id.drawn_at() < former.until;
         id < self.id && (self.names.iter().any(|own| *own == name) || self.former.iter().any(was_theirs))
     }
 
-    /// Whether a statement under this canonical name is part of it.
+    /// Whether it covers a statement under this canonical name.
     pub fn covers_statement(&self, name: &str, record: Seq, said: &Statement) -> bool {
         let is_theirs = |former: &Former| former.name == name && said.at <= former.until;
         record < self.before && (self.names.iter().any(|own| own == name) || self.former.iter().any(is_theirs))
     }
 
-    /// What the person is and was known by.
+    /// All names that the person has and had.
     pub fn all_names(&self) -> Vec<String> {
         self.names.iter().cloned().chain(self.former.iter().map(|former| former.name.clone())).collect()
     }
@@ -73,18 +73,9 @@ impl fmt::Debug for Erasure {
     }
 }
 
-/// What marks a message as erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// When it was.
-    pub at: Timestamp,
-    /// A hash of its idempotency key: a request that comes again must not be sent after all.
-    pub idempotency: Option<[u8; 16]>,
-}
-
 impl Message {
-    /// The same without the person: whom it goes to, what it says, and what the client called it.
-    pub fn erased(&self, mark: Mark) -> Self {
+    /// The message without its recipient, its payload, and the client's names for it.
+    pub fn erased(&self, mark: ErasureMark) -> Self {
         Self {
             to: Recipient::erased(),
             payload: [].into(),
@@ -97,7 +88,7 @@ impl Message {
 }
 
 impl State {
-    /// The same without Meta's ids and texts, which embed and quote numbers.
+    /// The state without Meta's ids and texts, which embed and quote numbers.
     pub fn erased(&self) -> Self {
         let mut next = self.clone();
         next.version = next.version.wrapping_add(1);
@@ -113,7 +104,7 @@ impl State {
 }
 
 impl Consent {
-    /// What must be known on: whom not to write to. Grants go with the person.
+    /// What must remain known: whom not to write to. Grants are erased with the person.
     pub fn erased(&self) -> Self {
         let mut next = self.left_behind();
         next.recipient.clear();
@@ -123,7 +114,7 @@ impl Consent {
 }
 
 impl Statement {
-    /// The fact without its proof, which would tell what else was said by the same person, under whatever name.
+    /// The fact without its proof, which would show what else the same person said under any name.
     pub fn erased(self) -> Self {
         let source = match self.source {
             Source::Api { .. } => Source::Api { name: None, evidence: None },

@@ -1,29 +1,29 @@
-//! Reading a JSON object field by field, so that every bad field is named at once.
+//! Reads a JSON object field by field, so that all bad fields are named at once.
 
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-/// One field that was refused, and why. `field` is a path such as `senders[0].accessToken`.
+/// A field that was refused, and why. `field` is a path such as `senders[0].accessToken`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field in the request.
     pub field: String,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be right.
     pub message: String,
 }
 
-/// How many errors of a request are named; further ones are only counted.
+/// The most errors of a request that are named. Further ones are only counted.
 pub const NAMED_MAX: usize = 100;
 
 impl FieldError {
-    /// One more that is only counted: a body of a hundred thousand wrong fields must not be answered by a text for each.
+    /// An error that is only counted: a body with a hundred thousand bad fields must not get as many texts in answer.
     pub const fn unnamed() -> Self {
         Self { field: String::new(), message: String::new() }
     }
 }
 
-/// A reader over one JSON object that takes known fields out and collects what is wrong.
+/// Takes the known fields out of a JSON object and collects what is wrong.
 #[derive(Debug)]
 pub struct Fields<'a> {
     object: &'a Map<String, Value>,
@@ -33,7 +33,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads `object`; `prefix` goes before each field's name in errors (`""` at the top).
+    /// Reads `object`; `prefix` precedes each field's name in errors (`""` at the top).
     pub fn new(object: &'a Map<String, Value>, prefix: &str) -> Self {
         Self { object, prefix: prefix.to_owned(), known: Vec::new(), errors: Vec::new() }
     }
@@ -89,7 +89,7 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Says that the field is missing, if it is.
+    /// Refuses the request if the field is missing.
     pub fn require(&mut self, name: &'static str) {
         if self.object.get(name).is_none_or(Value::is_null) {
             self.refuse(name, "is required");
@@ -109,7 +109,7 @@ impl<'a> Fields<'a> {
         self.errors.extend(errors);
     }
 
-    /// All that was wrong, unknown fields included.
+    /// Everything that was wrong, unknown fields included.
     pub fn finish(mut self) -> Vec<FieldError> {
         let known = self.known.join(", ");
         for name in self.object.keys() {

@@ -1,43 +1,11 @@
-//! Doors that Meta shuts for a while: paused templates, and probes of a paused sender. Times are of the wall clock.
+//! Templates that Meta has paused. Times are of the wall clock.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::circuit::Circuit;
 use crate::time::Timestamp;
-
-/// Ever longer pauses between tries of something that does not work yet.
-#[derive(Clone, Debug)]
-pub struct Backoff {
-    first: Duration,
-    factor: u32,
-    most: Duration,
-    tries: u32,
-}
-
-impl Backoff {
-    /// From `first`, doubling, to `most`.
-    pub const fn new(first: Duration, most: Duration) -> Self {
-        Self::growing(first, 2, most)
-    }
-
-    /// From `first`, `factor` times longer each time, to `most`.
-    pub const fn growing(first: Duration, factor: u32, most: Duration) -> Self {
-        Self { first, factor, most, tries: 0 }
-    }
-
-    /// The pause before the next try.
-    pub fn next_pause(&mut self) -> Duration {
-        let pause = self.first.saturating_mul(self.factor.saturating_pow(self.tries)).min(self.most);
-        self.tries = self.tries.saturating_add(1);
-        pause
-    }
-
-    /// It worked: begin again at the first pause.
-    pub const fn reset(&mut self) {
-        self.tries = 0;
-    }
-}
 
 /// A template in one language.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,47 +20,47 @@ pub struct TemplateKey {
 const FIRST_TRY_AFTER: Duration = Duration::from_secs(600);
 const TRY_AT_LEAST_EVERY: Duration = Duration::from_secs(6 * 3600);
 
-/// While a probe is under way, the others look again so soon.
+/// While a probe is under way, the others ask again after this time.
 const PROBE_ANSWERED_IN: Duration = Duration::from_secs(5);
 
-/// The templates that are shut. One message at a time tries whether Meta takes one again.
+/// The paused templates. One message at a time probes whether Meta accepts a template again.
 #[derive(Clone, Debug, Default)]
 pub struct TemplateGates {
     shut: HashMap<TemplateKey, Circuit>,
 }
 
 impl TemplateGates {
-    /// A message that was not held back by [`Self::shut_until`] goes: until its answer no other does.
+    /// A message that [`Self::shut_until`] let through is sent. No other message of the template is, until its answer.
     pub fn goes(&mut self, template: &TemplateKey, now: Timestamp) {
         if let Some(circuit) = self.shut.get_mut(template) {
             circuit.ask(now);
         }
     }
 
-    /// Until when a message of this template is to wait; `None` if it may try.
+    /// How long a message of this template must wait; `None` if it may try.
     pub fn shut_until(&self, template: &TemplateKey, now: Timestamp) -> Option<Timestamp> {
         let circuit = self.shut.get(template)?;
         let until = circuit.until(now)?;
         Some(if circuit.is_probing() { until.min(now.after(PROBE_ANSWERED_IN)) } else { until })
     }
 
-    /// Meta refused it: shut for longer each time, and at least for as long as Meta says.
+    /// Meta refused the template. It is shut for longer each time, and at least for `at_least`.
     pub fn refused(&mut self, template: TemplateKey, now: Timestamp, at_least: Duration) {
         let fresh = || Circuit::new(Backoff::new(FIRST_TRY_AFTER, TRY_AT_LEAST_EVERY));
         self.shut.entry(template).or_insert_with(fresh).failed(now, at_least);
     }
 
-    /// Meta took it, or says that it is approved: open. Says whether it was shut before.
+    /// Meta accepted or approved the template. Returns whether it was shut.
     pub fn open(&mut self, template: &TemplateKey) -> bool {
         self.shut.remove(template).is_some()
     }
 
-    /// Opens all: a person says to try again.
+    /// Opens all templates: a person wants to try again.
     pub fn open_all(&mut self) {
         self.shut.clear();
     }
 
-    /// Whether none is shut: the usual, and then nobody need look for a message's template.
+    /// Whether no template is shut. Usually none is, and nobody need parse a payload for its template.
     pub fn is_empty(&self) -> bool {
         self.shut.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Typed ids. Each can be made only from text or numbers that are valid for it.
+//! Typed ids. Each can be made only from valid text or numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::time::Timestamp;
 
-/// A text that is not a valid id of the kind asked for; the message says what would be.
+/// Text that is not a valid id of its kind; the message says what is.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct InvalidId(&'static str);
@@ -17,7 +17,8 @@ fn is_token(text: &str, extra: &[u8]) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
 }
 
-/// Ids of organisations stand in addresses: `.` and `..` go elsewhere there, and webhooks of all come to `…/inbound`.
+/// Ids of organisations are part of URLs, where `.` and `..` mean something else, and `…/inbound` takes everyone's
+/// webhooks.
 fn is_org_id(text: &str) -> bool {
     is_token(text, b"-_.") && text.bytes().any(|b| b != b'.') && !text.eq_ignore_ascii_case("inbound")
 }
@@ -34,7 +35,7 @@ macro_rules! text_id {
                 &self.0
             }
 
-            /// The same text, to be kept in a record.
+            /// The same text, for a record.
             pub fn to_record(&self) -> Arc<str> {
                 Arc::clone(&self.0)
             }
@@ -70,7 +71,7 @@ text_id!(
     PhoneNumberId, |text| is_token(text, b"-_"), "must be 1 to 64 letters, digits, '-' or '_'"
 );
 
-/// The id that the provider gave to a message (`wamid…`). Opaque; it embeds the recipient's digits, so it is not logged.
+/// The provider's id of a message (`wamid…`). It is opaque and embeds the recipient's digits, so it is never logged.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId(Arc<str>);
 
@@ -80,7 +81,7 @@ impl ProviderId {
         Self(text.into())
     }
 
-    /// In place of one that was erased.
+    /// Stands for an id that was erased.
     pub fn erased() -> Self {
         Self("".into())
     }
@@ -95,7 +96,7 @@ impl ProviderId {
         &self.0
     }
 
-    /// The same text, to be kept in a record.
+    /// The same text, for a record.
     pub fn to_record(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
@@ -112,23 +113,23 @@ impl fmt::Debug for ProviderId {
     }
 }
 
-/// The number under which an organisation's keys are stored. Not given again while anything of it is kept, so nothing of
-/// a deleted organisation can show up in a new one of the same name.
+/// The number that an organisation's keys in the store begin with. It is not reused while any of its data is kept, so
+/// no data of a deleted organisation can appear in a new one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrgNo(pub u32);
 
-/// A sender's number within its organisation; keeps the due index's keys short. Never given twice.
+/// A sender's number within its organisation. It keeps the due index's keys short and is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderNo(pub u16);
 
-/// Counts the owners of an organisation's data. A commit of an older epoch is refused.
+/// Counts the owners of an organisation's data. Commits of an older epoch are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
-/// The place of an entry in its organisation's audit trail: 1, 2, 3 … without a gap.
+/// The position of an entry in its organisation's audit trail: 1, 2, 3 … without a gap.
 pub type Seq = u64;
 
-/// A message's id: a version 7 UUID, so ids sort by the time of acceptance.
+/// A message's id: a UUID of version 7, so ids sort by the time of acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(Uuid);
 
@@ -143,7 +144,7 @@ impl MessageId {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// In place of one that was erased.
+    /// Stands for an id that was erased.
     pub const ERASED: Self = Self(Uuid::nil());
 
     /// When it was drawn.
@@ -153,7 +154,7 @@ impl MessageId {
         Timestamp::from_millis(millis)
     }
 
-    /// Sixteen bytes that sort as the ids do.
+    /// Sixteen bytes that sort like the ids.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
@@ -173,7 +174,7 @@ impl FromStr for MessageId {
     }
 }
 
-/// The number of a send attempt of one message, from 1.
+/// The number of one of a message's attempts, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptNo(pub u16);
 
@@ -190,8 +191,8 @@ impl fmt::Display for AttemptNo {
     }
 }
 
-/// One attempt of one message. Its text goes out as `biz_opaque_callback_data` and comes back in every receipt; other
-/// apps of the account see it, so it holds nothing but the two ids.
+/// One attempt of one message. Its text is sent as `biz_opaque_callback_data` and returns in every receipt. Other apps
+/// of the account can see it, so it holds nothing but the two ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptRef {
     /// The message.

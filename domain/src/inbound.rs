@@ -12,35 +12,35 @@ use crate::time::Timestamp;
 pub struct Inbound {
     /// Our id of it.
     pub id: MessageId,
-    /// Meta's id of it: the same whenever Meta repeats it.
+    /// Meta's id of it. A repeat has the same id.
     pub provider_id: ProviderId,
-    /// The phone number that it was written to: ours.
+    /// Our phone number that it was written to.
     pub sender: PhoneNumberId,
     /// That sender's number within the organisation.
     pub sender_no: SenderNo,
-    /// Who wrote it; `None` for one who shows no phone number.
+    /// Who wrote it; `None` if they show no phone number.
     pub from: Option<Recipient>,
-    /// Meta's id of who wrote it, if it told one.
+    /// Meta's id of its author, if Meta gave one.
     pub user_id: Option<String>,
     /// Meta's word for the kind of message.
     pub kind: String,
-    /// Whether it opens the window of 24 hours in which anything may be written to them.
+    /// Whether it opens the 24-hour window in which they may be sent free-form messages.
     pub opens_window: bool,
     /// Meta's item, as JSON text.
     pub payload: Arc<[u8]>,
-    /// When it was written, by Meta's clock; whole seconds.
+    /// When it was written, by Meta's clock, in whole seconds.
     pub at: Timestamp,
     /// When it came.
     pub received_at: Timestamp,
 }
 
 impl Inbound {
-    /// When it was written, as far as Meta's clock is believed: not after it came.
+    /// When it was written, as far as Meta's clock is credible: not after it came.
     pub fn written_at(&self) -> Timestamp {
         self.at.min(self.received_at)
     }
 
-    /// What its author is known by: a phone number, Meta's id, or both.
+    /// Its author's names: a phone number, Meta's id, or both.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.from.as_ref().map(Recipient::as_str).into_iter().chain(self.user_id.as_deref())
     }

@@ -1,9 +1,8 @@
-//! A client's request, checked once and completely: every bad field is named at once.
+//! A client's request, checked once and completely: all bad fields are named at once.
 
-use std::collections::BTreeMap;
+mod fingerprint;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::audit::Hash;
 use crate::fields::{FieldError, Fields};
@@ -17,17 +16,18 @@ use crate::verbatim;
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 const DOSSIER_MAX: usize = 255;
 const SUBJECT_MAX: usize = 1000;
-/// What is said of an `expiresAt` that has passed.
+/// The error for an `expiresAt` that has passed.
 const LATE: &str = "must be in the future";
 
-/// A request that is valid in itself; whether the organisation has its sender is not yet known.
+/// A request that is valid in itself. Whether the organisation has its sender is not known yet.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
     /// The sender, if the request names one.
     pub from: Option<PhoneNumberId>,
-    /// Recognises the same request sent again: SHA-256 over its JSON with sorted keys, and its numbers digit by digit.
+    /// Recognises a repeat of the request: SHA-256 over its JSON with sorted keys and with its numbers digit by digit.
     pub fingerprint: Hash,
-    /// The same of numbers as they were read, which two requests can share: what messages were kept with at first.
+    /// The same with the numbers as they were parsed, which two requests can share. Old messages were stored with this
+    /// one.
     first_fingerprint: Hash,
     to: Recipient,
     template_code: Option<String>,
@@ -75,7 +75,7 @@ impl NewMessage {
         let from = fields.parsed("from");
         let send_at = fields.parsed("sendAt");
         let expires_at: Option<Timestamp> = fields.parsed("expiresAt");
-        // One that comes with a key may repeat a request that was in time: who knows that judges it, by `late`.
+        // With an idempotency key it may repeat a request that was in time: the caller checks that, with `late`.
         if expires_at.is_some_and(|at| at <= now) && idempotency_key.is_none() {
             fields.refuse("expiresAt", LATE);
         } else if expires_at.is_some() && send_at >= expires_at {
@@ -88,10 +88,10 @@ impl NewMessage {
 
         let errors = fields.finish();
         let Some(to) = to.filter(|_| errors.is_empty()) else { return Err(errors) };
-        let first_fingerprint = first_fingerprint(body);
+        let first_fingerprint = fingerprint::first(body);
         Ok(Self {
             from,
-            fingerprint: fingerprint(&first_fingerprint, &[]),
+            fingerprint: fingerprint::whole(&first_fingerprint, &[]),
             first_fingerprint,
             to,
             template_code,
@@ -108,39 +108,39 @@ impl NewMessage {
         })
     }
 
-    /// The same request, to be carried as it was written. `json` is the text that the parsed body was read from.
+    /// The same request, with its payload as it was written. `json` is the text of the parsed body.
     #[must_use]
     pub fn as_written(mut self, json: &[u8]) -> Self {
         let Ok(json) = str::from_utf8(json) else { return self };
         if let Some(payload) = verbatim::member(json, "payloadJson") {
             self.payload = verbatim::compact(payload).into_bytes();
         }
-        self.fingerprint = fingerprint(&self.first_fingerprint, &verbatim::odd_numbers(json));
+        self.fingerprint = fingerprint::whole(&self.first_fingerprint, &verbatim::odd_numbers(json));
         self
     }
 
-    /// What of its payload is passed on though it is not known here: Meta decides.
+    /// Parts of its payload that we do not know. They are passed on, and Meta decides.
     pub fn warnings(&self) -> &[FieldError] {
         &self.warnings
     }
 
-    /// Whether the message that was kept with this fingerprint came from the same request.
+    /// Whether a message stored with this fingerprint came from the same request.
     pub fn made(&self, kept: &Hash) -> bool {
-        // An erased message's fingerprint is gone with it.
+        // An erased message has no fingerprint left.
         [self.fingerprint, self.first_fingerprint, Hash::default()].contains(kept)
     }
 
-    /// The template that it uses; `None` if it is free-form. Reads the payload, so it is not for a busy path.
+    /// The template that it uses; `None` if it is free-form. This parses the payload, so it is not for a hot path.
     pub fn template(&self) -> Option<TemplateKey> {
         message::template(self.template_code.as_deref(), &self.payload)
     }
 
-    /// Whom it is to go to.
+    /// Whom to send it to.
     pub const fn to(&self) -> &Recipient {
         &self.to
     }
 
-    /// Which consent applies.
+    /// Which consent it needs.
     pub const fn category(&self) -> Category {
         self.category
     }
@@ -155,7 +155,7 @@ impl NewMessage {
         self.idempotency_key.as_deref()
     }
 
-    /// What is wrong with it as a new request, if it comes too late.
+    /// The error if it has expired already, for a new request.
     pub fn late(&self, now: Timestamp) -> Option<FieldError> {
         let is_late = self.expires_at.is_some_and(|at| at <= now);
         is_late.then(|| FieldError { field: "expiresAt".into(), message: LATE.into() })
@@ -184,7 +184,7 @@ impl NewMessage {
     }
 }
 
-/// Meta's id of a user may stand in `to`, as a number does, or in `recipient`, as Meta has it.
+/// Meta's id of a user may come in `to`, like a number, or in `recipient`, as in Meta's API.
 fn read_recipient(fields: &mut Fields<'_>) -> Option<Recipient> {
     let (to, recipient) = (fields.value("to").is_some(), fields.value("recipient").is_some());
     match (to, recipient) {
@@ -202,7 +202,7 @@ fn read_recipient(fields: &mut Fields<'_>) -> Option<Recipient> {
 
 fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
     let dossier = match fields.value("dossierId")? {
-        // Others would lose digits on their way through JSON, and two dossiers might become one.
+        // Other numbers would lose digits in JSON, and two dossiers could become one.
         Value::Number(number) if number.is_i64() || number.is_u64() => Dossier::Number(number.to_string()),
         Value::Number(_) => {
             fields.refuse("dossierId", "must be a whole number of at most 64 bits; send others as a string");
@@ -222,7 +222,7 @@ fn read_dossier(fields: &mut Fields<'_>) -> Option<Dossier> {
     }
 }
 
-/// What the idempotency keys of messages begin with that nobody posted: replies to stop and start words.
+/// The idempotency keys of twotick's own messages, the replies to stop and start words, begin with this.
 pub const OWN_KEYS: &str = "consent-reply:";
 
 fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option<String> {
@@ -245,165 +245,5 @@ fn read_idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option
     key.map(str::to_owned)
 }
 
-/// `serde_json` keeps objects sorted, so two texts of the same JSON have the same fingerprint. The idempotency key may
-/// stand in the body or in the header, so it is left out.
-fn first_fingerprint(body: &Map<String, Value>) -> Hash {
-    let rest: BTreeMap<_, _> = body.iter().filter(|(name, _)| *name != "idempotencyKey").collect();
-    Sha256::digest(serde_json::to_vec(&rest).unwrap_or_default()).into()
-}
-
-/// With the numbers that lose digits when they are read. Never the same as the first, so that neither passes for the other.
-fn fingerprint(first: &Hash, odd_numbers: &[&str]) -> Hash {
-    Sha256::new().chain_update(first).chain_update(odd_numbers.join(",")).finalize().into()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
-
-    fn parse(body: &Value, header: Option<&str>) -> Result<NewMessage, Vec<String>> {
-        NewMessage::parse(body.as_object().unwrap(), header, NOW)
-            .map_err(|errors| errors.into_iter().map(|error| error.field).collect())
-    }
-
-    fn text(extra: Value) -> Value {
-        let mut body = json!({"to": "+1234567890", "payloadJson": {"type": "text", "text": {"body": "hi"}}});
-        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        body
-    }
-
-    #[test]
-    fn the_seed_request_is_accepted() {
-        let body = json!({"dossierId": 456, "channel": "WHATSAPP", "to": "+1234567890", "templateCode": "welcome_message",
-            "payloadJson": {"language": "en", "components": [{"type": "body", "parameters": [{"type": "text", "text": "John Doe"}]}]},
-            "idempotencyKey": "unique-123"});
-        let new = parse(&body, None).unwrap();
-        assert_eq!(new.idempotency_key(), Some("unique-123"));
-        assert_eq!(new.dossier, Some(Dossier::Number("456".into())));
-    }
-
-    #[test]
-    fn every_bad_field_is_named_at_once() {
-        let body = json!({"to": "123", "channel": "SMS", "templateCode": "Bad Name", "payloadJson": {"type": "text"},
-            "dossierId": true, "subject": "", "idempotencyKey": "", "from": "a b", "sendAt": "soon", "expiresAt": 5,
-            "priority": "URGENT", "category": "SPAM", "onUnknown": "PANIC", "surprise": 1});
-        let mut fields = parse(&body, None).unwrap_err();
-        fields.sort();
-        assert_eq!(
-            fields,
-            [
-                "category",
-                "channel",
-                "dossierId",
-                "expiresAt",
-                "from",
-                "idempotencyKey",
-                "onUnknown",
-                "payloadJson.language",
-                "payloadJson.type",
-                "priority",
-                "sendAt",
-                "subject",
-                "surprise",
-                "templateCode",
-                "to"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_dossier_whose_digits_json_would_lose_must_be_a_string() {
-        for number in ["18446744073709551616", "1e5", "4.5"] {
-            let body: Value = serde_json::from_str(&text(json!({})).to_string().replacen(
-                '{',
-                &format!("{{\"dossierId\":{number},"),
-                1,
-            ))
-            .unwrap();
-            assert_eq!(parse(&body, None).unwrap_err(), ["dossierId"], "{number}");
-        }
-        assert!(parse(&text(json!({"dossierId": u64::MAX})), None).is_ok());
-        assert!(parse(&text(json!({"dossierId": "18446744073709551616"})), None).is_ok());
-    }
-
-    #[test]
-    fn an_empty_request_names_what_is_required() {
-        assert_eq!(parse(&json!({}), None).unwrap_err(), ["to", "payloadJson"]);
-    }
-
-    #[test]
-    fn the_key_may_come_in_the_body_or_the_header_but_not_differ() {
-        assert_eq!(parse(&text(json!({})), Some("k")).unwrap().idempotency_key(), Some("k"));
-        assert!(parse(&text(json!({"idempotencyKey": "k"})), Some("k")).is_ok());
-        assert_eq!(parse(&text(json!({"idempotencyKey": "k"})), Some("other")).unwrap_err(), ["idempotencyKey"]);
-        assert_eq!(parse(&text(json!({})), Some("")).unwrap_err(), ["idempotencyKey"]);
-        let ours = "consent-reply:REVOKED:x:20000";
-        assert_eq!(parse(&text(json!({"idempotencyKey": ours})), None).unwrap_err(), ["idempotencyKey"]);
-        assert_eq!(parse(&text(json!({})), Some(ours)).unwrap_err(), ["idempotencyKey"]);
-        assert_eq!(parse(&text(json!({})), Some(&"k".repeat(256))).unwrap_err(), ["idempotencyKey"]);
-    }
-
-    #[test]
-    fn the_fingerprint_ignores_spelling_but_not_content() {
-        let print = |text: &str, header| parse(&serde_json::from_str(text).unwrap(), header).unwrap().fingerprint;
-        let a = r#"{"to":"+1234567890","payloadJson":{"type":"text","text":{"body":"hi"}},"idempotencyKey":"k"}"#;
-        let b = r#"{ "payloadJson": {"text":{"body":"\u0068i"},"type":"text"}, "to": "+1234567890" }"#;
-        assert_eq!(print(a, None), print(b, Some("k")));
-        assert_ne!(print(a, None), print(&a.replace("hi", "ho"), None));
-    }
-
-    fn written(json: &str) -> NewMessage {
-        parse(&serde_json::from_str(json).unwrap(), None).unwrap().as_written(json.as_bytes())
-    }
-
-    #[test]
-    fn a_payload_is_carried_as_it_was_written() {
-        let json = r#"{ "payloadJson": {"type": "location", "location": {"longitude": 106.81666600000001, "latitude": -6.200000000000001,
-            "big": 123456789012345678901234, "n": 1.50, "name": "\u0041 \/ \ud83d\ude00"}}, "to": "+1234567890" }"#;
-        let payload = String::from_utf8(written(json).payload).unwrap();
-        assert_eq!(
-            payload,
-            r#"{"type":"location","location":{"longitude":106.81666600000001,"latitude":-6.200000000000001,"big":123456789012345678901234,"n":1.50,"name":"\u0041 \/ \ud83d\ude00"}}"#
-        );
-    }
-
-    #[test]
-    fn of_two_payloads_in_one_body_the_one_that_was_checked_is_carried() {
-        let json =
-            r#"{"to":"+1234567890","payloadJson":{"type":"text"},"payloadJson":{"type":"text","text":{"body":"b"}}}"#;
-        assert_eq!(written(json).payload, br#"{"type":"text","text":{"body":"b"}}"#);
-    }
-
-    #[test]
-    fn a_repeat_is_known_by_its_digits_and_by_what_older_messages_were_kept_with() {
-        let body = |longitude: &str| {
-            written(&format!(
-                r#"{{"to":"+1234567890","payloadJson":{{"type":"location","location":{{"latitude":1,"longitude":{longitude}}}}}}}"#
-            ))
-        };
-        let (exact, near) = (body("106.81666600000001"), body("106.816666"));
-        assert!(exact.made(&exact.fingerprint) && !exact.made(&near.fingerprint) && !near.made(&exact.fingerprint));
-        // Kept before digits counted.
-        assert!(exact.made(&exact.first_fingerprint));
-        assert_eq!(hex(near.first_fingerprint), "670cc0cb243ac3d4769c7d7c4283421efcb1b997019eb1c9c6de9689210ac81b");
-    }
-
-    fn hex(hash: Hash) -> String {
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    #[test]
-    fn times_must_lie_ahead_and_in_order() {
-        let at = |secs| NOW.after(std::time::Duration::from_secs(secs)).to_string();
-        assert!(parse(&text(json!({"sendAt": at(10), "expiresAt": at(20)})), None).is_ok());
-        assert_eq!(parse(&text(json!({"sendAt": at(20), "expiresAt": at(20)})), None).unwrap_err(), ["expiresAt"]);
-        assert_eq!(parse(&text(json!({"expiresAt": NOW.to_string()})), None).unwrap_err(), ["expiresAt"]);
-        // With a key it may be a repeat: that is judged where the key is known.
-        let repeat = parse(&text(json!({"expiresAt": NOW.to_string()})), Some("k")).unwrap();
-        assert_eq!(repeat.late(NOW).map(|error| error.field).as_deref(), Some("expiresAt"));
-        assert_eq!(repeat.late(NOW.before(std::time::Duration::from_secs(1))), None);
-    }
-}
+mod tests;

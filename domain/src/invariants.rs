@@ -1,82 +1,82 @@
-//! What must hold of every message, whatever has happened to it: of how it stands, of each step, of each call. The property
-//! tests, the runtime's debug assertions, the simulation and `store::verify` all ask here.
+//! What must hold for every message at all times: for its state, for each step, for each call. The property tests, the
+//! runtime's debug assertions, the simulation and `store::verify` all check these rules.
 //!
-//! That exactly the unfinished have a due time is not among it: [`Phase`] has no room for anything else. That the index says
-//! the same is for `store::verify` to find.
+//! One rule needs no check here: exactly the unfinished messages have a due time, since [`Phase`] allows nothing else.
+//! `store::verify` checks that the due index agrees.
 
 use crate::ids::AttemptNo;
-use crate::lifecycle::{Move, rank};
+use crate::lifecycle::Move;
 use crate::message::Message;
 use crate::receipt::ReceiptKind;
 use crate::state::{Attempt, AttemptStatus, Phase, State, Wait};
 use crate::time::Timestamp;
 
-/// A rule that was broken.
+/// A broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Violation {
-    /// One that waits since its store was restored is due at no time: only a person lets it go.
+    /// A message held by a restore is never due: only a person releases it.
     #[error("held since a restore, and due all the same")]
     HeldButDue,
-    /// One that waits is due when it expires, at the latest.
+    /// A waiting message is due no later than it expires.
     #[error("waits beyond its expiry")]
     WaitsTooLong,
-    /// One that waits may make another attempt.
+    /// A waiting message may make another attempt.
     #[error("waits for an attempt that it may not make")]
     WaitsInVain,
-    /// A message that is SENDING has an attempt whose outcome is open.
+    /// A SENDING message has an open attempt.
     #[error("SENDING without an open attempt")]
     SendWithoutIntent,
-    /// No more attempts than allowed, and only a person allows more.
+    /// A message makes no more attempts than it is allowed, and only a person allows more.
     #[error("more attempts than allowed")]
     TooManyAttempts,
-    /// The current budget began after no more attempts than count.
+    /// The current budget cannot begin after more attempts than count.
     #[error("a budget that begins after more attempts than count")]
     Budget,
-    /// Attempts are in the order of their numbers, from 1, and no number is given twice.
+    /// Attempts are in the order of their numbers, which begin at 1 and are never reused.
     #[error("attempt numbers do not grow")]
     Numbers,
-    /// An attempt has an end once its outcome is known, a reason if that is not its acceptance, and Meta's id if it is.
+    /// A settled attempt has an end; a failed one has a reason; an accepted one has Meta's id.
     #[error("an attempt that does not agree with itself")]
     Attempt,
-    /// Of several attempts in a row that do not count and that Meta did not name, only the last is kept.
+    /// Of several attempts in a row that neither count nor have a name from Meta, only the last is kept.
     #[error("attempts kept that tell nothing")]
     Verbose,
-    /// An attempt that counts, or that a receipt may still name, is kept, and so are the receipts and the name it had.
+    /// An attempt that counts, or that a receipt may still name, is kept with its receipts and its id.
     #[error("an attempt, or what was known of it, was forgotten")]
     Forgotten,
-    /// What was no fault of the message never counts against it later.
+    /// An attempt that was not charged is never charged later.
     #[error("an attempt that was spared counts after all")]
     Charged,
-    /// SENT, DELIVERED and READ rest on what Meta said of an attempt.
+    /// SENT, DELIVERED and READ need proof from Meta.
     #[error("further than Meta said")]
     Unproved,
-    /// Only a `failed` receipt takes back that it was sent, and nothing takes back its delivery or that it was cancelled.
+    /// Only a `failed` receipt takes SENT back. Nothing takes back DELIVERED, READ or CANCELLED.
     #[error("moved backwards")]
     Backwards,
-    /// It has the times of how far it came; they are in order: sent, delivered, read.
+    /// The message has the times of the phases that it reached, in order: sent, delivered, read.
     #[error("times that do not fit how far it came, or each other")]
     Times,
-    /// A known time is only ever corrected to an earlier one.
+    /// A known time only ever moves to an earlier one.
     #[error("a time moved later")]
     Later,
-    /// FAILED says why.
+    /// A FAILED message says why.
     #[error("FAILED without a reason")]
     FailedWithoutReason,
-    /// What was sent has no error.
+    /// A sent message has no error.
     #[error("sent, with an error")]
     SentWithError,
-    /// It names its audit entries in order, each once.
+    /// The audit entries are in order, each once.
     #[error("audit entries out of order")]
     Trail,
     /// The version grows by one with each step.
     #[error("version did not grow by one")]
     Version,
-    /// A call is for the attempt that this step begins, of a message that waited and has not expired.
+    /// A call is for the attempt that this step begins, of a QUEUED message that has not expired.
     #[error("a call that is not the beginning of an attempt")]
     Call,
 }
 
-/// Checks how a message stands.
+/// Checks a message's state.
 pub fn check(message: &Message, state: &State) -> Result<(), Violation> {
     waits_rightly(message, state)?;
     attempts_are_right(state)?;
@@ -84,7 +84,7 @@ pub fn check(message: &Message, state: &State) -> Result<(), Violation> {
     holds(state.trail.is_sorted_by(|earlier, later| earlier < later), Violation::Trail)
 }
 
-/// Checks a step of a message from `before`.
+/// Checks a message's step from `before`.
 pub fn check_step(message: &Message, before: &State, step: &Move) -> Result<(), Violation> {
     let after = &step.next;
     check(message, after)?;
@@ -99,7 +99,7 @@ pub fn check_step(message: &Message, before: &State, step: &Move) -> Result<(), 
     keeps_what_is_known(before, after)
 }
 
-/// Checks that a message in this state may be sent as the attempt `no`: its intent is recorded.
+/// Checks that the attempt `no` may be sent: its intent is recorded.
 pub fn check_call(state: &State, no: AttemptNo) -> Result<(), Violation> {
     let is_open = |attempt: &Attempt| attempt.no == no && attempt.status == AttemptStatus::Sending;
     let is_sending = matches!(state.phase, Phase::Sending { .. });
@@ -155,7 +155,7 @@ fn has_come_as_far_as_told(state: &State) -> Result<(), Violation> {
         Phase::Read => holds(told(ReceiptKind::Read), Violation::Unproved)?,
         Phase::Failed => holds(state.failure.is_some(), Violation::FailedWithoutReason)?,
     }
-    let reached = rank(state.phase);
+    let reached = state.phase.rank();
     holds(reached == 0 || state.failure.is_none(), Violation::SentWithError)?;
     let times = [state.sent_at, state.delivered_at, state.read_at];
     let fits = (1..).zip(times).all(|(needed, time)| time.is_some() == (reached >= needed));
@@ -166,23 +166,23 @@ fn is_taken_back(before: &State, after: &State) -> bool {
     let is_accepted = || after.attempts.iter().any(|attempt| attempt.status == AttemptStatus::Accepted);
     match before.phase {
         Phase::Queued { .. } | Phase::Sending { .. } | Phase::Failed => false,
-        Phase::Cancelled => rank(after.phase) == 0 && after.phase != Phase::Cancelled,
-        Phase::Sent => rank(after.phase) == 0 && is_accepted(),
-        Phase::Delivered | Phase::Read => rank(after.phase) < rank(before.phase),
+        Phase::Cancelled => after.phase.rank() == 0 && after.phase != Phase::Cancelled,
+        Phase::Sent => after.phase.rank() == 0 && is_accepted(),
+        Phase::Delivered | Phase::Read => after.phase.rank() < before.phase.rank(),
     }
 }
 
-/// An attempt begins when a waiting message gets a send permit, and then it is called for, once.
+/// An attempt begins only when a waiting message gets a send permit, and is called for once.
 fn begins_only_what_is_called(message: &Message, before: &State, step: &Move) -> Result<(), Violation> {
     let after = &step.next;
-    // The original of a restored store made others since: a receipt tells of them.
+    // Receipts may tell of attempts that the original of a restored store made.
     let is_learned =
         |attempt: &Attempt| before.wait == Wait::Restored && !attempt.charged && attempt.provider_id.is_some();
     let begun = after.attempts.iter().filter(|attempt| before.attempt(attempt.no).is_none() && !is_learned(attempt));
     let mut begun = begun.map(|attempt| attempt.no);
     holds(begun.next() == step.call && begun.next().is_none(), Violation::Call)?;
     let Some(no) = step.call else { return Ok(()) };
-    // `updated_at` is when the step was decided.
+    // `updated_at` is the time of this step.
     let is_its_time = before.due().is_some_and(|due| due <= after.updated_at) && !message.is_expired(after.updated_at);
     holds(matches!(before.phase, Phase::Queued { .. }) && is_its_time, Violation::Call)?;
     holds(before.latest().is_none_or(|latest| latest < no), Violation::Numbers)?;

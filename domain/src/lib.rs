@@ -1,14 +1,17 @@
 //! What a message is and what may happen to it.
 //!
-//! Everything here is a value or a pure function: no I/O, no clock, no randomness, no actors. Time comes in as
-//! [`Timestamp`], randomness as a `roll` in `0.0..1.0`. The heart is [`lifecycle::decide`]; [`invariants`] says what
-//! must hold after every step of it.
+//! Everything here is a value or a pure function: no I/O, no clock, no randomness, no actors. Callers pass time in as a
+//! [`Timestamp`] and randomness as a `roll` in `0.0..1.0`. The heart is [`lifecycle::decide`]; [`invariants`] lists
+//! what must hold after each of its steps.
 
 pub mod audit;
+pub mod backoff;
 pub mod billing;
+pub mod by;
 pub mod circuit;
 pub mod consent;
 pub mod erasure;
+pub mod failure;
 pub mod fields;
 pub mod gate;
 pub mod ids;
@@ -34,9 +37,10 @@ pub mod throttle;
 pub mod time;
 pub mod verbatim;
 
+pub use failure::{Failure, FailureCode, OurCode};
 pub use fields::FieldError;
 pub use ids::{AttemptNo, AttemptRef, Epoch, MessageId, OrgId, OrgNo, PhoneNumberId, ProviderId, SenderNo, Seq};
 pub use inbound::Inbound;
 pub use message::{Dossier, Message, OnUnknown, Priority};
-pub use state::{Attempt, AttemptStatus, Failure, Phase, State, Status, Wait};
+pub use state::{Attempt, AttemptStatus, Phase, State, Status, Wait};
 pub use time::Timestamp;

@@ -1,10 +1,9 @@
-//! What a client asked to be sent. Written once, never changed; what becomes of it is [`crate::State`].
+//! What a client asked to be sent. It is written once and never changed; [`crate::State`] says what becomes of it.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::erasure;
 use crate::gate::TemplateKey;
 use crate::ids::{MessageId, PhoneNumberId, SenderNo};
 use crate::time::Timestamp;
@@ -14,13 +13,13 @@ use crate::time::Timestamp;
 pub struct Message {
     /// Its id.
     pub id: MessageId,
-    /// The sender that it goes out from.
+    /// The sender that it is sent from.
     pub from: PhoneNumberId,
     /// That sender's number within the organisation.
     pub sender: SenderNo,
-    /// Whom it goes to.
+    /// Whom it is sent to.
     pub to: Recipient,
-    /// The template's name; without one the payload is a native WhatsApp object.
+    /// The template's name. Without one the payload is a native WhatsApp object.
     pub template_code: Option<String>,
     /// `payloadJson`, as JSON text.
     pub payload: Arc<[u8]>,
@@ -30,29 +29,29 @@ pub struct Message {
     pub subject: Option<String>,
     /// The client's name for the request.
     pub idempotency_key: Option<String>,
-    /// Not to be sent before.
+    /// Do not send before.
     pub send_at: Option<Timestamp>,
-    /// Not to be sent after.
+    /// Do not send after.
     pub expires_at: Option<Timestamp>,
     /// Its lane.
     pub priority: Priority,
-    /// Which consent applies.
+    /// Which consent it needs.
     pub category: Category,
-    /// What to do when the outcome of a send stays unknown; `None`: as configured.
+    /// What to do if the outcome of a send stays unknown; `None`: as configured.
     pub on_unknown: Option<OnUnknown>,
     /// When it was accepted.
     pub created_at: Timestamp,
-    /// Set once its recipient's data was erased.
-    pub erased: Option<erasure::Mark>,
+    /// Set once its recipient's data is erased.
+    pub erased: Option<ErasureMark>,
 }
 
 impl Message {
-    /// The template that it uses; `None` if it is free-form. Reads the payload, so it is not for a busy path.
+    /// The template that it uses; `None` if it is free-form. This parses the payload, so it is not for a hot path.
     pub fn template(&self) -> Option<TemplateKey> {
         template(self.template_code.as_deref(), &self.payload)
     }
 
-    /// Whether what it says is gone, with its recipient or by age: it can never be sent again.
+    /// Whether its payload is gone, erased with the recipient or by age. It can never be sent again.
     pub fn is_payload_erased(&self) -> bool {
         self.payload.is_empty()
     }
@@ -63,7 +62,16 @@ impl Message {
     }
 }
 
-/// The template that a payload uses, of which `code` is the name where it came apart.
+/// What marks a message as erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErasureMark {
+    /// When it was erased.
+    pub at: Timestamp,
+    /// A hash of its idempotency key, so that a repeat of the request is not sent after all.
+    pub idempotency: Option<[u8; 16]>,
+}
+
+/// The template that a payload uses. `code` is its name, if the request gave it apart from the payload.
 pub(crate) fn template(code: Option<&str>, payload: &[u8]) -> Option<TemplateKey> {
     let payload: serde_json::Value = serde_json::from_slice(payload).ok()?;
     let native = payload.get("template");
@@ -81,11 +89,11 @@ impl fmt::Debug for Message {
 }
 
 /// A phone number in E.164 with its `+`, or Meta's id of a user who shows no number, such as `US.13491208655302741918`.
-/// Without the `+` Meta would prepend the sender's own country code, so no other form of a number is accepted.
+/// Numbers need the `+`: without it Meta would prepend the sender's own country code.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Recipient(Arc<str>);
 
-/// A text that names no recipient.
+/// Text that names no recipient.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "must be a phone number in E.164: '+' and 7 to 15 digits, such as +4915112345678; or Meta's id of a user, such as \
@@ -97,12 +105,12 @@ pub struct NotARecipient;
 const USER_ID_MAX: usize = 200;
 
 impl Recipient {
-    /// In place of one that was erased.
+    /// Stands for a recipient who was erased.
     pub(crate) fn erased() -> Self {
         Self("".into())
     }
 
-    /// Whether it is Meta's id of a user, in place of a phone number.
+    /// Whether it is Meta's id of a user rather than a phone number.
     pub fn is_user_id(&self) -> bool {
         is_user_id(&self.0)
     }
@@ -112,12 +120,12 @@ impl Recipient {
         &self.0
     }
 
-    /// The same text, to be kept in a record.
+    /// The same text, for a record.
     pub fn to_record(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
 
-    /// From a record: the text was valid by the rules of its time, or is empty since it was erased.
+    /// From a record: the text was valid by the rules of its time, or is empty because it was erased.
     pub const fn from_record(text: Arc<str>) -> Self {
         Self(text)
     }
@@ -162,7 +170,7 @@ pub enum Dossier {
 }
 
 impl Dossier {
-    /// The text under which it is looked up: `456` and `"456"` are the same dossier.
+    /// The text to look it up by: `456` and `"456"` are the same dossier.
     pub fn key(&self) -> &str {
         match self {
             Self::Number(text) | Self::Text(text) => text,
@@ -185,20 +193,20 @@ pub enum Priority {
 /// Which consent applies to a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Category {
-    /// Part of a dealing that the recipient has with the business.
+    /// Part of the recipient's business with the organisation.
     #[default]
     Transactional,
     /// Advertising.
     Marketing,
-    /// twotick's own answer to a stop or start word: no consent is asked for it. Not for clients.
+    /// twotick's own answer to a stop or start word. It needs no consent; clients cannot choose it.
     Confirmation,
-    /// Advertising, going by what WhatsApp bills its template as: the consent that a message is weighed by, whatever it calls
-    /// itself. No message's own.
+    /// WhatsApp bills the message's template as marketing, so it needs consent to marketing, whatever its own category
+    /// says. No message has this category itself.
     BilledMarketing,
 }
 
 impl Category {
-    /// The words for those that clients may choose.
+    /// The words for the categories that clients may choose.
     pub const WORDS: [(&'static str, Self); 2] =
         [("TRANSACTIONAL", Self::Transactional), ("MARKETING", Self::Marketing)];
 
@@ -218,7 +226,7 @@ pub enum OnUnknown {
     /// Send again; the recipient may get it twice.
     #[default]
     Resend,
-    /// End it as FAILED until a receipt or a person decides.
+    /// Fail it until a receipt or a person decides.
     Hold,
 }
 

@@ -1,17 +1,19 @@
-//! What Meta tells of a sender that changes no message: errors of its account, and what is not understood.
+//! What Meta reports about a sender that changes no message: errors of its account, and items that we do not
+//! understand.
 
 use std::fmt;
 
-/// Meta's words have no more characters, and no more digits than a version has: what has may be a name or a number.
+/// Meta's words are no longer than this and have no more digits than a version. Anything else may be a name or a
+/// number.
 const WORD_MAX: usize = 48;
 const DIGITS_MAX: usize = 4;
 
-/// Something that Meta told of a sender. It holds nothing of a person, so that it can be logged.
+/// Something that Meta reported about a sender. It holds nothing about a person, so it may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Notice {
-    /// Meta's name for the list or the field that it stood in, such as `errors` or `statuses`.
+    /// Meta's name for its list or field, such as `errors` or `statuses`.
     pub item: String,
-    /// Meta's word for what it is: its status, its type, its event.
+    /// Meta's word for its status, type or event.
     pub word: Option<String>,
     /// Meta's code, if it is an error.
     pub code: Option<i64>,
@@ -23,7 +25,7 @@ impl Notice {
         Self { item: "errors".to_owned(), word: None, code: Some(code) }
     }
 
-    /// An item that is not understood. What does not look like one of Meta's words is left out.
+    /// An item that we do not understand. Text that does not look like one of Meta's words is left out.
     pub fn unread(item: &str, word: Option<&str>) -> Self {
         let word = word.filter(|word| is_word(word)).map(str::to_owned);
         Self { item: if is_word(item) { item.to_owned() } else { "unknown".to_owned() }, word, code: None }

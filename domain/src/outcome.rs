@@ -1,44 +1,44 @@
-//! What a call to the provider can come to, and what its errors mean for us.
+//! How a call to the provider can end, and what Meta's errors mean for us.
 
 use std::fmt;
 
+use crate::failure::Failure;
 use crate::ids::ProviderId;
-use crate::state::Failure;
 
 /// How one call ended, as far as we can know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The provider took the message and named it.
+    /// The provider accepted the message and gave it an id.
     Accepted(ProviderId),
-    /// The provider said no, so it did not take the message.
+    /// The provider refused the message.
     Refused(ProviderError),
-    /// No byte of the request left: nothing was sent.
+    /// No byte of the request was sent.
     NotSent(Failure),
-    /// Nothing was taken, and no message is to blame: WhatsApp is not reached, or something before it turns calls away. It
-    /// charges the message no attempt.
+    /// Nothing was sent, and the message is not to blame: WhatsApp cannot be reached, or something in front of it turns
+    /// calls away. The attempt is not charged.
     Unreachable(Failure),
-    /// The request may or may not have been taken: the answer was lost or unreadable.
+    /// The provider may or may not have accepted it: the answer was lost or unreadable.
     Unknown(Failure),
-    /// The same, and no message is to blame: we ended the call ourselves in order to stop, or WhatsApp answers none. It
-    /// charges the message no attempt.
+    /// The same, but the message is not to blame: we ended the call ourselves to shut down, or WhatsApp answers no
+    /// call. The attempt is not charged.
     CutOff(Failure),
 }
 
-/// An error as Meta reports it, in an answer or in a `failed` receipt, with its meaning.
+/// An error that Meta reported in an answer or in a `failed` receipt, with its meaning.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProviderError {
     /// Meta's code.
     pub code: i64,
-    /// Meta's text: the details where given, else the message.
+    /// Meta's text: the details if given, else the message.
     pub message: String,
     /// What it means for us.
     pub verdict: Verdict,
 }
 
 impl ProviderError {
-    /// The error as it is kept with a message: the code as text.
+    /// The error as a message keeps it.
     pub fn failure(&self) -> Failure {
-        Failure { code: self.code.to_string(), message: self.message.clone() }
+        Failure::meta(self.code, self.message.clone())
     }
 }
 
@@ -49,42 +49,43 @@ impl fmt::Debug for ProviderError {
     }
 }
 
-/// The meaning of an error: how to go on, and for how much around the message it holds.
+/// The meaning of an error: how to go on, and what else it applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How to go on.
     pub class: Class,
-    /// What it holds for.
+    /// What it applies to.
     pub scope: Scope,
 }
 
 /// How to go on after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Passes by itself: retry by the schedule.
+    /// It passes by itself: retry by the schedule.
     Transient,
-    /// Too fast for the scope: slow down, then retry.
+    /// The scope sends too fast: slow down, then retry.
     Throttled,
-    /// The scope cannot send until a person or Meta repairs it: an expired token, a lock, a payment, a paused template.
+    /// The scope cannot send until a person or Meta repairs it: an expired token, a lock, an unpaid bill, a paused
+    /// template.
     Blocked,
-    /// Meta holds this message back from this recipient for now: try once more, a day later.
+    /// Meta holds this message back from this recipient for now: retry once, a day later.
     Deferred,
-    /// This message will never go: no retry.
+    /// This message can never be sent: do not retry.
     Permanent,
-    /// The recipient wants no more of what the scope says: no retry, and their consent is revoked.
+    /// The recipient wants no more messages of the scope: do not retry, and revoke their consent.
     OptedOut,
 }
 
-/// What an error holds for, from the narrowest.
+/// What an error applies to, from the narrowest to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// This message only.
     Message,
-    /// This recipient, whatever is sent.
+    /// This recipient, whatever the message.
     Recipient,
     /// Marketing to this recipient.
     Marketing,
-    /// This recipient of this phone number.
+    /// This recipient and this phone number.
     Pair,
     /// This template in this language.
     Template,
@@ -92,6 +93,6 @@ pub enum Scope {
     Number,
     /// All numbers of the WhatsApp business account.
     Account,
-    /// All that the Meta app or its token sends.
+    /// Everything that the Meta app or its token sends.
     App,
 }

@@ -1,17 +1,18 @@
-//! An adaptive pace: slower when Meta throttles, faster again by and by. Time is a `Duration` since any fixed start.
+//! An adaptive pace: it slows down when Meta throttles and recovers over time. Time is a `Duration` since any fixed
+//! start.
 
 use std::time::Duration;
 
-/// Halving at each of many refusals that arrive together would stop a sender: within this time only the first counts.
+/// Within this time only the first of several refusals counts: slowing down for each would stop the sender.
 const ONE_BACKOFF_PER: Duration = Duration::from_secs(1);
-/// What is left of the pace after a refusal.
+/// The share of the pace that is left after a refusal.
 const BACKOFF: f64 = 0.7;
-/// The share of the full pace that comes back per second without a refusal. From a quarter it takes 75 s to the full pace;
-/// near the limit that Meta keeps, about one send in fifty is then refused.
+/// The share of the full pace that comes back per second without a refusal. From a quarter, the full pace takes 75 s;
+/// near Meta's limit, about one send in fifty is then refused.
 const RECOVERY_PER_SECOND: f64 = 0.01;
-/// What Meta takes is counted for so long, then anew.
+/// How long accepted messages are counted before the count begins anew.
 const COUNTED_FOR: Duration = Duration::from_secs(2);
-/// Never slower than this.
+/// The slowest pace.
 const FLOOR: f64 = 0.1;
 
 /// The pace of one sender, in sends per second.
@@ -23,19 +24,19 @@ pub struct Pace {
     rests_until: Duration,
     /// When the count below began.
     counted_from: Duration,
-    /// Messages that Meta took since then.
+    /// Messages that Meta accepted since then.
     taken: u32,
 }
 
 impl Pace {
-    /// The full pace.
+    /// Starts at the full pace.
     pub fn new(full: f64) -> Self {
         let full = full.max(FLOOR);
         let never = Duration::ZERO;
         Self { full, current: full, changed_at: never, rests_until: never, counted_from: never, taken: 0 }
     }
 
-    /// Meta took a message.
+    /// Meta accepted a message.
     pub fn took(&mut self, now: Duration) {
         if now.saturating_sub(self.counted_from) > COUNTED_FOR {
             (self.counted_from, self.taken) = (now, 0);
@@ -43,13 +44,13 @@ impl Pace {
         self.taken = self.taken.saturating_add(1);
     }
 
-    /// What Meta took per second lately: where its limit is, once it throttles. Unknown after too short a time.
+    /// What Meta lately accepted per second, which shows its limit once it throttles. Unknown after too short a time.
     fn measured(&self, now: Duration) -> Option<f64> {
         let counted = now.saturating_sub(self.counted_from).as_secs_f64();
         (counted >= 0.5 && self.taken > 0).then(|| f64::from(self.taken) / counted)
     }
 
-    /// Meta throttles: slower, after a rest of at least so long.
+    /// Meta throttles: slow down, after a rest of at least `rest`.
     pub fn throttled(&mut self, now: Duration, rest: Duration) {
         let since = now.saturating_sub(self.changed_at);
         if self.current >= self.full || since >= ONE_BACKOFF_PER {
@@ -123,8 +124,8 @@ mod tests {
         assert!(pace.at(secs(200.0)) >= FLOOR);
     }
 
-    /// Sends through a limit of `limit` per second with calls that take 20 ms, 64 at once; says how many were taken and
-    /// how many refused.
+    /// Sends through a limit of `limit` per second with calls of 20 ms, 64 at once. Returns how many were accepted and
+    /// refused.
     fn through(limit: u32, full: f64, seconds: f64) -> (u32, u32) {
         let mut pace = Pace::new(full);
         let (mut now, mut window, mut taken, mut refused) = (0.0f64, (0u64, 0u32), 0u32, 0u32);

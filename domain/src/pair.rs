@@ -1,18 +1,18 @@
-//! The pair limit: how often one phone number may write to one recipient. Times are points of the wall clock.
+//! The pair limit: how often one phone number may write to one recipient. Times are of the wall clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::circuit::{Circuit, Permission};
-use crate::gate::Backoff;
 use crate::time::Timestamp;
 
-/// Meta: after the n-th refusal in a row wait 4^n seconds; capped here at 4^6 s, a good hour.
+/// Meta: after the n-th refusal in a row wait 4^n seconds. We stop growing at 4^6 s, a good hour.
 const PENALTY: Backoff = Backoff::growing(Duration::from_secs(1), 4, Duration::from_secs(4096));
-/// While one message of a pair that Meta refused tries whether it takes another, the others look again so soon.
+/// While one message probes a refused pair, the others ask again after this time.
 const PROBE_ANSWERED_IN: Duration = Duration::from_secs(5);
-/// A slot that is not claimed for so long after its time is free.
+/// A slot that nobody claims for this long after its time is free.
 const UNCLAIMED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Meta's limit on messages from one phone number to one recipient.
@@ -24,13 +24,13 @@ pub struct PairLimit {
     pub burst: u32,
 }
 
-/// The pairs of one phone number, by recipient. Only those that were written to lately are remembered. A recipient is given by
-/// all names of theirs that are known by then: what was noted under each is one pair from then on.
+/// The pairs of one phone number, by recipient. Only recent pairs are remembered. A recipient is given by all of their
+/// names that are known: notes under several names are joined into one pair.
 #[derive(Clone, Debug)]
 pub struct Pairs<K, M> {
     limit: PairLimit,
     pairs: HashMap<K, Pair<M>>,
-    /// Whether Meta may have refused one lately.
+    /// Whether Meta may have refused a pair lately.
     was_refused: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Pairs<K, M> {
 struct Pair<M> {
     /// When the bucket would be full again (the theoretical arrival time of GCRA).
     full_at: Timestamp,
-    /// Who was given a later time, and which; or keeps a slot that it could not use.
+    /// Messages that were given a later time, or that keep a slot they could not use.
     promised: HashMap<M, Timestamp>,
     /// Open while Meta refuses the pair.
     circuit: Circuit,
@@ -50,13 +50,13 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         Self { limit, pairs: HashMap::new(), was_refused: false }
     }
 
-    /// Another limit holds from now on; times once promised are kept.
+    /// Sets another limit. Times that were promised stand.
     pub const fn set_limit(&mut self, limit: PairLimit) {
         self.limit = limit;
     }
 
-    /// Takes one of the pair's slots for `message`, or says from when it has one. A time once promised is kept, so each
-    /// of many messages waits once and they go one after the other.
+    /// Takes one of the pair's slots for `message`, or returns the time of its slot. A promised time is kept, so each
+    /// of many messages waits once, and they go one after another.
     pub fn take(&mut self, to: &[K], message: M, now: Timestamp) -> Result<(), Timestamp> {
         let PairLimit { interval, burst } = self.limit;
         self.join(to, now);
@@ -86,7 +86,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         Err(free_at)
     }
 
-    /// A message that had a slot was not taken: it keeps the slot for when it asks again.
+    /// A message with a slot was not accepted. It keeps the slot until it asks again.
     pub fn not_taken(&mut self, to: &[K], message: M, now: Timestamp) {
         if let Some(pair) = self.join(to, now) {
             pair.promised.insert(message, now);
@@ -94,17 +94,17 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         }
     }
 
-    /// A message that had a slot was not taken, and never will be.
+    /// A message with a slot was not accepted and never will be.
     pub fn given_up(&mut self, to: &[K], now: Timestamp) {
         let interval = self.limit.interval;
         if let Some(pair) = self.join(to, now) {
             pair.circuit.unused(now);
-            // Those who wait already keep their times; whoever comes next has one slot more.
+            // Messages that already wait keep their times; the next one to come has one slot more.
             pair.full_at = pair.full_at.before(interval);
         }
     }
 
-    /// A message that waited for its time, or kept a slot that it could not use, will not come for it.
+    /// A message that waits for its slot, or keeps one, will not claim it.
     pub fn withdrawn(&mut self, to: &[K], message: &M, now: Timestamp) {
         let interval = self.limit.interval;
         if let Some(pair) = self.join(to, now)
@@ -114,7 +114,8 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         }
     }
 
-    /// Meta refused a message of this pair, which wants to be left alone at least so long: says until when it is.
+    /// Meta refused a message of this pair and wants to be left alone for `at_least`. Returns when the pair may be
+    /// tried again.
     pub fn refused(&mut self, to: &[K], now: Timestamp, at_least: Duration) -> Timestamp {
         let Some(pair) = self.join(to, now) else { return now.after(at_least) };
         pair.circuit.failed(now, at_least);
@@ -123,19 +124,19 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         until
     }
 
-    /// Meta took a message of this pair.
+    /// Meta accepted a message of this pair.
     pub fn accepted(&mut self, to: &[K], now: Timestamp) {
         if let Some(pair) = self.join(to, now) {
             pair.circuit.recovered(now);
         }
     }
 
-    /// Whether it matters that Meta took a message: otherwise nobody need look for its recipient's names.
+    /// Whether an accepted message matters here. If not, nobody need look up its recipient's names.
     pub const fn were_refused(&self) -> bool {
         self.was_refused
     }
 
-    /// From when a message could go; `None`: at once. Takes nothing.
+    /// When a message could go; `None`: at once. Takes no slot.
     pub fn next_free(&mut self, to: &[K], message: &M, now: Timestamp) -> Option<Timestamp> {
         let ahead = self.limit.interval.saturating_mul(self.limit.burst.saturating_sub(1));
         let pair = self.join(to, now)?;
@@ -143,12 +144,12 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         pair.circuit.until(now).max(Some(free_at)).filter(|at| *at > now)
     }
 
-    /// Whether Meta itself refuses the pair for now.
+    /// Whether Meta refuses the pair for now.
     pub fn is_refused(&mut self, to: &[K], now: Timestamp) -> bool {
         self.join(to, now).is_some_and(|pair| pair.circuit.open_since().is_some())
     }
 
-    /// A person says to try again: what Meta refused lately may be tried now.
+    /// A person wants to try again: refused pairs may be tried now.
     pub fn forgive(&mut self) {
         for pair in self.pairs.values_mut() {
             pair.circuit.worked();
@@ -156,9 +157,9 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         self.was_refused = false;
     }
 
-    /// Forgets pairs that have rested so long that they are as new.
+    /// Forgets pairs that have rested so long that they are as good as new.
     pub fn forget_rested(&mut self, now: Timestamp) {
-        // Whoever has not come for a slot for so long has ended.
+        // A message that has not claimed its slot for so long has ended.
         let interval = self.limit.interval;
         self.pairs.retain(|_, pair| {
             pair.promised.retain(|_, at| at.after(interval.max(UNCLAIMED_FOR)) > now);
@@ -167,7 +168,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
         self.was_refused = self.pairs.values().any(|pair| pair.circuit.open_since().is_some());
     }
 
-    /// What is noted under all of these names, as one pair under the first.
+    /// Joins what is noted under all these names into one pair under the first.
     fn join(&mut self, names: &[K], now: Timestamp) -> Option<&mut Pair<M>> {
         let (first, others) = names.split_first()?;
         for other in others {
@@ -193,7 +194,7 @@ impl<K: Eq + Hash + Clone, M: Eq + Hash> Pairs<K, M> {
 }
 
 impl<M: Eq + Hash> Pair<M> {
-    /// What two names of one recipient have used together.
+    /// Adds up what two names of one recipient have used.
     fn join(mut self, other: Self, now: Timestamp) -> Self {
         self.promised.extend(other.promised);
         Self {
@@ -203,7 +204,7 @@ impl<M: Eq + Hash> Pair<M> {
         }
     }
 
-    /// It got a send permit. Of a pair that Meta refused, one message goes at a time.
+    /// The message may go. Of a refused pair, one message goes at a time.
     fn let_go(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         match self.circuit.ask(now) {
             Permission::Free | Permission::Probe => Ok(()),

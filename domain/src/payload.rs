@@ -1,6 +1,6 @@
-//! What Meta allows inside a message, checked when it is accepted, so that a mistake is told to the developer and not
-//! found in an attempt. Only what Meta certainly refuses is refused. What is not known here may be newer than this: it is
-//! passed on with a warning, and Meta decides. Limits are Meta's, as of the Cloud API v25.0.
+//! What Meta allows inside a message. It is checked when the message is accepted, so that the developer hears of a
+//! mistake at once. Only what Meta certainly refuses is refused; what is unknown here may be newer than this code, so
+//! it is passed on with a warning, and Meta decides. The limits are Meta's, as of the Cloud API v25.0.
 
 mod check;
 mod interactive;
@@ -26,7 +26,7 @@ pub const TYPES: [&str; 11] = [
     "template",
 ];
 
-/// Set by twotick itself; a client's value would be overwritten or contradict the request.
+/// twotick sets these itself: a client's value would be overwritten, or contradict the request.
 const RESERVED: [&str; 4] = ["to", "recipient", "biz_opaque_callback_data", "messaging_product"];
 
 const TEXT_MAX: usize = 4096;

@@ -1,7 +1,8 @@
-//! One person, several names: phone numbers and Meta's ids of a user. Whatever Meta sends that shows two of them links them.
+//! One person, several names: phone numbers and Meta's ids of a user. Anything from Meta that shows two of them
+//! together links them.
 //!
-//! A number can change hands. So a name that a person gave up is kept apart from the others, with the time until which it
-//! was theirs: what came before is still about them, what comes after may be about somebody else.
+//! A number can change hands. So a name that a person gave up is kept apart, with the time until which it was theirs:
+//! what came before is about them, what comes after may be about somebody else.
 
 use std::fmt;
 
@@ -9,9 +10,9 @@ use crate::ids::MessageId;
 use crate::spelling;
 use crate::time::{AHEAD_MAX, Timestamp};
 
-/// Names that one person has at once; one more takes the place of the one known longest.
+/// The most names that a person has at once. One more replaces the one known longest.
 pub const NAMES_MAX: usize = 8;
-/// Names that they gave up and that are remembered.
+/// The most former names that are remembered.
 pub const FORMER_MAX: usize = 8;
 
 /// Whether a name is a phone number.
@@ -19,14 +20,14 @@ pub fn is_number(name: &str) -> bool {
     name.starts_with('+')
 }
 
-/// Somebody who is known by more than one name. Names are canonical spellings of phone numbers, and Meta's ids of users.
+/// Somebody with more than one name. Names are canonical spellings of phone numbers, and Meta's ids of users.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Person {
-    /// Stands for the person where no name may.
+    /// Stands for the person where no name may appear.
     pub id: MessageId,
-    /// What they are known by now, the one known longest first.
+    /// Their names now, the one known longest first.
     pub names: Vec<String>,
-    /// What they were known by before.
+    /// The names that they gave up.
     pub former: Vec<Former>,
 }
 
@@ -39,17 +40,17 @@ pub struct Former {
     pub until: Timestamp,
 }
 
-/// Whose a name is and was.
+/// Who has a name, and who had it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameOwners {
-    /// The person who has it now; `None`: nobody, or somebody who is known by this name only.
+    /// The person who has it now; `None`: nobody, or somebody with no other name.
     pub now: Option<MessageId>,
-    /// Those who gave it up.
+    /// The persons who gave it up.
     pub before: Vec<MessageId>,
 }
 
 impl NameOwners {
-    /// Whether the name is and was nobody's.
+    /// Whether nobody has or had the name.
     pub const fn is_empty(&self) -> bool {
         self.now.is_none() && self.before.is_empty()
     }
@@ -61,19 +62,19 @@ impl NameOwners {
     }
 }
 
-/// Names that belong to one person, as something that came shows.
+/// Names that belong to one person, as something from Meta shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentityLink {
     /// Names that they have.
     pub names: Vec<String>,
-    /// Names that they had until now, where they changed their number: then no number but one in `names` is theirs.
+    /// Names that they had until now. If they changed their number, they keep no number but those in `names`.
     pub before: Vec<String>,
-    /// When that was so, by Meta's clock.
+    /// When, by Meta's clock.
     pub at: Timestamp,
 }
 
 impl IdentityLink {
-    /// The link between `names` and `before`, in any spelling; `None` if these are not two names.
+    /// The link between `names` and `before`, in any spelling; `None` if they are not two different names.
     pub fn new<T: AsRef<str>>(names: &[T], before: &[T], at: Timestamp) -> Option<Self> {
         let mut known = Vec::new();
         let mut unseen = |name: &T| {
@@ -88,12 +89,12 @@ impl IdentityLink {
         (known.len() > 1).then_some(Self { names, before, at })
     }
 
-    /// When that was so, as far as Meta's clock is believed.
+    /// When, as far as Meta's clock is credible.
     pub fn moment(&self, now: Timestamp) -> Timestamp {
         self.at.min(now.after(AHEAD_MAX))
     }
 
-    /// Whether it tells that they have moved to this number: until then it was another's, if it was anybody's.
+    /// Whether it says that they moved to this number. Until then the number was somebody else's, or nobody's.
     pub fn is_moved_to(&self, name: &String) -> bool {
         is_number(name) && self.names.contains(name) && self.before.iter().any(|name| is_number(name))
     }
@@ -126,8 +127,8 @@ impl fmt::Debug for IdentityLink {
 }
 
 impl Person {
-    /// The one person that all of `known` are, after a link between their names; `None` if it is older than a change of theirs.
-    /// `id` is for one who was not known.
+    /// The one person that all of `known` turn out to be by this link; `None` if the link is older than a change of
+    /// theirs. `id` is for somebody new.
     pub fn after(known: &[Self], link: &IdentityLink, id: MessageId, now: Timestamp) -> Option<Self> {
         let at = link.moment(now);
         let is_over = |former: &Former| former.until >= at && link.all().any(|name| *name == former.name);
@@ -160,12 +161,13 @@ impl Person {
         Some(next)
     }
 
-    /// What they are and were known by.
+    /// All names that they have and had.
     pub fn all_names(&self) -> impl Iterator<Item = &String> {
         self.names.iter().chain(self.former.iter().map(|former| &former.name))
     }
 
-    /// The same after another has this name, `until` when it was theirs; `None` if it was all that they were known by.
+    /// The person without a `name` that somebody else has now; it was theirs until `until`. `None` if it was their only
+    /// one.
     pub fn without(&self, name: &str, until: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         next.names.retain(|own| own != name);
@@ -173,7 +175,7 @@ impl Person {
         (!next.names.is_empty()).then_some(next)
     }
 
-    /// The same without a name that they once had; `None` if that leaves nothing to tell of them.
+    /// The person without a former name; `None` if nothing remains worth keeping.
     pub fn without_former(&self, name: &str) -> Option<Self> {
         let mut next = self.clone();
         next.former.retain(|former| former.name != name);

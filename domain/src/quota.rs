@@ -1,8 +1,7 @@
-//! Quotas of an organisation: how many messages a day, how many recipients in 24 hours, how many messages queued.
+//! An organisation's quotas: messages per day, recipients per 24 hours, messages queued.
 //!
-//! A day is one of UTC. A message counts on the day of its first attempt, and its retries not again. A recipient counts for
-//! 24 hours after each attempt that begins while they have not written to the sender within 24 hours, as Meta counts for
-//! its tiers.
+//! Days are of UTC. A message counts on the day of its first attempt; retries do not count. A recipient who has not
+//! written to the sender within 24 hours counts for 24 hours after each attempt, as in Meta's tiers.
 
 use std::time::Duration;
 
@@ -12,25 +11,25 @@ use crate::fields::{FieldError, Fields};
 use crate::state::Wait;
 use crate::time::Timestamp;
 
-/// For so long a recipient counts.
+/// How long a recipient counts.
 pub const COUNTS_FOR: Duration = DAY;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What an organisation may use; `None`: as much as it likes.
+/// What an organisation may use; `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Messages begun in one day.
+    /// Messages begun per day.
     pub messages_per_day: Option<u32>,
     /// Messages QUEUED at once.
     pub max_queued: Option<u32>,
-    /// Different recipients within 24 hours that had not written themselves.
+    /// Different recipients within 24 hours who did not write themselves.
     pub recipients_per_day: Option<u32>,
 }
 
-/// What it has used.
+/// What an organisation has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The day that `messages` is of, counted from the Unix epoch.
+    /// The day that `messages` counts, in days since the Unix epoch.
     pub day: u64,
     /// Messages begun on that day.
     pub messages: u32,
@@ -41,9 +40,9 @@ pub struct Usage {
 /// What an attempt would use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Whether it is the message's first.
+    /// Whether it is the message's first attempt.
     pub is_first: bool,
-    /// Whether its recipient counts, and does not yet.
+    /// Whether its recipient would newly count.
     pub is_new_recipient: bool,
 }
 
@@ -68,12 +67,12 @@ impl Quotas {
         if errors.is_empty() { Ok(quotas) } else { Err(errors) }
     }
 
-    /// Whether any of them is about sending.
+    /// Whether any quota limits sending.
     pub const fn limit_sending(&self) -> bool {
         self.messages_per_day.is_some() || self.recipients_per_day.is_some()
     }
 
-    /// What an attempt would wait for, if it may not begin now.
+    /// Whether an attempt may begin now; if not, what it waits for.
     pub fn check(&self, usage: &Usage, need: Need, now: Timestamp) -> Result<(), Wait> {
         let is_exhausted = |used: u32, quota: Option<u32>| quota.is_some_and(|quota| used >= quota);
         if need.is_first && is_exhausted(usage.messages_on(now), self.messages_per_day) {
@@ -89,29 +88,25 @@ impl Quotas {
 impl Usage {
     /// Messages begun on the day of `now`.
     pub fn messages_on(&self, now: Timestamp) -> u32 {
-        if self.day == day(now) { self.messages } else { 0 }
+        if self.day == now.day() { self.messages } else { 0 }
     }
 
-    /// An attempt begins.
+    /// Counts an attempt that begins.
     pub fn spend(&mut self, need: Need, now: Timestamp) {
         let messages = self.messages_on(now).saturating_add(u32::from(need.is_first));
         let recipients = self.recipients.saturating_add(u32::from(need.is_new_recipient));
-        *self = Self { day: day(now), messages, recipients };
+        *self = Self { day: now.day(), messages, recipients };
     }
 
-    /// So many recipients no longer count.
+    /// This many recipients no longer count.
     pub const fn uncounted(&mut self, recipients: u32) {
         self.recipients = self.recipients.saturating_sub(recipients);
     }
 }
 
-const fn day(at: Timestamp) -> u64 {
-    at.as_millis() / DAY.as_millis() as u64
-}
-
 /// When the day of `now` ends.
 pub fn day_end(now: Timestamp) -> Timestamp {
-    Timestamp::from_millis(day(now).saturating_add(1).saturating_mul(DAY.as_millis() as u64))
+    Timestamp::from_millis(now.day().saturating_add(1).saturating_mul(DAY.as_millis() as u64))
 }
 
 #[cfg(test)]
@@ -187,7 +182,7 @@ mod tests {
                 let need = Need { is_first, is_new_recipient };
                 if quotas.check(&usage, need, now).is_ok() {
                     usage.spend(need, now);
-                    *begun.entry(day(now)).or_default() += u32::from(is_first);
+                    *begun.entry(now.day()).or_default() += u32::from(is_first);
                 } else {
                     prop_assert!(is_first || is_new_recipient, "what uses nothing is never held");
                 }

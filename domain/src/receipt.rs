@@ -1,4 +1,4 @@
-//! What Meta reports about a message after the send, by webhook.
+//! What Meta reports about a message by webhook after the send.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use crate::ids::{AttemptRef, ProviderId};
 use crate::outcome::ProviderError;
 use crate::time::Timestamp;
 
-/// One status of one message. May come in any order, any number of times, or never.
+/// One status of one message. Receipts may come in any order, any number of times, or never.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Meta's id of the message.
     pub provider_id: ProviderId,
-    /// The attempt that it names, where it came back with our opaque text.
+    /// The attempt that it names, if it carries our opaque text.
     pub attempt: Option<AttemptRef>,
-    /// What happened.
+    /// What Meta reports.
     pub kind: ReceiptKind,
-    /// When, by Meta's clock; whole seconds.
+    /// When, by Meta's clock, in whole seconds.
     pub at: Timestamp,
-    /// Meta's error, if `kind` is [`ReceiptKind::Failed`] and it gave one.
+    /// Meta's error, if `kind` is [`ReceiptKind::Failed`] and Meta gave one.
     pub error: Option<ProviderError>,
     /// Meta's `pricing` object, as JSON text.
     pub pricing: Option<Arc<[u8]>>,
 }
 
-/// A receipt as it came: with what it calls the recipient, which is not kept with it.
+/// A receipt as it came, with the recipient's names, which are not kept with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reported {
-    /// What Meta said of the message.
+    /// What Meta said about the message.
     pub receipt: Receipt,
     /// Phone numbers and Meta's ids of the recipient.
     pub names: Vec<String>,
@@ -51,9 +51,9 @@ impl fmt::Debug for Reported {
 pub enum ReceiptKind {
     /// Left Meta for the recipient.
     Sent,
-    /// Reached a device of the recipient.
+    /// Reached one of the recipient's devices.
     Delivered,
-    /// Was opened. Implies delivered. (`played`, for voice, counts as read.)
+    /// Opened by the recipient, so delivered too. (For voice, Meta's `played` counts as read.)
     Read,
     /// Could not be delivered.
     Failed,
@@ -80,7 +80,7 @@ impl fmt::Display for ReceiptKind {
     }
 }
 
-/// Which kinds of receipt one attempt has had; a second of the same kind is a repeat.
+/// The kinds of receipt that one attempt has had. A second one of the same kind is a repeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipts(u8);
 
@@ -94,7 +94,7 @@ impl Receipts {
         }
     }
 
-    /// A bit for each kind, to be kept in a record.
+    /// One bit per kind, for a record.
     pub const fn bits(self) -> u8 {
         self.0
     }
@@ -104,12 +104,12 @@ impl Receipts {
         Self(bits)
     }
 
-    /// Whether `kind` has come before.
+    /// Whether a receipt of this `kind` has come.
     pub const fn has(self, kind: ReceiptKind) -> bool {
         self.0 & Self::bit(kind) != 0
     }
 
-    /// Notes that `kind` has come.
+    /// Notes a receipt of this `kind`.
     pub const fn note(&mut self, kind: ReceiptKind) {
         self.0 |= Self::bit(kind);
     }

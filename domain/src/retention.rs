@@ -11,17 +11,17 @@ use crate::time::Timestamp;
 /// How long each kind of record is kept; `None`: for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Messages that are finished, from their last change on.
+    /// Finished messages, from their last change on.
     pub messages: Option<Duration>,
-    /// What such messages say, and what the provider answered: no longer than the messages.
+    /// The payloads and provider's answers of finished messages; no longer than the messages.
     pub payloads: Option<Duration>,
-    /// Messages of recipients, from when they came.
+    /// Inbound messages, from their arrival on.
     pub inbound: Option<Duration>,
     /// Entries of the audit trail.
     pub audit: Option<Duration>,
 }
 
-/// The longest that can be asked for: beyond it, say nothing.
+/// The longest time that can be set; to keep records longer, leave the field out.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 impl Retention {
@@ -77,8 +77,8 @@ impl Retention {
         })
     }
 
-    /// How often it is looked for what is over: a tenth of the shortest time, but no more than every second, and no less
-    /// than every hour. `None` if all is kept.
+    /// How often to look for old records: a tenth of the shortest time, but between every second and every hour. `None`
+    /// if everything is kept.
     pub fn every(&self) -> Option<Duration> {
         let shortest = [self.messages, self.payloads, self.inbound, self.audit].into_iter().flatten().min()?;
         Some((shortest / 10).clamp(Duration::from_secs(1), Duration::from_secs(3600)))
@@ -86,27 +86,27 @@ impl Retention {
 }
 
 impl State {
-    /// Whether a message ended before `then`, and nothing came after.
+    /// Whether a message finished before `then` and has not changed since.
     pub fn is_over(&self, then: Timestamp) -> bool {
         self.due().is_none() && self.updated_at < then
     }
 }
 
-/// How many records went because they were old.
+/// How many records retention has removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Messages.
     pub messages: u64,
-    /// What messages said.
+    /// Payloads.
     pub payloads: u64,
-    /// Messages of recipients.
+    /// Inbound messages.
     pub inbound: u64,
     /// Entries of the audit trail.
     pub entries: u64,
 }
 
 impl Purged {
-    /// What came to this since `before`.
+    /// What was added since `before`.
     pub const fn since(self, before: Self) -> Self {
         Self {
             messages: self.messages - before.messages,
@@ -116,7 +116,7 @@ impl Purged {
         }
     }
 
-    /// All together.
+    /// The sum.
     pub const fn total(self) -> u64 {
         self.messages + self.payloads + self.inbound + self.entries
     }

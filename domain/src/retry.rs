@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// The delays before each attempt, and the share of jitter that may be added to each.
+/// The delay before each attempt, and the jitter added to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// The delay before attempt 1, 2, 3 …; its length is the number of attempts.
+    /// The delays before attempts 1, 2, 3 …; there are as many attempts as delays.
     pub delays: Vec<Duration>,
-    /// Up to this share of a delay is added, never subtracted: 0.1 turns 60 s into 60 to 66 s.
+    /// The largest share of a delay that is added to it: 0.1 turns 60 s into 60 to 66 s.
     pub jitter: f64,
 }
 

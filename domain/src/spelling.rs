@@ -1,9 +1,9 @@
-//! One phone number, two spellings: in three countries WhatsApp adds or drops a digit, so that an answer may come from
-//! another number than the one that was written to.
+//! One phone number, two spellings: in three countries WhatsApp adds or drops a digit, so an answer may come from
+//! another number than the one that a message was sent to.
 
 use std::borrow::Cow;
 
-/// The one spelling, in E.164, that stands for all spellings of a number. Other text is given back as it is.
+/// The canonical spelling of a number, in E.164. Other text is returned as it is.
 pub fn canonical(number: &str) -> Cow<'_, str> {
     mobile_mark_dropped(number).map_or(Cow::Borrowed(number), Cow::Owned)
 }
@@ -16,7 +16,7 @@ pub fn all(number: &str) -> Vec<String> {
 }
 
 fn mobile_mark_dropped(number: &str) -> Option<String> {
-    // Mexico has dropped the 1 before mobile numbers, Argentina sets a 9 for calls from abroad only.
+    // Mexico has dropped the 1 before mobile numbers; Argentina adds a 9 only for calls from abroad.
     for (marked, plain) in [("+521", "+52"), ("+549", "+54")] {
         if let Some(rest) = number.strip_prefix(marked).filter(|rest| rest.len() == 10) {
             return Some(format!("{plain}{rest}"));
@@ -37,7 +37,7 @@ fn mobile_mark_added(canonical: &str) -> Option<String> {
     is_old_brazilian_mobile(local).then(|| format!("+55{area}9{local}"))
 }
 
-/// Brazil put a 9 before mobile numbers, which had eight digits and began with 6 to 9; landlines stayed as they were.
+/// Brazil put a 9 before mobile numbers, which had eight digits and began with 6 to 9. Landlines did not change.
 fn is_old_brazilian_mobile(local: &str) -> bool {
     local.len() == 8 && local.starts_with(['6', '7', '8', '9'])
 }

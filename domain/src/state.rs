@@ -1,7 +1,9 @@
-//! How far a message has come: small, rewritten with every step, and enough to decide the next.
+//! How far a message has come. The state is small, is rewritten with every step, and is all that the next decision
+//! needs.
 
 use std::fmt;
 
+use crate::failure::Failure;
 use crate::ids::{AttemptNo, ProviderId, Seq};
 use crate::receipt::Receipts;
 use crate::time::Timestamp;
@@ -9,25 +11,27 @@ use crate::time::Timestamp;
 /// The state of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Grows by one with every change: the fence against deciding on an old state.
+    /// Grows by one with every change, so that nobody decides on an old state.
     pub version: u32,
-    /// Where it stands.
+    /// Where the message stands.
     pub phase: Phase,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
-    /// How many attempts had been made when the current budget began: 0, or more after a manual retry.
+    /// How many attempts the message had made when its current budget began: 0, or more after a manual retry.
     pub budget_start: u16,
-    /// How many attempts it may make in all.
+    /// How many attempts it may make in total.
     pub max_attempts: u16,
-    /// What it waits for while it is QUEUED and not yet due.
+    /// What it waits for while it is QUEUED, and what it last waited for after that. Both count: a repeated refusal is
+    /// not audited again if the message was already waiting for the same thing, and only a message that a restore held
+    /// may learn of unknown attempts.
     pub wait: Wait,
-    /// Whether Meta has already held it back for a day once.
+    /// Whether Meta has already held it back for a day.
     pub deferred: bool,
     /// The last error, until a success clears it.
     pub failure: Option<Failure>,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When the provider took it.
+    /// When the provider accepted it.
     pub sent_at: Option<Timestamp>,
     /// When it reached the recipient, by Meta's clock.
     pub delivered_at: Option<Timestamp>,
@@ -57,8 +61,7 @@ impl State {
         }
     }
 
-    /// How many attempts count against its budget: those that a repaired sender or a slower pace would have spared it
-    /// do not.
+    /// How many attempts count against its budget. Attempts that failed through no fault of the message do not.
     pub fn attempt_count(&self) -> u16 {
         let charged = self.attempts.iter().filter(|attempt| attempt.charged).count();
         u16::try_from(charged).unwrap_or(u16::MAX)
@@ -69,7 +72,7 @@ impl State {
         self.attempts.last().map(|attempt| attempt.no)
     }
 
-    /// Whether it waits for a person since its store was restored from a backup.
+    /// Whether it is held since a restore, until a person releases it.
     pub fn is_held_by_restore(&self) -> bool {
         self.wait == Wait::Restored && matches!(self.phase, Phase::Queued { .. })
     }
@@ -79,17 +82,17 @@ impl State {
         self.attempts.iter().find(|attempt| attempt.no == no)
     }
 
-    /// One of its attempts, to be changed.
+    /// One of its attempts, mutable.
     pub fn attempt_mut(&mut self, no: AttemptNo) -> Option<&mut Attempt> {
         self.attempts.iter_mut().find(|attempt| attempt.no == no)
     }
 
-    /// The provider's id for it: that of the latest attempt that has one.
+    /// The provider's id of the latest attempt that has one.
     pub fn provider_id(&self) -> Option<&ProviderId> {
         self.attempts.iter().rev().find_map(|attempt| attempt.provider_id.as_ref())
     }
 
-    /// When the due index must wake it; `None` once nothing is to be done.
+    /// When the due index must wake it; `None` once it is finished.
     pub const fn due(&self) -> Option<Timestamp> {
         match self.phase {
             Phase::Queued { due } | Phase::Sending { due } => Some(due),
@@ -97,11 +100,11 @@ impl State {
         }
     }
 
-    /// When it will be tried again, if it waits for another attempt.
+    /// When it makes its next attempt, if it has made one before and the time is known.
     pub fn next_retry_at(&self) -> Option<Timestamp> {
         match self.phase {
-            // A paused sender goes on when it is repaired, WhatsApp when it answers, a restored store when a person says so: nobody
-            // knows when.
+            // Nobody knows when a paused sender is repaired, when WhatsApp answers again, or when a person releases
+            // what a restore held.
             Phase::Queued { .. } if matches!(self.wait, Wait::Sender | Wait::Way | Wait::Restored) => None,
             Phase::Queued { due } if !self.attempts.is_empty() => Some(due),
             Phase::Queued { .. }
@@ -115,7 +118,8 @@ impl State {
     }
 }
 
-/// Where a message stands. Only an unfinished phase has a `due`, so exactly the unfinished are in the due index.
+/// Where a message stands. Only the unfinished phases have a `due`, so the due index holds exactly the unfinished
+/// messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Waits for its first or next attempt, at `due`.
@@ -123,24 +127,34 @@ pub enum Phase {
         /// When to act: send, or expire.
         due: Timestamp,
     },
-    /// An attempt is under way, or its outcome is not known; settled by policy at `due`.
+    /// An attempt is under way, or its outcome is unknown. At `due` the policy decides.
     Sending {
         /// When the wait for an outcome ends.
         due: Timestamp,
     },
-    /// The provider took it.
+    /// The provider accepted it.
     Sent,
     /// It reached the recipient.
     Delivered,
     /// It was read.
     Read,
-    /// It was not delivered, as far as we know.
+    /// It failed, as far as we know.
     Failed,
-    /// It was cancelled before it went.
+    /// It was cancelled before it was sent.
     Cancelled,
 }
 
 impl Phase {
+    /// How far the message has come towards its reader. Receipts only ever raise it.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Queued { .. } | Self::Sending { .. } | Self::Failed | Self::Cancelled => 0,
+            Self::Sent => 1,
+            Self::Delivered => 2,
+            Self::Read => 3,
+        }
+    }
+
     /// The phase without its data.
     pub const fn status(&self) -> Status {
         match self {
@@ -162,7 +176,7 @@ pub enum Status {
     Queued,
     /// Being sent.
     Sending,
-    /// Taken by the provider.
+    /// Accepted by the provider.
     Sent,
     /// On the recipient's device.
     Delivered,
@@ -207,50 +221,50 @@ impl fmt::Display for Status {
 /// What a QUEUED message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// Its `sendAt`, or nothing.
+    /// Its `sendAt`, if it has one.
     Schedule,
     /// The delay before its next attempt.
     Retry,
-    /// Its recipient, who has had too many messages from this number.
+    /// The pair limit: this sender has written to its recipient too often.
     Pair,
-    /// Its sender, whose pace is too fast for Meta.
+    /// Its sender's rate: Meta says that it sends too fast.
     Rate,
     /// Its sender, which is paused.
     Sender,
     /// Its template, which is paused.
     Template,
-    /// Meta, which holds marketing to this recipient back for a day.
+    /// Meta's hold on marketing to this recipient, which lasts a day.
     Deferred,
-    /// The next day: its organisation has used up its messages of this one.
+    /// Tomorrow: its organisation has sent its messages of today.
     DailyQuota,
-    /// A place among the recipients that its organisation may write to within 24 hours.
+    /// A slot among the recipients that its organisation may write to within 24 hours.
     RecipientQuota,
-    /// A person: the store was restored from a backup, and the original may have sent it since.
+    /// A person: the store was restored from a backup, and the original may have sent the message since.
     Restored,
-    /// WhatsApp, which is not reached or does not answer.
+    /// WhatsApp, which cannot be reached or does not answer.
     Way,
 }
 
 /// One attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Its number. Never used twice for one message, so a receipt always finds its attempt.
+    /// Its number. No number is used twice for one message, so a receipt always finds its attempt.
     pub no: AttemptNo,
     /// Whether it counts against the message's budget.
     pub charged: bool,
     /// When its intent was recorded, just before the call.
     pub started_at: Timestamp,
-    /// When its outcome was known, or known to be lost.
+    /// When its outcome became known, or was given up.
     pub finished_at: Option<Timestamp>,
-    /// How it stands.
+    /// Where it stands.
     pub status: AttemptStatus,
-    /// The provider's id, once known.
+    /// The provider's id, once it is known.
     pub provider_id: Option<ProviderId>,
     /// Why it failed, or why its outcome is unknown.
     pub failure: Option<Failure>,
-    /// When the attempt after it was scheduled for.
+    /// When the next attempt was scheduled.
     pub next_retry_at: Option<Timestamp>,
-    /// Which receipts have named it.
+    /// The kinds of receipt that it has had.
     pub receipts: Receipts,
 }
 
@@ -270,23 +284,23 @@ impl Attempt {
         }
     }
 
-    /// Whether Meta refused it for no fault of its message and never named it: no receipt will ask for it, and of several
-    /// such in a row the last tells enough.
+    /// Whether Meta refused it through no fault of the message and never named it. No receipt can refer to such an
+    /// attempt, so of several in a row only the last is kept.
     pub fn is_forgettable(&self) -> bool {
         !self.charged && self.status == AttemptStatus::Failed && self.provider_id.is_none()
     }
 }
 
-/// How an attempt stands.
+/// Where an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttemptStatus {
     /// Under way.
     Sending,
-    /// The provider took it.
+    /// The provider accepted it.
     Accepted,
     /// It failed.
     Failed,
-    /// Whether the provider took it is not known.
+    /// Nobody knows whether the provider accepted it.
     Unknown,
 }
 
@@ -299,28 +313,5 @@ impl AttemptStatus {
             Self::Failed => "FAILED",
             Self::Unknown => "UNKNOWN",
         }
-    }
-}
-
-/// Why something failed: Meta's code as text, or one of ours such as `EXPIRED`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Stable code.
-    pub code: String,
-    /// For people.
-    pub message: String,
-}
-
-impl Failure {
-    /// A failure with one of our own codes.
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
-    }
-}
-
-impl fmt::Debug for Failure {
-    /// The code only: Meta's texts may hold a phone number.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failure({})", self.code)
     }
 }

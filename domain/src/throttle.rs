@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// What is short of a token by no more than floating point's rounding is one: the wait for the rest would be no time at all,
-/// again and again.
+/// A token that lacks no more than floating point's rounding counts as whole: otherwise the wait for the rest would be
+/// zero, again and again.
 const ROUNDING: f64 = 1e-6;
 
 /// Tokens drip in at `rate` per second up to `burst`; each send takes one.
@@ -16,15 +16,15 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket of `rate` tokens per second (at least one per 1000 s). It holds a tenth of a second's worth, at
-    /// least one: so the first second of a burst sends at most a tenth more than the rate.
+    /// A full bucket of `rate` tokens per second (at least one per 1000 s). It holds a tenth of a second's tokens, at
+    /// least one, so the first second of a burst sends at most a tenth more than the rate.
     pub fn new(rate: f64) -> Self {
         let rate = rate.max(0.001);
         let burst = (rate / 10.0).max(1.0);
         Self { rate, burst, tokens: burst, filled_at: Duration::ZERO }
     }
 
-    /// Takes a token, or says how long until there is one.
+    /// Takes a token, or returns the time until there is one.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         self.tokens = self.tokens(now);
         self.filled_at = self.filled_at.max(now);
@@ -36,18 +36,18 @@ impl TokenBucket {
         }
     }
 
-    /// How long until there is a token; `None` if there is one now.
+    /// The time until there is a token; `None` if there is one now.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         self.clone().take(now).err()
     }
 
-    /// What is in the bucket now.
+    /// The tokens in the bucket now.
     pub fn tokens(&self, now: Duration) -> f64 {
         let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
         (self.tokens + elapsed * self.rate).min(self.burst)
     }
 
-    /// Drips at another rate from `now` on; what is in the bucket stays, as far as it fits.
+    /// Drips at another rate from `now` on. The tokens in the bucket stay, as far as they fit.
     pub fn set_rate(&mut self, rate: f64, now: Duration) {
         let fresh = Self::new(rate);
         let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
@@ -56,7 +56,7 @@ impl TokenBucket {
         (self.rate, self.burst) = (fresh.rate, fresh.burst);
     }
 
-    /// Puts back a token that was taken for nothing.
+    /// Puts back a token that was not needed.
     pub fn give_back(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.burst);
     }

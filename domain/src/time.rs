@@ -1,4 +1,4 @@
-//! Points in time, as milliseconds since the Unix epoch. Never reads a clock.
+//! Points in time, as milliseconds since the Unix epoch. Nothing here reads a clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,14 @@ use jiff::fmt::temporal::Pieces;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
-/// So far Meta's clock may be ahead of ours; what it tells of a later time is not believed.
+/// How far Meta's clock may be ahead of ours. A time further ahead is not credible.
 pub(crate) const AHEAD_MAX: Duration = Duration::from_secs(60);
+
+const DAY_MILLIS: u64 = 24 * 3600 * 1000;
 
 /// The latest time that RFC 3339 can write (end of the year 9999), in milliseconds.
 const MAX_MILLIS: u64 = 253_402_300_799_999;
-/// The same, written. A day before it the library's times end: what lies between is written as this, and read as this.
+/// The same as text. The library's range ends a day earlier; times in between are written and read as this.
 const MAX_WRITTEN: &str = "9999-12-31T23:59:59.999Z";
 
 impl Timestamp {
@@ -25,7 +27,7 @@ impl Timestamp {
     /// The last representable moment: the end of the year 9999.
     pub const MAX: Self = Self(MAX_MILLIS);
 
-    /// From milliseconds since the Unix epoch; later than the year 9999 is cut to [`Timestamp::MAX`].
+    /// From milliseconds since the Unix epoch; times after the year 9999 become [`Timestamp::MAX`].
     pub const fn from_millis(millis: u64) -> Self {
         Self(if millis > MAX_MILLIS { MAX_MILLIS } else { millis })
     }
@@ -50,7 +52,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long from `earlier` until this moment; zero if `earlier` is not earlier.
+    /// The day since the epoch, in UTC.
+    pub const fn day(self) -> u64 {
+        self.0 / DAY_MILLIS
+    }
+
+    /// The time from `earlier` until this moment; zero if `earlier` is not earlier.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -66,7 +73,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is not an RFC 3339 time.
+/// Text that is not an RFC 3339 time.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("must be an RFC 3339 time such as 2026-11-23T08:00:00Z")]
 pub struct NotATime;
@@ -83,7 +90,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// Whether a text is a time of the last day of the year 9999, which people write for "never".
+/// Whether a text is a time on the last day of the year 9999, which people write for "never".
 fn is_at_the_end(text: &str) -> bool {
     let Ok(pieces) = Pieces::parse(text) else { return false };
     let is_whole = pieces.time().is_some() && pieces.offset().is_some();

@@ -1,17 +1,17 @@
-//! JSON carried as it was written: a program that reads numbers and writes them again may lose digits.
+//! JSON as it was written: a program that parses numbers and writes them again may lose digits.
 
 use std::collections::BTreeMap;
 
 use serde_json::Number;
 use serde_json::value::RawValue;
 
-/// The text of one member of an object; of several with one name the last, as every parser here takes it.
+/// The text of one member of an object. Of several members with one name it is the last, as in every parser here.
 pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
     members.get(name).map(|value| value.get())
 }
 
-/// The same without the blanks between its tokens, so that it stays on one line.
+/// The same text on one line, without blanks between its tokens.
 pub fn compact(json: &str) -> String {
     let mut compact = String::with_capacity(json.len());
     for piece in pieces(json) {
@@ -23,7 +23,7 @@ pub fn compact(json: &str) -> String {
     compact
 }
 
-/// The numbers that would be written otherwise once they were read, sorted.
+/// The numbers that would change if they were parsed and written again, sorted.
 pub(crate) fn odd_numbers(json: &str) -> Vec<&str> {
     let is_odd = |text: &&str| match serde_json::from_str::<Number>(text) {
         Ok(number) => number.to_string() != *text,
@@ -44,7 +44,7 @@ pub(crate) fn odd_numbers(json: &str) -> Vec<&str> {
 enum Piece<'a> {
     /// A string with its quotes.
     String(&'a str),
-    /// What stands between two strings.
+    /// The text between two strings.
     Between(&'a str),
 }
 
@@ -58,7 +58,7 @@ fn pieces(mut rest: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// Behind the quote that ends the string at the beginning of `text`.
+/// The position after the quote that ends the string at the beginning of `text`.
 fn end_of_string(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     let last = text.bytes().skip(1).position(|byte| {

@@ -79,7 +79,7 @@ fn refused(no: u16) -> Attempt {
         charged: false,
         status: AttemptStatus::Failed,
         finished_at: Some(NOW),
-        failure: Some(Failure::new("190", "token")),
+        failure: Some(Failure::meta(190, "token")),
         ..Attempt::begun(AttemptNo(no), NOW)
     }
 }
@@ -112,7 +112,7 @@ fn a_state_that_cannot_be_is_told_by_the_rule_that_it_breaks() {
         (bent(sent(), |it| it.phase = Phase::Delivered), Violation::Unproved),
         (bent(read(), |it| it.attempts[0].receipts = Receipts::default()), Violation::Unproved),
         (bent(queued(), |it| it.phase = Phase::Failed), Violation::FailedWithoutReason),
-        (bent(sent(), |it| it.failure = Some(Failure::new("131000", ""))), Violation::SentWithError),
+        (bent(sent(), |it| it.failure = Some(Failure::meta(131_000, ""))), Violation::SentWithError),
         (bent(sent(), |it| it.sent_at = None), Violation::Times),
         (bent(cancelled(), |it| it.sent_at = Some(NOW)), Violation::Times),
         (bent(read(), |it| it.sent_at = Some(LATER)), Violation::Times),

@@ -20,7 +20,7 @@ use domain::lifecycle::{Decision, Event, Ignored, Policy};
 use domain::outcome::Outcome;
 use domain::receipt::ReceiptKind;
 use domain::retry::RetryPolicy;
-use domain::{AttemptNo, AttemptStatus, OnUnknown, Phase, State, Timestamp};
+use domain::{AttemptNo, AttemptStatus, FailureCode, OnUnknown, OurCode, Phase, State, Timestamp};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -66,8 +66,9 @@ proptest! {
         while world.state.due().is_some() {
             world.go_on(Some(&Outcome::Accepted(wamid(0))))?;
             if let Phase::Failed = world.state.phase {
-                let code = world.state.failure.as_ref().unwrap().code.as_str();
-                prop_assert!(matches!(code, "EXPIRED" | "OUTCOME_UNKNOWN"), "{code}");
+                let code = &world.state.failure.as_ref().unwrap().code;
+                let is_over = matches!(code, FailureCode::Ours(OurCode::Expired | OurCode::OutcomeUnknown));
+                prop_assert!(is_over, "{code}");
             }
         }
     }
@@ -87,8 +88,8 @@ proptest! {
         prop_assert!(unnamed(&world.state) <= spared + 1, "one refusal tells enough");
         if let Phase::Queued { .. } = world.state.phase {
             world.go_on_until_answered(&Outcome::Accepted(wamid(0)))?;
-            let failure = world.state.failure.as_ref().map(|failure| failure.code.as_str());
-            prop_assert!(world.state.phase == Phase::Sent || failure == Some("EXPIRED"));
+            let code = world.state.failure.as_ref().map(|failure| &failure.code);
+            prop_assert!(world.state.phase == Phase::Sent || code == Some(&FailureCode::Ours(OurCode::Expired)));
         }
     }
 

@@ -14,10 +14,9 @@ use domain::org::{ApiKey, Org, Pause, Sender};
 use domain::people::Former;
 use domain::receipt::Receipt;
 use domain::retention::Purged;
-use domain::state::Failure;
 use domain::{
-    Attempt, AttemptNo, AttemptRef, Dossier, Inbound, Message, MessageId, OnUnknown, OrgId, Priority, Seq, State,
-    Timestamp,
+    Attempt, AttemptNo, AttemptRef, Dossier, Failure, Inbound, Message, MessageId, OnUnknown, OrgId, OurCode, Priority,
+    Seq, State, Timestamp,
 };
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
@@ -69,7 +68,7 @@ pub(crate) struct MessageView<'a> {
     provider_message_id: Option<&'a str>,
     attempt_count: u16,
     max_attempts: u16,
-    error_code: Option<&'a str>,
+    error_code: Option<String>,
     error_message: Option<&'a str>,
     next_retry_at: Option<String>,
     created_at: String,
@@ -86,8 +85,8 @@ fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
-fn code(failure: Option<&Failure>) -> Option<&str> {
-    failure.map(|failure| failure.code.as_str())
+fn code(failure: Option<&Failure>) -> Option<String> {
+    failure.map(|failure| failure.code.to_string())
 }
 
 fn text(failure: Option<&Failure>) -> Option<&str> {
@@ -283,18 +282,18 @@ fn details(entry: &Entry) -> Value {
             json!({"status": "SENT", "attempt": attempt.0, "providerMessageId": present(provider_id.as_str())})
         }
         Fact::RetryScheduled { attempt, failure, due } | Fact::Postponed { attempt, failure, due } => json!({
-            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": present(&failure.message),
+            "status": "QUEUED", "attempt": attempt.0, "errorCode": failure.code.to_string(), "errorMessage": present(&failure.message),
             "nextRetryAt": due.to_string(),
         }),
         Fact::OutcomeUnknown { attempt, failure, settle_by } => json!({
-            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code, "errorMessage": present(&failure.message),
+            "status": "SENDING", "attempt": attempt.0, "errorCode": failure.code.to_string(), "errorMessage": present(&failure.message),
             "settleBy": settle_by.to_string(),
         }),
         Fact::Resending { attempt } => {
-            json!({"status": "QUEUED", "attempt": attempt.0, "errorCode": "OUTCOME_UNKNOWN"})
+            json!({"status": "QUEUED", "attempt": attempt.0, "errorCode": OurCode::OutcomeUnknown.as_str()})
         }
         Fact::Failed { attempt, failure } => json!({
-            "status": "FAILED", "attempt": attempt.map(|no| no.0), "errorCode": failure.code,
+            "status": "FAILED", "attempt": attempt.map(|no| no.0), "errorCode": failure.code.to_string(),
             "errorMessage": present(&failure.message),
         }),
         Fact::Receipt { attempt, receipt, effect } => receipt_details(*attempt, receipt, *effect),

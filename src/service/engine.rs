@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use actors::{Clock, Directory, OrgChange, Outbox};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::audit::By;
-use domain::gate::Backoff;
+use domain::backoff::Backoff;
 use store::folder::{FolderError, is_there, missing};
 use store::{Committer, DataFolder, StoreError};
 use tokio::sync::watch;

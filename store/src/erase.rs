@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use domain::audit::{Hash, Kept};
 use domain::consent::{Consent, Statement};
-use domain::erasure::{Erasure, Mark};
+use domain::erasure::Erasure;
+use domain::message::ErasureMark;
 use domain::{AttemptNo, Inbound, Message, MessageId, OrgNo, ProviderId, Seq, State, Timestamp};
 
 use crate::backend::{Order, StoreError, Write};
@@ -46,7 +47,7 @@ impl Commit {
         at: Timestamp,
     ) -> Result<(Message, State), StoreError> {
         let (org, id) = (self.org, message.id);
-        let mark = Mark { at, idempotency: idempotency_hash(message) };
+        let mark = ErasureMark { at, idempotency: idempotency_hash(message) };
         let (left, state_left) = (message.erased(mark), state.erased());
         self.rewrite_message(message, &left)?;
         self.put("state", keys::state(org, id), &state_left)?;

@@ -1,4 +1,4 @@
-//! What Meta's answer to a send tells of the recipient.
+//! What Meta's answer to a send says about the recipient.
 
 use domain::message::is_user_id;
 
@@ -6,10 +6,11 @@ use crate::fields::{Fields, plain};
 use crate::mend::mend;
 use crate::webhook::number;
 
-/// One of these stands in every answer that tells another name of the recipient.
+/// Every answer that gives another name of the recipient contains one of these.
 const MARKS: [&[u8]; 2] = [b"user_id", b"wa_id"];
 
-/// The recipient's ids in an answer, and the number of one who was asked for by an id; none if it tells none, or cannot be read.
+/// The recipient's ids in an answer, and their number if the message was sent to an id. Empty if the answer gives none
+/// or cannot be read.
 pub fn user_ids(answer: &[u8]) -> Vec<String> {
     if !MARKS.iter().any(|mark| answer.windows(mark.len()).any(|part| part == *mark)) {
         return Vec::new();
@@ -19,7 +20,7 @@ pub fn user_ids(answer: &[u8]) -> Vec<String> {
     contacts.into_iter().filter_map(Fields::read).flat_map(|contact| names(&contact)).collect()
 }
 
-/// What a contact is called. Of one who was asked for by a number, the message has that already.
+/// A contact's names. If the message was sent to a number, it has that number already.
 fn names(contact: &Fields<'_>) -> Vec<String> {
     let ids = [contact.text("user_id"), contact.text("parent_user_id")];
     let ids = ids.into_iter().flatten().filter(|id| is_user_id(id));

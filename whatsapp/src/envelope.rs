@@ -1,23 +1,22 @@
-//! Reads Meta's error object, however oddly it is written.
+//! Reads Meta's error object, in all the ways that it is written.
 
 use domain::outcome::ProviderError;
 use serde_json::Value;
 
 use crate::classify::{Origin, Signal, classify};
 
-/// Longer texts than this say nothing more.
+/// The longest text that is kept.
 const MESSAGE_MAX: usize = 500;
 
-/// Meta's word that an error passes by itself.
+/// Meta's field that says that an error is temporary.
 const HINT: &str = "is_transient";
 
-/// The error object `error`: that of an answer's `error`, or an item of a webhook's `errors`. `None` if it has no code;
-/// then it is not Meta's.
+/// The error in `error`, from an answer or from a webhook's `errors`. `None` if it has no code; then it is not Meta's.
 pub(crate) fn read(error: &Value, http_status: Option<u16>, origin: Origin) -> Option<ProviderError> {
     read_hinted(error, error.get(HINT), http_status, origin)
 }
 
-/// That of an answer. Some write the hint beside it.
+/// The error in an answer. Some answers have the hint next to the error object.
 pub(crate) fn read_answer(answer: &Value, http_status: u16) -> Option<ProviderError> {
     let error = answer.get("error")?;
     let hint = error.get(HINT).filter(|hint| !hint.is_null()).or_else(|| answer.get(HINT));
@@ -27,7 +26,7 @@ pub(crate) fn read_answer(answer: &Value, http_status: u16) -> Option<ProviderEr
 fn read_hinted(error: &Value, hint: Option<&Value>, http_status: Option<u16>, origin: Origin) -> Option<ProviderError> {
     let code = integer(error.get("code")?)?;
     let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    // The data can be an object with details, or the details themselves.
+    // The data is an object with details, or the details themselves.
     let details = error.get("error_data").and_then(|data| data.get("details").unwrap_or(data).as_str());
     let details = details.filter(|details| !details.is_empty());
     let message = text("message").or_else(|| text("title"));
@@ -43,7 +42,7 @@ fn read_hinted(error: &Value, hint: Option<&Value>, http_status: Option<u16>, or
     Some(ProviderError { code, message: message.chars().take(MESSAGE_MAX).collect(), verdict })
 }
 
-/// Meta writes `true`; what stands between us and it may write it as a string or a number.
+/// Meta writes `true`; gateways may turn it into a string or a number.
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Bool(is_true) => *is_true,
@@ -53,7 +52,7 @@ fn is_true(value: &Value) -> bool {
     }
 }
 
-/// A whole number, also where it is written as a string.
+/// A whole number, even if it is written as a string.
 fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }

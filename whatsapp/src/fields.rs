@@ -1,4 +1,4 @@
-//! An object of Meta's, field by field: nothing in one field keeps another from being read.
+//! Reads one of Meta's objects field by field, so that a bad field does not spoil the others.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,24 +6,24 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The fields of an object, each as its text stands there: no tree of values is built of what nobody asks for.
+/// The fields of an object, each as raw JSON: no tree of values is built for what nobody asks for.
 pub(crate) struct Fields<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Fields<'a> {
-    /// `None` if it is no object.
+    /// `None` if it is not an object.
     pub(crate) fn read(json: &'a RawValue) -> Option<Self> {
         Self::parse(json.get())
     }
 
-    /// The same of a text without blanks around it. Serde would also take an array for an object.
+    /// The same from text without blanks around it. Serde alone would also accept an array as an object.
     pub(crate) fn parse(json: &'a str) -> Option<Self> {
         json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten()
     }
 
-    /// A field that is there, and not null. Of one that comes twice the last counts.
+    /// A field that is present and not null. If it occurs twice the last counts.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().rev().find(|(own, _)| own.0 == name)?;
         Some(*value).filter(|value| value.get() != "null")
@@ -39,12 +39,12 @@ impl<'a> Fields<'a> {
         whole(self.get(name)?)
     }
 
-    /// The items of a field that is a list; none, if it is not there. `None` if it is something else.
+    /// The items of a list; empty if the field is absent; `None` if it is something else.
     pub(crate) fn list(&self, name: &str) -> Option<Vec<&'a RawValue>> {
         self.get(name).map_or(Some(Vec::new()), whole)
     }
 
-    /// The items of a field that is a list, or the object that stands there alone; none of what is neither.
+    /// The items of a list, or the single object in its place; empty for anything else.
     pub(crate) fn some(&self, name: &str) -> Vec<&'a RawValue> {
         match self.get(name) {
             Some(one) if one.get().starts_with('{') => vec![one],
@@ -83,12 +83,13 @@ impl<'de> Visitor<'de> for Entries {
     }
 }
 
-/// Reads a value if it is all of the right type.
+/// Reads a value if all of it has the right type.
 pub(crate) fn whole<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// A number, or a string of characters that JSON never escapes, as plain text: Meta writes times and ids both ways.
+/// The plain text of a number, or of a string of characters that JSON never escapes: Meta writes times and ids both
+/// ways.
 pub(crate) fn plain(raw: &RawValue) -> &str {
     raw.get().trim_matches('"')
 }

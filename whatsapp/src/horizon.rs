@@ -1,9 +1,9 @@
-//! How long each kind of limit of Meta's lasts: how soon it is tried where Meta does not say, and how much of what is said is
-//! believed.
+//! How long each kind of limit lasts: how soon to try again if Meta does not say, and how much of what Meta says is
+//! credible.
 
 use std::time::Duration;
 
-use domain::gate::Backoff;
+use domain::backoff::Backoff;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -16,27 +16,27 @@ pub struct Horizon {
     pub first: Duration,
     /// The longest, after many refusals in a row.
     pub most: Duration,
-    /// The longest that Meta is heeded if it names a time.
+    /// The longest time that we believe if Meta names one.
     pub believed: Duration,
 }
 
 impl Horizon {
-    /// Pauses that grow within it.
+    /// Pauses that grow within these limits.
     pub const fn backoff(self) -> Backoff {
         Backoff::new(self.first, self.most)
     }
 }
 
-/// The horizon of an error code. One without envelope has its HTTP status as code.
+/// The horizon of an error code, or of the HTTP status of an answer without Meta's error object.
 pub const fn horizon(code: i64) -> Horizon {
     let (first, most, believed) = match code {
-        // Limited for complaints about its messages, or for templates in a wrong category: hours.
+        // Limited because of complaints, or of templates in a wrong category: hours.
         131048 | 131064 => (MINUTE, HOUR, HOUR.saturating_mul(24)),
-        // The calls of the app or the account, which Meta counts over an hour.
+        // Calls of the app or the account, which Meta counts per hour.
         4 | 17 | 32 | 341 | 613 | 80000..=80014 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(10), HOUR),
-        // The number is in maintenance, for a minute or a few.
+        // Maintenance of the number: a minute or a few.
         131057 | 2494100 => (SECOND.saturating_mul(5), MINUTE.saturating_mul(2), HOUR),
-        // The number's messages per second: a moment.
+        // Messages per second of the number: a moment.
         130429 | 429 => (Duration::from_millis(500), MINUTE, MINUTE.saturating_mul(15)),
         _ => (Duration::from_millis(500), MINUTE, HOUR),
     };

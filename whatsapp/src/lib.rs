@@ -1,7 +1,7 @@
 //! The WhatsApp Cloud API: calls, error classes, webhooks and their signatures.
 //!
-//! [`request`] writes what is sent, [`CloudApi`] sends it, [`classify`] says what an error means, [`signature`] proves
-//! a webhook and [`webhook`] reads it. Nothing here retries, waits or keeps state.
+//! [`request`] writes a send, [`CloudApi`] makes the call, [`classify`] says what an error means, [`signature`]
+//! verifies a webhook and [`webhook`] reads it. Nothing here retries, waits or keeps state.
 
 pub mod answer;
 pub mod classify;
@@ -12,6 +12,7 @@ pub mod horizon;
 mod mend;
 pub mod patience;
 pub mod pricing;
+mod provider;
 pub mod remedy;
 pub mod request;
 pub mod signature;
@@ -19,65 +20,6 @@ mod usage;
 pub mod wamid;
 pub mod webhook;
 
-use std::fmt;
-use std::pin::Pin;
-use std::time::Duration;
-
-use bytes::Bytes;
-use domain::PhoneNumberId;
-use domain::circuit::Fault;
-use domain::org::Secret;
-use domain::outcome::Outcome;
-
 pub use cloud_api::CloudApi;
 pub use mend::mend;
-
-/// Something that can send: the Cloud API, or its twin inside the process.
-pub trait Provider: Send + Sync + 'static {
-    /// Makes one call. It ends always, within the provider's own time limit, and never fails otherwise than as an
-    /// [`Outcome`]. Dropping the future leaves the outcome unknown.
-    fn send(&self, request: SendRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-    /// Where it calls, for people.
-    fn address(&self) -> &str {
-        "WhatsApp"
-    }
-}
-
-/// One call to be made.
-#[derive(Clone)]
-pub struct SendRequest {
-    /// The phone number that it goes out from.
-    pub from: PhoneNumberId,
-    /// That number's access token.
-    pub token: Secret,
-    /// The JSON of [`request::body`].
-    pub body: Bytes,
-}
-
-/// How one call ended.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// What it came to.
-    pub outcome: Outcome,
-    /// The answer's body as text, cut to 2048 bytes at a char boundary; `None` if there was none.
-    pub response: Option<Vec<u8>>,
-    /// How long the provider asked us to wait, as far as that is believed.
-    pub retry_after: Option<Duration>,
-    /// What is wrong with the way to Meta, if Meta itself said nothing.
-    pub fault: Option<Fault>,
-}
-
-impl Answer {
-    /// An outcome without an answer.
-    pub const fn none(outcome: Outcome, fault: Option<Fault>) -> Self {
-        Self { outcome, response: None, retry_after: None, fault }
-    }
-}
-
-impl fmt::Debug for Answer {
-    /// Without the body, which holds the recipient's number.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answer({:?}, retry after {:?})", self.outcome, self.retry_after)
-    }
-}
+pub use provider::{Answer, Provider, SendRequest};

@@ -1,17 +1,18 @@
-//! JSON that strict readers refuse for one byte, and with it all that stands around it. Meta cuts texts at a length: half of an emoji then
-//! stands alone, as `\ud83d`. What stands between may put a mark before it, or write texts by hand: line breaks as they are, `\x41`.
+//! Mends JSON that strict parsers refuse because of a single byte. Meta cuts texts at a length, which can leave half an
+//! emoji, such as `\ud83d`. Gateways may put a byte order mark in front, or write strings by hand, with raw line breaks
+//! or `\x41`.
 
 use std::borrow::Cow;
 
-/// What stands for a half that stands alone: as long as that is.
+/// Replaces half a character, and is as long as that.
 const REPLACEMENT: &str = r"\ufffd";
 
-/// The mark that some put before UTF-8.
+/// The mark that some put in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Something within a text that JSON does not have.
+/// Something in a string that JSON does not allow.
 enum Fault {
-    /// The escape of half a character without the other.
+    /// Half a character, escaped.
     Half,
     /// A backslash that escapes nothing.
     Backslash,
@@ -20,7 +21,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// How long it is.
+    /// How many bytes it takes.
     const fn extent(&self) -> usize {
         match self {
             Self::Half => REPLACEMENT.len(),
@@ -28,7 +29,7 @@ impl Fault {
         }
     }
 
-    /// What is written in its place.
+    /// Its replacement.
     fn mended(&self) -> Cow<'static, str> {
         match self {
             Self::Half => REPLACEMENT.into(),
@@ -38,8 +39,8 @@ impl Fault {
     }
 }
 
-/// The same JSON without a mark before it, with U+FFFD in place of each half of a character that stands alone and of bytes that are
-/// not UTF-8, and with all escaped that must be.
+/// The same JSON as valid UTF-8 and without a byte order mark. Half characters become U+FFFD, and everything is escaped
+/// that must be.
 pub fn mend(json: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json));
     let faults = faults(text.as_bytes());
@@ -56,7 +57,7 @@ pub fn mend(json: &[u8]) -> Cow<'_, str> {
     Cow::Owned(mended)
 }
 
-/// What is wrong within texts, and where.
+/// What is wrong in strings, and where.
 fn faults(json: &[u8]) -> Vec<(usize, Fault)> {
     let (mut faults, mut at, mut is_in_text) = (Vec::new(), 0, false);
     while let Some(byte) = json.get(at) {
@@ -72,7 +73,7 @@ fn faults(json: &[u8]) -> Vec<(usize, Fault)> {
     faults
 }
 
-/// How long the escape is that begins with a backslash, and what is wrong with it.
+/// The length of the escape that begins with this backslash, and what is wrong with it.
 fn escape(json: &[u8], at: usize) -> (usize, Option<Fault>) {
     let length = REPLACEMENT.len();
     let unit = match json.get(at + 1) {

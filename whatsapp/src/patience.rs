@@ -1,16 +1,16 @@
-//! How long an answer is waited for: the time in which this process stood still does not count, since then it could not
-//! listen either. A machine is suspended or moved, a process stopped: the answer may be here already when it goes on.
+//! Waits for an answer without counting the time in which this process stood still, when it could not listen. A machine
+//! may be suspended or moved, a process stopped; the answer may be there when it goes on.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// The wait is made in so many steps: with the one in which the process stood still, so much at most is waited anew.
+/// The wait consists of this many steps. A step in which the process stood still is waited again.
 const STEPS: u32 = 16;
-/// A step that ends so much too late was not waited but stood still.
+/// A step that ends this much too late was not waited for: the process stood still.
 const LATE: Duration = Duration::from_millis(250);
 
-/// What `answer` comes to, if it comes while this process has waited for no longer than `limit`.
+/// The result of `answer`, unless this process has waited for `limit`.
 pub async fn within<T>(limit: Duration, answer: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;

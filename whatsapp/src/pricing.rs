@@ -1,4 +1,4 @@
-//! What a receipt's `pricing` tells of the message.
+//! What a receipt's `pricing` says about the message.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,8 @@ struct Pricing<'a> {
     category: Cow<'a, str>,
 }
 
-/// As what Meta bills it; `None` where that says nothing of its template. `pricing` is Meta's object, as JSON text.
+/// The category that Meta bills; `None` if it says nothing about the template. `pricing` is Meta's object, as JSON
+/// text.
 pub fn category(pricing: &[u8]) -> Option<BilledAs> {
     let pricing: Pricing<'_> = serde_json::from_slice(pricing).ok()?;
     BilledAs::parse(&pricing.category)

@@ -1,9 +1,9 @@
-//! What Meta's error codes mean in plain words, and what a person can do about them. Meta's own words are not used here: they
-//! may hold a phone number.
+//! The meaning of Meta's error codes in plain words, and what a person can do about them. Meta's own words are not
+//! used: they may contain a phone number.
 
 use domain::{OrgId, PhoneNumberId};
 
-/// What a code that stops or slows down a sender means.
+/// The meaning of a code that stops or slows down a sender.
 pub const fn meaning(code: i64) -> &'static str {
     match code {
         0 | 102 | 104 | 190 => "the access token is missing, expired or revoked",

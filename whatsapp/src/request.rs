@@ -1,4 +1,4 @@
-//! Writes the JSON of a send. What the client wrote is passed on byte by byte: nothing in it is read and written again.
+//! Writes the JSON of a send. The client's payload is passed on byte by byte, without parsing and writing it again.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ type Object = BTreeMap<String, Box<RawValue>>;
 
 type Json<T> = Result<T, serde_json::Error>;
 
-/// The body of the call that makes `attempt` of `message`. Fails only if the payload is not what intake lets in.
+/// The body of the call that makes `attempt` of `message`. It fails only if intake would not have accepted the payload.
 pub fn body(message: &Message, attempt: AttemptRef) -> Json<Vec<u8>> {
     let payload: Object = serde_json::from_slice(&message.payload)?;
     let mut wire = match &message.template_code {
@@ -20,7 +20,7 @@ pub fn body(message: &Message, attempt: AttemptRef) -> Json<Vec<u8>> {
     if let Some(template) = wire.get_mut("template") {
         with_string_indices(template)?;
     }
-    // Written last, so that no payload can send to somebody else or break the way back of receipts.
+    // Written last, so that no payload can redirect the message or its receipts.
     for name in ["to", "recipient"] {
         wire.remove(name);
     }
@@ -37,10 +37,10 @@ pub fn body(message: &Message, attempt: AttemptRef) -> Json<Vec<u8>> {
     serde_json::to_vec(&wire)
 }
 
-/// The native object of a template that is given by its name, a language, and perhaps components.
+/// The native object of a template given by its name, a language, and perhaps components.
 fn template(name: &str, mut payload: Object) -> Json<Object> {
     let language = payload.remove("language").unwrap_or_default();
-    // A client may write the code alone. Meta's own object is kept, since it may hold more.
+    // A client may give just the code. An object of Meta's is kept, since it may hold more.
     let language = match serde_json::from_str::<String>(language.get()) {
         Ok(_) => object([("code", language)])?,
         Err(_) => {
@@ -58,8 +58,8 @@ fn object<'a>(members: impl IntoIterator<Item = (&'a str, Box<RawValue>)>) -> Js
     to_raw_value(&members.into_iter().collect::<BTreeMap<_, _>>())
 }
 
-/// Meta's samples show a button's index as a number and as a string; only the string is taken by every version. What is
-/// not built as it should be is left to Meta.
+/// Meta's samples show a button's index as a number and as a string; only the string works in every version. Malformed
+/// components are left for Meta to refuse.
 fn with_string_indices(holder: &mut Box<RawValue>) -> Json<()> {
     let Ok(mut members) = serde_json::from_str::<Object>(holder.get()) else { return Ok(()) };
     let Some(components) = members.get_mut("components") else { return Ok(()) };

@@ -11,13 +11,13 @@ pub const HEADER: &str = "x-hub-signature-256";
 /// Meta also sends a SHA-1 signature in another header; only SHA-256 counts.
 const PREFIX: &str = "sha256=";
 
-/// The signature of `body`, as it stands in [`HEADER`]. Empty if the secret is empty: an empty key proves nothing.
+/// The signature of `body` for [`HEADER`]. Empty if the secret is empty: an empty key proves nothing.
 pub fn sign(secret: &Secret, body: &[u8]) -> String {
     mac(secret, body).map(|mac| format!("{PREFIX}{}", hex::encode(mac.finalize().into_bytes()))).unwrap_or_default()
 }
 
-/// Whether `header` is the signature of exactly these bytes. `body` must be the body as it came in: the signature of
-/// the same JSON written again differs. Takes equally long however much of the signature is right.
+/// Whether `header` is the signature of exactly these bytes. `body` must be as it came: the same JSON written again has
+/// another signature. The comparison takes constant time.
 pub fn verify(secret: &Secret, body: &[u8], header: &str) -> bool {
     match (digest(header), mac(secret, body)) {
         (Some(given), Some(mac)) => mac.verify_slice(&given).is_ok(),
@@ -25,13 +25,13 @@ pub fn verify(secret: &Secret, body: &[u8], header: &str) -> bool {
     }
 }
 
-/// Whether a header can be a signature at all: any other need not be compared with one.
+/// Whether a header looks like a signature. Others need not be verified.
 pub fn is_one(header: &str) -> bool {
     digest(header).is_some()
 }
 
-/// Whether `given` is the secret, such as the verify token of a webhook address. Takes equally long however much of it
-/// is right. Nothing equals an empty secret.
+/// Whether `given` equals the secret, such as a webhook's verify token. The comparison takes constant time, and nothing
+/// equals an empty secret.
 pub fn is_secret(secret: &Secret, given: &str) -> bool {
     let secret = secret.expose().as_bytes();
     !secret.is_empty() && bool::from(secret.ct_eq(given.as_bytes()))
@@ -43,7 +43,7 @@ fn digest(header: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-/// `None` for an empty secret only: everybody could sign with that, and HMAC takes keys of any other length.
+/// `None` only for an empty secret: anybody could sign with that, and HMAC takes keys of any other length.
 fn mac(secret: &Secret, body: &[u8]) -> Option<Hmac<Sha256>> {
     let key = Some(secret.expose()).filter(|key| !key.is_empty())?;
     let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;

@@ -1,5 +1,5 @@
-//! How long Meta wants to be left alone, from an answer's headers. None of them is promised, so all are optional, and how
-//! much of it is believed depends on what was refused.
+//! How long Meta asks us to wait, from an answer's headers. Meta promises none of them, so all are optional; how much
+//! of it is credible depends on what was refused.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,20 +8,19 @@ use serde_json::Value;
 
 use crate::horizon::horizon;
 
-/// Percentages of what an account may use, and how long until it may use more.
+/// How much of its limits an account has used in percent, and how long until it may use more.
 const BUSINESS_USAGE: &str = "x-business-use-case-usage";
 
-/// No limit lasts a week: what is longer is something else, such as the seconds since 1970.
+/// No limit lasts a week: a longer time is something else, such as the seconds since 1970.
 const LONGEST: Duration = Duration::from_secs(86_400 * 7);
 
-/// The longest wait that the headers of an answer ask for, as far as it is believed of this error code; `None` if they ask
-/// for none.
+/// The longest wait in an answer's headers, as far as it is credible for this error code; `None` if they ask for none.
 pub(crate) fn wait(headers: &HeaderMap, code: i64, now: SystemTime) -> Option<Duration> {
     let asked = retry_after(headers, now).max(access_regained_in(headers)).filter(|wait| !wait.is_zero())?;
     Some(asked.min(horizon(code).believed))
 }
 
-/// `Retry-After`: seconds, or a date, which is measured by the clock of who wrote it.
+/// `Retry-After`: seconds, or a date by the server's clock.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.strip_suffix('s').unwrap_or(text).trim_end().parse::<f64>() {
@@ -31,12 +30,12 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     wait.filter(|wait| *wait <= LONGEST)
 }
 
-/// When the answer was written, by the clock of who wrote it.
+/// When the answer was written, by the server's clock.
 fn date(headers: &HeaderMap) -> Option<SystemTime> {
     read_date(headers.get(DATE)?.to_str().ok()?)
 }
 
-/// A date of HTTP, also as mails have it.
+/// An HTTP date, also in the form that mail uses.
 fn read_date(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let zoned = text.strip_suffix("+0000").map(|date| format!("{date}GMT"));
@@ -76,7 +75,7 @@ mod tests {
             (&[("retry-after", "4s")], Some(4)),
             (&[("retry-after", "0")], None),
             (&[("retry-after", "s")], None),
-            // A moment in place of a wait.
+            // A point in time instead of a wait.
             (&[("retry-after", "1792567689")], None),
             (&[("retry-after", "1792567689"), (BUSINESS_USAGE, usage)], Some(300)),
             (&[("retry-after", "99999999999999999999999")], None),
@@ -87,7 +86,7 @@ mod tests {
             (&[("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")], Some(9)),
             (&[("retry-after", "Wednesday, 21-Oct-26 07:28:09 GMT")], Some(9)),
             (&[("retry-after", "Wed, 21 Oct 2026 07:27:00 GMT")], None),
-            // By the clock of who wrote it, an hour slow.
+            // The server's clock is an hour slow.
             (&[("retry-after", "Wed, 21 Oct 2026 06:28:09 GMT"), ("date", "Wed, 21 Oct 2026 06:28:00 GMT")], Some(9)),
             (&[(BUSINESS_USAGE, usage)], Some(300)),
             (&[("retry-after", "7"), (BUSINESS_USAGE, usage)], Some(300)),

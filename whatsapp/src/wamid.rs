@@ -1,4 +1,4 @@
-//! What Meta's id of a message tells of a person: it is base64, and holds the digits of the other party's number.
+//! What Meta's id of a message says about a person: it is base64 and contains the digits of the other party's number.
 
 use base64::Engine;
 use base64::alphabet;
@@ -14,12 +14,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Digits of a phone number.
+/// The fewest digits of a phone number.
 const DIGITS_MIN: usize = 7;
 const DIGITS_MAX: usize = 15;
 
-/// Whether a receipt is of a message to a person of one of these names, by what it tells: canonical spellings of phone
-/// numbers, and Meta's ids of users. Under one that they gave up, it is theirs until then.
+/// Whether a receipt is about a message to the person with these names: canonical spellings of phone numbers, and
+/// Meta's ids of users. A former name counts until they gave it up.
 pub fn concerns(reported: &Reported, names: &[String], former: &[Former]) -> bool {
     let is_told = |name: &String| reported.names.iter().any(|told| spelling::canonical(told) == name.as_str());
     let embeds = |name: &String| spelling::all(name).iter().any(|name| embeds(&reported.receipt.provider_id, name));
@@ -27,7 +27,7 @@ pub fn concerns(reported: &Reported, names: &[String], former: &[Former]) -> boo
     names.iter().chain(was_theirs).any(|name| is_told(name) || embeds(name))
 }
 
-/// What an id may tell of the other party's number: it is written in digits.
+/// Numbers in an id that may be the other party's.
 pub fn numbers(id: &ProviderId) -> Vec<String> {
     let Some(bytes) = id.as_str().strip_prefix("wamid.").and_then(|coded| BASE64.decode(coded).ok()) else {
         return Vec::new();
@@ -36,7 +36,7 @@ pub fn numbers(id: &ProviderId) -> Vec<String> {
     runs.map(|digits| format!("+{}", String::from_utf8_lossy(digits))).collect()
 }
 
-/// Whether an id is that of a message from or to a person of this name: a phone number, or Meta's id of a user.
+/// Whether an id belongs to a message from or to a person of this name: a phone number, or Meta's id of a user.
 fn embeds(id: &ProviderId, name: &str) -> bool {
     let name = name.trim_start_matches('+').as_bytes();
     let Some(coded) = id.as_str().strip_prefix("wamid.").filter(|_| !name.is_empty()) else { return false };
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn an_id_names_the_other_party() {
-        // The form of the samples in Meta's documentation.
+        // Formed like the samples in Meta's documentation.
         let id = ProviderId::new("wamid.HBgLMTY0NjcwNDM1OTUVAgARGBI1RjQyNUE3NEYxMzAzMzQ5MkEA");
         assert!(embeds(&id, "+16467043595"));
         assert!(!embeds(&id, "+16467043596"));

@@ -1,10 +1,12 @@
-//! Reads Meta's webhooks: every item by itself, so that a bad one never spoils the rest.
+//! Reads Meta's webhooks item by item, so that a bad item never spoils the rest.
 
 mod card;
 mod compose;
 mod contacts;
 mod inbound;
+mod moment;
 mod preference;
+mod receipt;
 mod said;
 mod system;
 mod template;
@@ -13,14 +15,10 @@ use std::fmt;
 
 use domain::consent::Preference;
 use domain::notice::Notice;
-use domain::outcome::{Class, ProviderError};
-use domain::receipt::{Receipt, ReceiptKind, Reported};
-use domain::{PhoneNumberId, ProviderId, Timestamp};
-use serde_json::Value;
+use domain::receipt::Reported;
+use domain::{PhoneNumberId, Timestamp};
 use serde_json::value::RawValue;
 
-use crate::classify::Origin;
-use crate::envelope;
 use crate::fields::{Fields, plain, whole};
 use crate::mend::mend;
 use contacts::Contacts;
@@ -31,21 +29,21 @@ pub use inbound::InboundItem;
 pub use said::{Said, said};
 pub use template::TemplateUpdate;
 
-/// What one webhook tells.
+/// The content of one webhook.
 #[derive(Debug)]
 pub struct Notification {
-    /// Its changes, of all entries, in order. One webhook may tell of several senders.
+    /// Its changes, from all entries, in order. One webhook may be about several senders.
     pub changes: Vec<Change>,
 }
 
-/// What it tells of one sender, or of one account.
+/// A change that concerns one sender or one account.
 #[derive(Default)]
 pub struct Change {
-    /// The WhatsApp business account, where it is told.
+    /// The WhatsApp business account, if given.
     pub waba_id: Option<String>,
-    /// Meta's word for what it tells of, such as `messages`; empty for what could not be read.
+    /// Meta's word for the kind of change, such as `messages`; empty if it could not be read.
     pub field: String,
-    /// The sender; `None` for fields that concern none, and for what could not be read.
+    /// The sender; `None` if the change concerns none or could not be read.
     pub phone_number_id: Option<PhoneNumberId>,
     /// What became of messages that were sent.
     pub receipts: Vec<Reported>,
@@ -55,7 +53,8 @@ pub struct Change {
     pub preferences: Vec<Preference>,
     /// What became of a template.
     pub template: Option<TemplateUpdate>,
-    /// What changes no message: errors of the sender's account, its app or Meta, and what is not understood.
+    /// What changes no message: errors of the sender's account, of its app or of Meta, and items that we do not
+    /// understand.
     pub notices: Vec<Notice>,
     /// How many items could not be read.
     pub skipped: usize,
@@ -79,28 +78,22 @@ pub enum NotAWebhook {
     /// Not JSON, or not an object.
     #[error("the body must be a JSON object")]
     NotAnObject,
-    /// Without the kind of thing that it is about.
+    /// It does not say what it is about.
     #[error("\"object\" must be a string")]
     NoObject,
-    /// Without its list of entries.
+    /// It has no list of entries.
     #[error("\"entry\" must be an array")]
     NoEntry,
 }
 
-// Everything is taken apart into raw texts first and each text is read by itself: that isolates bad items and fields, and no
-// tree of values is built for the statuses, of which one body may hold a thousand.
+// Everything is first split into raw JSON, and each part is parsed by itself. This isolates bad items and fields, and
+// builds no tree of values for the statuses, of which one body may hold a thousand.
 
-/// What a change of the field `messages` has.
+/// The members of a change of the field `messages`.
 const KNOWN: [&str; 7] =
     ["messaging_product", "metadata", "contacts", "statuses", "messages", "user_preferences", "errors"];
-/// Meta's ids of messages have some sixty characters. What is far longer is none, and would be kept until its message came.
-const ID_MAX: usize = 1024;
-/// Meta's prices have some hundred; a longer one is left out.
-const PRICING_MAX: usize = 4096;
-/// The last second that RFC 3339 can write. What is more is told in milliseconds, or in finer units still.
-const SECS_MAX: u64 = 253_402_300_799;
 
-/// Reads a webhook's body, whose signature was verified before. `now` stands in for a status without a time.
+/// Reads a webhook's body after its signature was verified. `now` stands in for missing times.
 pub fn parse(raw: &[u8], now: Timestamp) -> Result<Notification, NotAWebhook> {
     let text = mend(raw);
     let envelope = Fields::parse(text.trim_ascii()).ok_or(NotAWebhook::NotAnObject)?;
@@ -128,12 +121,12 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
     let phone_number_id =
         value.object("metadata").and_then(|metadata| plain(metadata.get("phone_number_id")?).parse().ok());
     let mut change = Change { waba_id: waba_id.map(str::to_owned), field, phone_number_id, ..Change::default() };
-    // Others, such as `calls`, have items of the same names with another meaning.
+    // Other fields, such as `calls`, have items of the same names with another meaning.
     match change.field.as_str() {
         "messages" => {
             let contacts = Contacts::read(&value);
             change.read_all(&value, "statuses", &["type", "status"], |change, status| {
-                change.receipts.push(reported(status, &contacts, now)?);
+                change.receipts.push(receipt::read(status, &contacts, now)?);
                 Some(())
             });
             change.read_all(&value, "messages", &["type"], |change, message| {
@@ -142,7 +135,7 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
             });
             change.read_preferences(&value, &contacts, now);
             change.read_all(&value, "errors", &[], |change, told| {
-                change.notices.push(Notice::error(error(told)?.code));
+                change.notices.push(Notice::error(receipt::error(told)?.code));
                 Some(())
             });
             let unknown = value.all().filter(|(name, _)| !KNOWN.contains(name));
@@ -161,7 +154,8 @@ fn read_change(raw: &RawValue, waba_id: Option<&str>, now: Timestamp) -> Change 
 }
 
 impl Change {
-    /// Reads the items of a list, each by itself. One that is not understood is noticed by the first of these `words` that it has.
+    /// Reads the items of a list, each by itself. The notice about an item that we do not understand has the first of
+    /// these `words` that the item has.
     fn read_all(
         &mut self,
         value: &Fields<'_>,
@@ -190,76 +184,6 @@ impl Change {
         self.skipped += 1;
         self.notices.push(Notice::unread(item, word));
     }
-}
-
-fn reported(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Option<Reported> {
-    let status = Fields::read(raw)?;
-    Some(Reported { receipt: receipt(&status, now)?, names: contacts.complete(recipient(&status)) })
-}
-
-/// `None` if it has no id, or one that cannot be, or tells a status that we do not know, or that of something else than a message.
-fn receipt(status: &Fields<'_>, now: Timestamp) -> Option<Receipt> {
-    // A payment is told beside messages, by the id of the one that asked for it: that it failed says nothing of the message.
-    if status.text("type").is_some_and(|of| !of.eq_ignore_ascii_case("message")) || status.get("payment").is_some() {
-        return None;
-    }
-    let kind = match status.text("status")?.to_ascii_lowercase().as_str() {
-        "sent" => ReceiptKind::Sent,
-        "delivered" => ReceiptKind::Delivered,
-        "read" | "played" => ReceiptKind::Read,
-        "failed" => ReceiptKind::Failed,
-        _ => return None,
-    };
-    let errors = if kind == ReceiptKind::Failed { status.some("errors") } else { Vec::new() };
-    Some(Receipt {
-        provider_id: ProviderId::new(&status.text("id").filter(|id| (1..=ID_MAX).contains(&id.len()))?),
-        // Other apps of the account put other texts there, or none.
-        attempt: status.get("biz_opaque_callback_data").and_then(|text| plain(text).parse().ok()),
-        kind,
-        at: moment(status.get("timestamp"), now),
-        error: weightiest(errors),
-        pricing: status
-            .get("pricing")
-            .map(RawValue::get)
-            .filter(|pricing| pricing.len() <= PRICING_MAX)
-            .map(|pricing| pricing.as_bytes().into()),
-    })
-}
-
-/// The error that counts of those told of one failure: that its recipient wants no more marketing, else the first.
-fn weightiest(told: Vec<&RawValue>) -> Option<ProviderError> {
-    let mut errors = told.into_iter().filter_map(error);
-    let first = errors.next()?;
-    let is_opt_out = |error: &ProviderError| error.verdict.class == Class::OptedOut;
-    if is_opt_out(&first) { Some(first) } else { Some(errors.find(is_opt_out).unwrap_or(first)) }
-}
-
-/// An error, whatever of it cannot be read.
-fn error(raw: &RawValue) -> Option<ProviderError> {
-    let fields = Fields::read(raw)?;
-    let readable = fields.all().filter_map(|(name, value)| Some((name.to_owned(), whole(value)?)));
-    envelope::read(&Value::Object(readable.collect()), None, Origin::Receipt)
-}
-
-/// What a status calls the recipient; none, where that is a group.
-fn recipient(status: &Fields<'_>) -> Vec<String> {
-    let is_group = status.text("recipient_type").is_some_and(|kind| kind == "group");
-    let number = status.get("recipient_id").filter(|_| !is_group);
-    contacts::names(number, [status.get("recipient_user_id"), status.get("recipient_parent_user_id")])
-}
-
-/// A time by Meta's clock, in whole seconds; `now`, where it tells none.
-fn moment(told: Option<&RawValue>, now: Timestamp) -> Timestamp {
-    let text = told.map(plain).unwrap_or_default();
-    let whole = match text.split_once('.') {
-        Some((whole, part)) if part.bytes().all(|byte| byte.is_ascii_digit()) => whole,
-        Some(_) | None => text,
-    };
-    let Ok(mut secs) = whole.parse::<u64>() else { return now };
-    while secs > SECS_MAX {
-        secs /= 1000;
-    }
-    Timestamp::from_secs(secs)
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl State {
         // One who has given up the name that they wrote under is not there any more.
         let to = if spelling::canonical(shown) == known.recipient { shown } else { &known.recipient };
         let body = json!({"to": to, "payloadJson": {"type": "text", "text": {"body": text}}});
-        let key = format!("{OWN_KEYS}{}:{}:{}", choice.as_str(), known.id, consent::day(transaction.at));
+        let key = format!("{OWN_KEYS}{}:{}:{}", choice.as_str(), known.id, transaction.at.day());
         let is_used = self.ctx.store.idempotency(self.record.no, &key)?.is_some();
         if is_used || !self.has_room() || !known.confirm(choice, transaction.at) {
             return Ok(());

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use domain::SenderNo;
 use domain::audit::{Fact, Subject};
-use domain::consent::day;
 use domain::notice::Notice;
 use store::StoreError;
 
@@ -39,7 +38,7 @@ impl State {
         for told in notices {
             let sender = self.record.senders.iter().find(|sender| sender.no == told.0);
             let Some(subject) = sender.map(|sender| Subject::Sender(sender.phone_number_id.clone())) else { continue };
-            if self.notices.is_news(day(transaction.at), &told) {
+            if self.notices.is_news(transaction.at.day(), &told) {
                 self.writer.fact(transaction, subject, Fact::Noticed(told.1))?;
             }
         }

@@ -41,7 +41,7 @@ async fn a_day_without_whatsapp_costs_no_message_an_attempt_and_all_go_when_it_i
     pass(DAY).await;
     assert!(ids.iter().all(|id| world.status(&acme, *id) == Status::Queued));
     assert!(ids.iter().all(|id| world.state(&acme, *id).attempt_count() == 0));
-    assert_eq!(world.state(&acme, late).failure.unwrap().code, "EXPIRED", "what is late ends all the same");
+    assert_eq!(world.state(&acme, late).failure.unwrap().code.to_string(), "EXPIRED", "what is late ends all the same");
     let calls = world.provider.count();
     assert!((1440..1500).contains(&calls), "a probe in a minute: {calls}");
     let postponed = told(&world, &acme, "MESSAGE_POSTPONED");
@@ -54,7 +54,7 @@ async fn a_day_without_whatsapp_costs_no_message_an_attempt_and_all_go_when_it_i
 
 /// What keeps all calls back.
 fn gate_free(world: &World) -> Option<String> {
-    world.outbox.way().1.map(|outage| outage.failure.code)
+    world.outbox.way().1.map(|outage| outage.failure.code.to_string())
 }
 
 #[tokio::test(start_paused = true)]

@@ -140,7 +140,7 @@ async fn consent_that_is_revoked_while_a_message_waits_ends_it_before_the_call()
     let soon = world.post(&acme, json!({"sendAt": World::time(2 * MINUTE)})).await;
     world.told(&acme, ADA, Revoked, Covers::Both).await;
     let state = world.until(&acme, soon, Status::Failed, HOUR).await;
-    assert_eq!(state.failure.unwrap().code, "BLOCKED_BY_POLICY");
+    assert_eq!(state.failure.unwrap().code.to_string(), "BLOCKED_BY_POLICY");
     assert!(state.attempts.is_empty());
     world.restart().await;
     world.until(&acme, waits, Status::Failed, 2 * HOUR).await;
@@ -222,7 +222,7 @@ async fn error_131050_in_an_answer_or_a_receipt_stops_marketing_and_nothing_else
             world.receive(&acme, vec![failed]).await;
         }
         let state = world.until(&acme, first, Status::Failed, SECOND).await;
-        assert_eq!(state.failure.unwrap().code, "131050");
+        assert_eq!(state.failure.unwrap().code.to_string(), "131050");
         assert_eq!(world.known(&acme, ADA), [Some(Granted), Some(Revoked)]);
         assert_eq!(world.history(&acme, ADA), 2, "once, however often it is told");
         assert!(matches!(world.try_post(&acme, marketing()).await, Err(AcceptError::Blocked(_))));
@@ -491,7 +491,7 @@ async fn a_template_that_is_billed_as_marketing_needs_consent_to_marketing_from_
     // One that was accepted before is asked again before its attempt.
     pass(HOUR + MINUTE).await;
     let state = world.state(&acme, held);
-    assert_eq!((state.phase.status(), &*state.failure.unwrap().code), (Status::Failed, Refusal::CODE));
+    assert_eq!((state.phase.status(), &*state.failure.unwrap().code.to_string()), (Status::Failed, Refusal::CODE));
     // Whoever has agreed gets it.
     world.told(&acme, ADA, Granted, Covers::Marketing).await;
     let granted = world.post(&acme, template("offer")).await;

@@ -310,7 +310,7 @@ async fn a_message_beyond_its_budget_fails_with_the_panics_words_and_others_go_o
     let bad = world.post(&acme, json!({})).await;
     let state = world.until(&acme, bad, Status::Failed, MINUTE).await;
     let failure = state.failure.unwrap();
-    assert_eq!(failure.code, "CRASHED");
+    assert_eq!(failure.code.to_string(), "CRASHED");
     assert!(failure.message.contains("a fault on purpose"), "{}", failure.message);
     let good = world.post(&acme, json!({})).await;
     world.until(&acme, good, Status::Sent, SECOND).await;

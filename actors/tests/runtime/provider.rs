@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::circuit::Fault;
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
-use domain::{AttemptRef, Failure, OrgNo, ProviderId, State};
+use domain::{AttemptRef, Failure, OrgNo, OurCode, ProviderId, State};
 use serde_json::{Value, json};
 use store::Store;
 use tokio::time::Instant;
@@ -174,13 +174,13 @@ impl Provider for Script {
                 Say::Accept | Say::AcceptAs(_) => Outcome::Accepted(wamid(attempt)),
                 Say::AcceptById(id) => Outcome::Accepted(ProviderId::new(id)),
                 Say::Refuse(code) | Say::RefuseFor(code, _) => Outcome::Refused(error(code, Origin::Answer)),
-                Say::NotSent => Outcome::NotSent(Failure::new("CONNECT", "by script")),
+                Say::NotSent => Outcome::NotSent(Failure::new(OurCode::ConnectFailed, "by script")),
                 Say::Foreign => Outcome::Refused(ProviderError {
                     code: 404,
                     message: "by script".into(),
                     verdict: Verdict { class: Class::Transient, scope: Scope::Message },
                 }),
-                Say::Unknown | Say::Taken => Outcome::Unknown(Failure::new("TIMEOUT", "by script")),
+                Say::Unknown | Say::Taken => Outcome::Unknown(Failure::new(OurCode::Timeout, "by script")),
                 Say::Never => std::future::pending().await,
                 Say::Panic | Say::PanicAtOnce => panic!("a panic by script"),
             };

@@ -138,7 +138,7 @@ async fn a_message_expires_on_time_while_its_sender_is_paused() {
     pass(9 * MINUTE).await;
     assert_eq!(world.status(&acme, id), Status::Queued);
     let state = world.until(&acme, id, Status::Failed, 2 * MINUTE).await;
-    assert_eq!(state.failure.unwrap().code, "EXPIRED");
+    assert_eq!(state.failure.unwrap().code.to_string(), "EXPIRED");
     assert!(state.updated_at.since(START) < 10 * MINUTE + SECOND, "{}", state.updated_at);
 }
 

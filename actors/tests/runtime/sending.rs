@@ -59,7 +59,7 @@ async fn retries_follow_the_schedule_for_seven_hours_and_twenty_one_minutes_and_
     assert_eq!(gaps, [60, 300, 900, 3600, 21_600]);
     assert_eq!(times[5], 7 * 3600 + 21 * 60);
     assert_eq!(state.attempts.len(), 6);
-    assert_eq!(state.failure.unwrap().code, "131000");
+    assert_eq!(state.failure.unwrap().code.to_string(), "131000");
     pass(24 * HOUR).await;
     assert_eq!(world.provider.count(), 6);
 }
@@ -122,7 +122,7 @@ async fn a_message_that_waits_for_a_retry_ends_when_it_expires() {
     world.provider.always(Say::Refuse(131000), Duration::ZERO);
     let id = world.post(&acme, json!({"expiresAt": World::time(3 * MINUTE)})).await;
     let state = world.until(&acme, id, Status::Failed, HOUR).await;
-    assert_eq!(state.failure.unwrap().code, "EXPIRED");
+    assert_eq!(state.failure.unwrap().code.to_string(), "EXPIRED");
     assert_eq!(world.elapsed().as_secs(), 180);
     assert_eq!(world.provider.count(), 2);
     world.nobody_left(&acme).await;
@@ -137,7 +137,7 @@ async fn a_message_that_waits_for_its_turn_ends_when_it_expires() {
     let id = world.post(&acme, json!({"expiresAt": World::time(10 * SECOND)})).await;
     let next = world.post(&acme, json!({})).await;
     let state = world.until(&acme, id, Status::Failed, MINUTE).await;
-    assert_eq!(state.failure.unwrap().code, "EXPIRED");
+    assert_eq!(state.failure.unwrap().code.to_string(), "EXPIRED");
     assert_eq!(world.elapsed().as_secs(), 10);
     world.until(&acme, slow, Status::Sent, MINUTE).await;
     world.until(&acme, next, Status::Sent, MINUTE).await;
@@ -168,7 +168,7 @@ async fn a_call_with_no_known_outcome_is_held_where_the_message_or_the_operator_
     let held = world.post(&acme, json!({})).await;
     let resent = world.post(&acme, json!({"onUnknown": "RESEND"})).await;
     let state = world.until(&acme, held, Status::Failed, 11 * MINUTE).await;
-    assert_eq!(state.failure.unwrap().code, "OUTCOME_UNKNOWN");
+    assert_eq!(state.failure.unwrap().code.to_string(), "OUTCOME_UNKNOWN");
     assert_eq!(world.elapsed().as_secs(), 600);
     world.until(&acme, resent, Status::Sent, MINUTE).await;
     pass(24 * HOUR).await;

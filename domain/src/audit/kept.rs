@@ -1,37 +1,39 @@
-//! How an entry is kept: what may tell of a person stands apart. The hash chain covers the rest and a salted hash of that
-//! part, so the part can be erased and the chain still proves all that is left.
+//! How the trail keeps an entry: apart from what may identify a person. The hash chain covers a salted hash of that
+//! part, so it can be erased, and the chain still proves everything else.
 
 use sha2::{Digest, Sha256};
 
-use super::{Entry, Fact, Hash};
+use super::chain::Hash;
+use super::entry::Entry;
+use super::fact::Fact;
 use crate::ids::ProviderId;
 
-/// Random bytes, drawn for one entry and erased with its personal part: without them nobody can try out which number a
-/// hash was made of.
+/// Random bytes, drawn for one entry and erased with its personal part. Without them nobody can test which number a
+/// hash was made from.
 pub type Salt = [u8; 16];
 
-/// An entry as it is kept.
+/// An entry as the trail keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Its personal texts are empty here.
+    /// The entry without its personal texts.
     pub entry: Entry,
-    /// They stand here.
+    /// The personal texts.
     pub personal: Personal,
 }
 
-/// The ids and texts of Meta's in an entry: an id embeds the recipient's number, and a text may quote it.
+/// Meta's ids and texts in an entry: an id embeds the recipient's number, and a text may quote it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Personal {
-    /// The entry tells of nobody.
+    /// The entry has none.
     None,
-    /// It tells of somebody.
+    /// The entry has some.
     Held {
-        /// Of this entry alone.
+        /// Drawn for this entry alone.
         salt: Salt,
-        /// In the order in which they stand in the entry.
+        /// In the order in which the entry has them.
         texts: Vec<String>,
     },
-    /// They were erased; their hash is left, for the chain.
+    /// They were erased. The chain still needs their hash.
     Erased(Hash),
 }
 
@@ -42,7 +44,7 @@ impl std::fmt::Debug for Personal {
 }
 
 impl Kept {
-    /// An entry to be kept, with a salt of its own.
+    /// Splits an entry; `salt` must be drawn for it alone.
     pub fn new(mut entry: Entry, salt: Salt) -> Self {
         let mut texts = Vec::new();
         entry.fact.each_personal(&mut |text| texts.push(std::mem::take(text)));
@@ -53,7 +55,7 @@ impl Kept {
         Self { entry, personal }
     }
 
-    /// The entry; what was erased of it is empty.
+    /// The entry as it was, with empty texts where they were erased.
     pub fn into_entry(self) -> Entry {
         let Self { mut entry, personal } = self;
         if let Personal::Held { texts, .. } = personal {
@@ -69,7 +71,7 @@ impl Kept {
         Some(Self { entry: self.entry, personal: Personal::Erased(hash) })
     }
 
-    /// What the chain covers: the same before and after an erasure.
+    /// What the chain covers. An erasure does not change it.
     pub fn sealed(&self) -> (&Entry, Option<Hash>) {
         (&self.entry, self.personal.hash())
     }
@@ -94,7 +96,7 @@ impl Personal {
 }
 
 impl Fact {
-    /// Visits every text in it that may tell of a person, always in the same order.
+    /// Visits every text that may identify a person, always in the same order.
     fn each_personal(&mut self, visit: &mut dyn FnMut(&mut String)) {
         match self {
             Self::Accepted { provider_id, .. } => visit_id(provider_id, visit),
@@ -148,12 +150,12 @@ fn visit_id(id: &mut ProviderId, visit: &mut dyn FnMut(&mut String)) {
 mod tests {
     use super::*;
     use crate::audit::{By, Subject};
+    use crate::failure::Failure;
     use crate::ids::{AttemptNo, MessageId};
-    use crate::state::Failure;
     use crate::time::Timestamp;
 
     fn failed(message: &str) -> Entry {
-        let fact = Fact::Failed { attempt: Some(AttemptNo(1)), failure: Failure::new("131026", message) };
+        let fact = Fact::Failed { attempt: Some(AttemptNo(1)), failure: Failure::meta(131_026, message) };
         let subject = Subject::Message(MessageId::from_bytes([1; 16]));
         Entry { at: Timestamp::from_secs(1), subject, by: By::WhatsApp, fact }
     }

@@ -1,75 +1,76 @@
-//! The way to WhatsApp, shared by all senders: whether calls come through, and whose fault it is if one does not.
+//! The circuits of the way to WhatsApp, which all senders share: whether calls get through, and whom a fault affects.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
 use super::{Circuit, Permission};
-use crate::gate::Backoff;
-use crate::state::Failure;
+use crate::backoff::Backoff;
+use crate::failure::Failure;
 use crate::time::Timestamp;
 
-/// So many faults in a row open a circuit.
+/// This many faults in a row open a circuit.
 const FEW: u32 = 3;
-/// Of these, so many must be of another sender than the first before the way of all is taken to be down.
+/// To open the circuit of all, this many of the faults must come from senders other than the first.
 const OF_OTHERS: u32 = 2;
 /// The first pause before a probe …
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(1);
 /// … and the longest.
 const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
-/// How a call ended that brought no word of Meta's.
+/// How a call ended that Meta did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// No connection was made: DNS, TCP or TLS failed, or this machine had no descriptor left.
+    /// No connection: DNS, TCP or TLS failed, or this process has no file descriptor left.
     Unreached,
-    /// Something answered, but not as Meta's API does: a proxy, a captive portal, a server error without Meta's error object.
+    /// Something other than Meta's API answered: a proxy, a captive portal, or a server error without Meta's error
+    /// object.
     Foreign,
-    /// The request was written, and no answer came.
+    /// The request was written, but no answer came.
     Silent,
 }
 
-/// For whom a circuit is open.
+/// Whom an open circuit affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extent {
-    /// For all: WhatsApp's address is not reached, or does not answer as it should.
+    /// All senders: WhatsApp cannot be reached, or does not answer as it should.
     All,
-    /// For one sender only.
+    /// One sender only.
     Sender,
 }
 
-/// A circuit that is open.
+/// An open circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// For whom.
+    /// Whom it affects.
     pub extent: Extent,
-    /// Since when.
+    /// Since when it is open.
     pub since: Timestamp,
     /// When the next probe may go.
     pub next_probe: Timestamp,
     /// Whether a probe is under way.
     pub is_probing: bool,
-    /// How the last call ended.
+    /// How the last call failed.
     pub failure: Failure,
 }
 
-/// A circuit that has closed.
+/// A circuit that just closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// For whom it was open.
+    /// Whom it affected.
     pub extent: Extent,
-    /// Since when.
+    /// Since when it was open.
     pub since: Timestamp,
 }
 
-/// The circuits of the way to WhatsApp: one of all senders, and one of each where only that is hit.
+/// The circuits of the way to WhatsApp: one for all senders, and one for each sender that alone is affected.
 #[derive(Clone, Debug)]
 pub struct Ways<S> {
     all: Way,
-    /// The sender with the first of the faults in a row, and how many were of others.
+    /// The sender with the first of the faults in a row, and how many of the others' followed.
     by: Option<S>,
     of_others: u32,
-    /// Only those with a fault since their last success.
+    /// Only senders with a fault since their last success.
     senders: HashMap<S, Way>,
 }
 
@@ -105,7 +106,7 @@ impl<S: Eq + Hash + Clone> Default for Ways<S> {
 }
 
 impl<S: Eq + Hash + Clone> Ways<S> {
-    /// Asks for a call of a sender. One that is granted as a probe serves all who wait.
+    /// Asks whether a sender may call. A probe serves everyone who waits.
     pub fn ask(&mut self, sender: &S, now: Timestamp) -> Permission {
         match self.all.circuit.ask(now) {
             Permission::Free => self.senders.get_mut(sender).map_or(Permission::Free, |way| way.circuit.ask(now)),
@@ -113,10 +114,10 @@ impl<S: Eq + Hash + Clone> Ways<S> {
         }
     }
 
-    /// A call brought no word of Meta's. Says whether it counts against its message, and what it opened.
+    /// Meta did not answer a call. Returns whether the attempt is charged, and which circuit it opened.
     ///
-    /// The first fault in a row of a call that was made is a message's own bad luck; what follows it is not, nor is a
-    /// connection that was never made: no message can be blamed for that.
+    /// Only the first fault in a row counts against its message, and only if the call was made: later faults, and
+    /// connections that were never made, are no message's fault.
     pub fn failed(
         &mut self,
         sender: &S,
@@ -143,13 +144,13 @@ impl<S: Eq + Hash + Clone> Ways<S> {
         way.last = Some(failure.clone());
         let is_news = way.circuit.failed(now, at_least);
         if is_news && extent == Extent::All {
-            // What holds for all says nothing of one.
+            // An outage of all says nothing about a single sender.
             self.senders.clear();
         }
         (is_own_luck, is_news.then_some(extent))
     }
 
-    /// Meta answered a call of a sender. Says what that closes.
+    /// Meta answered a sender's call. Returns the circuits that this closes.
     pub fn worked(&mut self, sender: &S) -> [Option<Closed>; 2] {
         self.by = None;
         self.of_others = 0;
@@ -165,7 +166,7 @@ impl<S: Eq + Hash + Clone> Ways<S> {
         [all, own]
     }
 
-    /// A probe of this sender was not made.
+    /// This sender did not make its probe.
     pub fn unused(&mut self, sender: &S, now: Timestamp) {
         self.all.circuit.unused(now);
         if let Some(way) = self.senders.get_mut(sender) {
@@ -173,7 +174,7 @@ impl<S: Eq + Hash + Clone> Ways<S> {
         }
     }
 
-    /// A person says to try again now: the next call is a probe.
+    /// A person wants to try again now: the next call is a probe.
     pub fn try_now(&mut self, sender: &S, now: Timestamp) {
         let own = self.senders.get_mut(sender);
         for way in own.into_iter().chain([&mut self.all]) {
@@ -181,13 +182,13 @@ impl<S: Eq + Hash + Clone> Ways<S> {
         }
     }
 
-    /// What keeps a sender's calls back.
+    /// The outage that holds back a sender's calls.
     pub fn outage(&self, sender: &S, now: Timestamp) -> Option<Outage> {
         let own = || self.senders.get(sender)?.outage(Extent::Sender, now);
         self.outage_of_all(now).or_else(own)
     }
 
-    /// What keeps all calls back.
+    /// The outage that holds back all calls.
     pub fn outage_of_all(&self, now: Timestamp) -> Option<Outage> {
         self.all.outage(Extent::All, now)
     }
@@ -196,12 +197,17 @@ impl<S: Eq + Hash + Clone> Ways<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::OurCode;
     use Fault::{Foreign, Silent, Unreached};
 
     const START: Timestamp = Timestamp::from_secs(1_000_000);
 
     fn at(secs: u64) -> Timestamp {
         START.after(Duration::from_secs(secs))
+    }
+
+    fn failure() -> Failure {
+        Failure::new(OurCode::NoAnswer, "x")
     }
 
     /// Faults and successes (`None`) by sender, and what each says: whether its message is charged, and what opens.
@@ -211,7 +217,7 @@ mod tests {
         for (sender, fault) in steps {
             match fault {
                 Some(fault) => {
-                    said.push(ways.failed(sender, *fault, &Failure::new("X", "x"), Duration::ZERO, START));
+                    said.push(ways.failed(sender, *fault, &failure(), Duration::ZERO, START));
                 }
                 None => {
                     ways.worked(sender);
@@ -271,7 +277,7 @@ mod tests {
         assert_eq!(ways.ask(&"a", at(1)), Permission::Wait(at(61)), "one at a time");
         let outage = ways.outage(&"a", at(1)).unwrap();
         assert_eq!((outage.extent, outage.since, outage.is_probing), (Extent::All, START, true));
-        ways.failed(&"b", Unreached, &Failure::new("X", "x"), Duration::ZERO, at(1));
+        ways.failed(&"b", Unreached, &failure(), Duration::ZERO, at(1));
         assert_eq!(ways.ask(&"a", at(2)), Permission::Wait(at(3)), "longer each time");
         assert_eq!(ways.ask(&"a", at(3)), Permission::Probe);
         assert_eq!(ways.worked(&"a"), [Some(Closed { extent: Extent::All, since: START }), None]);

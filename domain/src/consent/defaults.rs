@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use super::fold::fold;
 
-/// A stop word holds for all messages, and a start word is taken for consent: so none of them is an everyday answer to
-/// something else, such as "cancel", "end" or "sign up". Many people write without accents: those words stand here both ways.
+/// A stop word covers all messages, and a start word counts as consent, so none of these is an everyday answer to
+/// something else, such as "cancel", "end" or "sign up". Many people write without accents: those words are listed both
+/// ways.
 #[rustfmt::skip]
 pub(super) const STOP: &[&str] = &[
     // English
@@ -59,8 +60,8 @@ pub(super) const START: &[&str] = &[
     "suscribirme", "abone ol", "старт", "подписаться", "підписатися", "ابدأ", "اشترك", "शुरू", "mulai",
 ];
 
-/// What people call marketing who want no more of it. Beside one word that stops, it ends marketing and nothing else: Meta's own
-/// quick reply, "Stop promotions", sends this label in the template's language.
+/// What people call marketing. Next to one word that stops, it ends marketing and nothing else: Meta's own quick reply,
+/// "Stop promotions", sends this label in the template's language.
 #[rustfmt::skip]
 const PROMOTIONS: &[&str] = &[
     "promotions", "promotion", "promos", "promo", "offers", "ads", "advertising", "marketing",
@@ -79,7 +80,7 @@ const PROMOTIONS: &[&str] = &[
     "ప్రమోషన్లను", "ಪ್ರಚಾರಗಳನ್ನು", "പ്രമോഷനുകൾ", "promosi", "iklan", "penawaran", "promosyon", "promosyong", "matangazo", "ofa",
 ];
 
-/// Words that stop only beside a word for promotions: alone, they mean other things.
+/// Words that stop only next to a word for promotions: on their own they mean other things.
 #[rustfmt::skip]
 const ENDERS: &[&str] = &[
     "end", "cancel", "keine", "beenden", "beende", "abstellen", "deaktivieren", "beëindigen", "stans", "stoppa", "cesser",
@@ -89,14 +90,14 @@ const ENDERS: &[&str] = &[
     "إلغاء", "الغاء", "עצירת", "הפסקת", "रोकना", "बंद", "dừng", "ngừng", "tigil", "komesha", "sitisha",
 ];
 
-/// What may stand between the two.
+/// Words that may come between the two.
 #[rustfmt::skip]
 const FILLERS: &[&str] = &[
     "all", "the", "these", "my", "your", "any", "more", "receiving", "mehr", "alle", "die", "meer", "de", "les", "des", "las", "los",
     "la", "le", "el", "as", "os", "tutte", "il", "lo", "di", "recibir", "receber", "toutes", "todas", "todos",
 ];
 
-/// Labels that are more than two words, or are written without blanks.
+/// Labels of more than two words, or written without blanks.
 #[rustfmt::skip]
 const LABELS: &[&str] = &[
     "no more promotions", "stop promotional messages", "stop marketing messages",
@@ -131,7 +132,7 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
     }
 });
 
-/// Whether what is folded is a stop word.
+/// Whether a folded text is a stop word.
 pub(super) fn is_stop(folded: &str) -> bool {
     KNOWN.stop.contains(folded)
 }
@@ -151,7 +152,7 @@ pub(super) fn is_ender(folded: &str) -> bool {
     KNOWN.enders.contains(folded)
 }
 
-/// Whether it asks for the end of marketing, and of nothing else.
+/// Whether it asks for the end of marketing and nothing else.
 pub(super) fn ends_promotions(folded: &str) -> bool {
     let known = &*KNOWN;
     if known.labels.contains(folded) {

@@ -5,12 +5,13 @@ use icu_normalizer::ComposingNormalizer;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// What becomes of the capital İ where case is folded.
+/// How the capital İ is folded.
 const DOTTED_I: &str = "i\u{307}";
 
-/// What is compared of a word or a few: not its case, nor whether an I has its dot (capitals of Turkish keep it, keyboards of others
-/// do not), nor how an apostrophe is written, not Unicode's other forms of the same letters, what cannot be seen, how wide
-/// blanks are, nor the punctuation and pictures around it. A text of only those stays, for it may be just that.
+/// What is compared of a word or a few words. It ignores case; whether an I has its dot (Turkish capitals keep it,
+/// other keyboards drop it); how an apostrophe is written; Unicode's other forms of the same letters; invisible
+/// characters; the width of blanks; and punctuation and pictures around the text. A text of only those stays, since it
+/// may mean just that.
 pub(super) fn fold(text: &str) -> String {
     let nfkc = ComposingNormalizer::new_nfkc();
     let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
@@ -18,9 +19,9 @@ pub(super) fn fold(text: &str) -> String {
     let seen: String = text.chars().filter(is_seen).collect();
     let folded = CaseMapper::new().fold_string(&nfkc.normalize(&seen)).into_owned();
     let folded: String = folded.replace(DOTTED_I, "i").chars().map(alike).collect();
-    // What is folded need not be normal any more.
+    // Folded text may no longer be normal.
     let normal = nfkc.normalize(&folded);
-    // Ids of buttons are written with lines in place of blanks.
+    // Ids of buttons have underscores in place of blanks.
     let words = normal.split(|letter: char| letter.is_whitespace() || letter == '_').filter(|word| !word.is_empty());
     let words = words.collect::<Vec<_>>().join(" ");
     let categories = CodePointMapData::<GeneralCategory>::new();
@@ -35,7 +36,7 @@ pub(super) fn fold(text: &str) -> String {
     }
 }
 
-/// One letter for all that people write in its place.
+/// The one letter that stands for its look-alikes.
 const fn alike(letter: char) -> char {
     match letter {
         'ı' => 'i',

@@ -1,15 +1,15 @@
-//! Meta's own quick reply for the end of marketing, in whatever words a language has for it: its label comes back as what was tapped.
-//! Of a label less is asked than of what somebody wrote, who may speak of promotions without meaning to end them.
+//! Meta's own quick reply that ends marketing, in any language: a tap sends its label back. A label is matched more
+//! loosely than written text, since somebody who writes may mention promotions without wanting to end them.
 
 use std::sync::LazyLock;
 
 use super::defaults;
 use super::fold::fold;
 
-/// The label in English: stands for all others where the end of marketing is heard.
+/// The label in English. It stands for all others wherever the end of marketing is recorded.
 pub const END_OF_PROMOTIONS: &str = "Stop promotions";
 
-/// Meta's labels are shorter; what is longer is another's.
+/// Meta's labels are shorter; longer text is not one of them.
 const CHARS_MAX: usize = 60;
 const WORDS_MAX: usize = 7;
 
@@ -25,7 +25,7 @@ const PROMOTIONS: &[&str] = &[
     "프로모션", "광고", "마케팅",
 ];
 
-/// How verbs begin, and phrases, that end what stands beside them.
+/// How verbs and phrases begin that end what they stand next to.
 #[rustfmt::skip]
 const ENDS: &[&str] = &[
     "unsubscribe", "opt out", "no more", "no longer", "block", "blok", "bloqu", "blocc", "deaktiv", "desactiv", "désactiv", "desativ",
@@ -43,7 +43,7 @@ const ENDS: &[&str] = &[
     "停止", "退订", "退訂", "取消", "拒收", "中止", "解除", "拒否", "중지", "중단", "정지", "거부", "차단",
 ];
 
-/// What says that nothing ends, though a verb that ends something stands there.
+/// Phrases that say that nothing ends, although they contain such a verb.
 #[rustfmt::skip]
 const KEEPS: &[&str] = &[
     "don't stop", "dont stop", "do not stop", "never stop", "not stop", "nicht stopp", "nicht abbestell", "ne pas arr", "no parar",
@@ -56,11 +56,12 @@ struct Stems {
     keeps: Vec<String>,
 }
 
-/// Folded once, like the words that are compared with them.
+/// Folded once, like the words compared with them.
 static STEMS: LazyLock<Stems> =
     LazyLock::new(|| Stems { promotions: folded(PROMOTIONS), ends: folded(ENDS), keeps: folded(KEEPS) });
 
-/// Stems as they are looked for: at the beginning of a word, or anywhere, where words are not parted or have an article before them.
+/// The stems to look for: at the beginning of a word; or anywhere in scripts that do not separate words, or join
+/// articles to them.
 fn folded(stems: &[&str]) -> Vec<String> {
     let is_anywhere = |stem: &str| stem.starts_with(|letter: char| letter >= FIRST_JOINED);
     let looked_for = |stem: &&str| {
@@ -70,11 +71,11 @@ fn folded(stems: &[&str]) -> Vec<String> {
     stems.iter().map(looked_for).collect()
 }
 
-/// From Hebrew on. The stems of Latin, Greek and Cyrillic begin with letters before it.
+/// The first letter of Hebrew. Latin, Greek and Cyrillic stems begin with earlier letters.
 const FIRST_JOINED: char = '\u{590}';
 
-/// Whether the label or payload of a quick reply asks for the end of marketing: it holds a word for promotions beside one that
-/// stops. Not for what somebody wrote.
+/// Whether the label or payload of a quick reply asks for the end of marketing: it has a word for promotions next to
+/// one that stops. Not for written text.
 pub fn ends_promotions(label: &str) -> bool {
     if label.chars().take(CHARS_MAX + 1).count() > CHARS_MAX {
         return false;

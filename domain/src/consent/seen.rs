@@ -1,47 +1,48 @@
-//! The statements of Meta's that were seen of late: a statement that comes again is recognised by them. Meta repeats webhooks, and
-//! tells whole seconds: of two statements of one second the later to come counts, so a repeat of the first must not be taken for
-//! a third.
+//! Meta's statements that were seen lately, so that repeats are recognised. Meta repeats webhooks and reports whole
+//! seconds: of two statements in one second the later to arrive counts, and a repeat of the first must not pass for a
+//! third.
 
-use super::{Choice, Covers, Source, Statement};
+use super::statement::{Choice, Covers, Source, Statement};
 use crate::ids::{AttemptRef, MessageId};
 use crate::time::{AHEAD_MAX, Timestamp};
 
-/// Statements that are remembered at most: more than a person makes within a second.
+/// The most statements that are remembered: more than a person makes in one second.
 const SEEN_MAX: usize = 16;
 
-/// The statements that would still count if they came now; and the last one of WhatsApp's own switch.
+/// The statements that would still count if they came now, and the last one from WhatsApp's own switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenStatements(pub Vec<SeenStatement>);
 
-/// A statement of Meta's, as far as is needed to tell it from others.
+/// As much of one of Meta's statements as tells it from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenStatement {
-    /// By Meta's clock, even if that is a little ahead.
+    /// When, by Meta's clock, even if that is a little ahead.
     pub at: Timestamp,
     /// About which messages.
     pub covers: Covers,
-    /// What was seen.
+    /// What the recipient chose.
     pub choice: Choice,
-    /// What it is known by.
+    /// What identifies it.
     pub proof: Proof,
 }
 
-/// What a statement is known by when it comes again.
+/// What identifies a statement that comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// The message in which it was written.
+    /// The message that contains it.
     Word(MessageId),
-    /// It has no id, so its time and choice are all that it is known by.
+    /// Nothing: such a statement has no id, only its time and choice.
     Preference,
-    /// The attempt that Meta refused for it.
+    /// The attempt that Meta refused because of it.
     OptOut(AttemptRef),
-    /// A preference whose time lies further ahead than clocks may differ: it ranks by when it came, and is known by this.
+    /// The time of a preference that is further ahead than clocks may differ. It ranks by its arrival, and this time
+    /// identifies it.
     Ahead(Timestamp),
 }
 
 impl SeenStatement {
-    /// `None` for a client's word: who says something again means it again; and for what was said under another name, which
-    /// is known there.
+    /// `None` for a client's statement, since a client who repeats it means it again, and for one made under another
+    /// name, which is remembered there.
     pub(super) fn of(statement: &Statement) -> Option<Self> {
         let (at, proof) = match statement.source {
             Source::Api { .. } | Source::Linked { .. } => return None,
@@ -62,7 +63,8 @@ impl SeenStatement {
         }
     }
 
-    /// Whether both are one statement. What lay far ahead may do so no more when it comes again.
+    /// Whether both are the same statement. A time that was far ahead may no longer be so when the statement comes
+    /// again.
     fn is(&self, other: &Self) -> bool {
         let told = |seen: &Self| match seen.proof {
             Proof::Ahead(told) => (told, Proof::Preference),
@@ -73,21 +75,21 @@ impl SeenStatement {
 }
 
 impl SeenStatements {
-    /// Whether this statement was seen before. One that is older than the switch's last was seen, or counts no more.
+    /// Whether this statement was seen before. A preference older than the last one was seen, or counts no more.
     pub(super) fn knows(&self, seen: &SeenStatement) -> bool {
         let is_newer = |last: &SeenStatement| last.is_preference() && seen.at < last.at;
-        // One from far ahead comes with another rank each time.
+        // A time far ahead ranks differently each time it comes.
         let is_older = seen.proof == Proof::Preference && self.0.iter().any(is_newer);
         is_older || self.0.iter().any(|known| known.is(seen))
     }
 
-    /// Notes a statement, and forgets those that would not count any more.
+    /// Remembers a statement and forgets those that would no longer count.
     pub(super) fn note(&mut self, seen: SeenStatement, would_count: impl Fn(&SeenStatement) -> bool) {
         self.0.push(seen);
         self.forget(would_count);
     }
 
-    /// Takes over the statements seen under another name of the same person; whether any of them is new.
+    /// Takes over the statements seen under another name of the same person. Returns whether any is new.
     pub(super) fn join(&mut self, other: &Self) -> bool {
         let before = self.clone();
         let new: Vec<_> = other.0.iter().filter(|seen| !self.0.iter().any(|known| known.is(seen))).cloned().collect();
@@ -96,7 +98,7 @@ impl SeenStatements {
         *self != before
     }
 
-    /// Forgets what has an id: that comes again of a message that is known to be gone.
+    /// Forgets statements that have an id: those repeat a message that is known to be gone.
     pub(super) fn forget_proofs(&mut self) {
         self.0.retain(SeenStatement::is_preference);
     }
@@ -107,7 +109,7 @@ impl SeenStatements {
         self.0.retain(|seen| match seen.proof {
             Proof::Preference => is_last(seen),
             Proof::Word(_) | Proof::OptOut(_) => would_count(seen),
-            // It may come again for longer than anything of its rank.
+            // It may be repeated for longer than others of its rank.
             Proof::Ahead(_) => true,
         });
         while self.0.len() > SEEN_MAX

@@ -1,43 +1,43 @@
-//! Stop words and start words: what a recipient may write to revoke or grant consent, and what they are answered.
+//! Stop and start words: what a recipient may write to revoke or grant consent, and the replies to them.
 
 use serde_json::Value;
 
 use super::defaults::{self, START, STOP};
 use super::fold::fold;
-use super::{Choice, Covers};
+use super::statement::{Choice, Covers};
 use crate::fields::{FieldError, Fields};
 
 const WORDS_MAX: usize = 500;
 const WORD_CHARS_MAX: usize = 50;
-/// No message that is just a word is longer, with all that may stand around it.
+/// The longest message that can be just a word, with everything that may surround it.
 const WRITTEN_CHARS_MAX: usize = 4 * WORD_CHARS_MAX;
 const REPLY_CHARS_MAX: usize = 1000;
 
 /// A list of words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum WordList {
-    /// The ones that come with twotick.
+    /// The list that comes with twotick.
     #[default]
     Default,
-    /// The organisation's own.
+    /// The organisation's own list.
     Own(Vec<String>),
 }
 
-/// An organisation's words and the answers to them.
+/// An organisation's words and its replies to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {
-    /// What revokes.
+    /// Words that revoke.
     pub stop: WordList,
-    /// What grants.
+    /// Words that grant.
     pub start: WordList,
-    /// The answer to a stop word.
+    /// The reply to a stop word.
     pub stop_reply: Option<String>,
-    /// The answer to a start word.
+    /// The reply to a start word.
     pub start_reply: Option<String>,
 }
 
 impl Words {
-    /// What a recipient chooses who writes just this, however it is written, and about which messages; a question grants nothing.
+    /// What a recipient who writes exactly this chooses, and about which messages. A question grants nothing.
     pub fn choice(&self, written: &str) -> Option<(Choice, Covers)> {
         if written.chars().take(WRITTEN_CHARS_MAX + 1).count() > WRITTEN_CHARS_MAX {
             return None;
@@ -53,7 +53,7 @@ impl Words {
         if is_among(&self.stop, defaults::is_stop) {
             return Some((Choice::Revoked, Covers::Both));
         }
-        // Meta's own quick reply means this, whatever an organisation's words are.
+        // Meta's own quick reply always means this, whatever the organisation's words are.
         if defaults::ends_promotions(&folded) {
             return Some((Choice::Revoked, Covers::Marketing));
         }
@@ -65,17 +65,17 @@ impl Words {
         self.choice(word).is_some_and(|(choice, _)| choice == Choice::Revoked)
     }
 
-    /// What revokes.
+    /// The words that revoke.
     pub fn stop(&self) -> Vec<&str> {
         list(&self.stop, STOP)
     }
 
-    /// What grants.
+    /// The words that grant.
     pub fn start(&self) -> Vec<&str> {
         list(&self.start, START)
     }
 
-    /// What a recipient is answered, once a day, to a stop or a start word; `None`: nothing.
+    /// The reply to a stop or start word, sent once a day; `None`: no reply.
     pub fn reply(&self, choice: Choice) -> Option<&str> {
         match choice {
             Choice::Revoked => self.stop_reply.as_deref(),
@@ -83,7 +83,7 @@ impl Words {
         }
     }
 
-    /// These words as `put` wants them, or which field is in the way.
+    /// These words after `put`, or the field that is wrong.
     pub fn apply(&self, put: &PutWords) -> Result<Self, FieldError> {
         let reply = |put: &Option<String>, old: &Option<String>| match put {
             Some(text) => Some(text.clone()).filter(|text| !text.is_empty()),
@@ -113,16 +113,16 @@ fn list<'a>(words: &'a WordList, default: &[&'static str]) -> Vec<&'a str> {
     }
 }
 
-/// A change of an organisation's words; what is `None` stays.
+/// A change of an organisation's words. `None` keeps what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutWords {
-    /// What revokes.
+    /// Words that revoke.
     pub stop: Option<WordList>,
-    /// What grants.
+    /// Words that grant.
     pub start: Option<WordList>,
-    /// The answer to a stop word; empty: none.
+    /// The reply to a stop word; empty for none.
     pub stop_reply: Option<String>,
-    /// The answer to a start word; empty: none.
+    /// The reply to a start word; empty for none.
     pub start_reply: Option<String>,
 }
 
@@ -138,7 +138,7 @@ impl PutWords {
     }
 }
 
-/// A list of words, or the word `default`. The defaults are the defaults also where they come back as the list that was shown.
+/// A list of words, or the word `default`. A list that equals the defaults, as they are shown, is the defaults.
 fn read_list(fields: &mut Fields<'_>, name: &'static str, default: &[&str]) -> Option<WordList> {
     let items = match fields.value(name)? {
         Value::String(text) if text == "default" => return Some(WordList::Default),
@@ -155,7 +155,7 @@ fn read_list(fields: &mut Fields<'_>, name: &'static str, default: &[&str]) -> O
     let mut words = Vec::new();
     for (i, item) in items.iter().enumerate() {
         let word = item.as_str().map(str::trim).filter(|word| word.chars().count() <= WORD_CHARS_MAX);
-        // One of which nothing can be seen would be written by nobody.
+        // Nobody can write a word that has nothing visible.
         let word = word.filter(|word| !fold(word).is_empty());
         match word {
             Some(word) => words.push(word.to_owned()),
@@ -177,3 +177,6 @@ fn read_reply(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
     }
     Some(text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,15 @@
-//! What the answer to a call does to a message, or that none came: at once, too late, or never.
+//! How the end of a call changes a message: its answer came, came late, or never came.
 
 use std::time::Duration;
 
-use super::{Decision, Ignored, Step, rank};
+use super::decision::{Decision, Ignored};
+use super::step::Step;
 use crate::audit::Fact;
+use crate::failure::{Failure, OurCode};
 use crate::ids::AttemptNo;
 use crate::message::OnUnknown;
 use crate::outcome::Outcome;
-use crate::state::{AttemptStatus, Failure, Phase, Wait};
+use crate::state::{AttemptStatus, Phase, Wait};
 
 impl Step<'_> {
     pub(super) fn outcome_timeout(mut self) -> Decision {
@@ -23,9 +25,9 @@ impl Step<'_> {
         self.done()
     }
 
-    /// Nothing will be heard of the attempt any more. Says whether the message is to be sent again; else it has failed.
+    /// Gives the attempt's outcome up. Returns whether the message is to be sent again; if not, it has failed.
     pub(super) fn lost(&mut self, no: AttemptNo) -> bool {
-        let lost = Failure::new("OUTCOME_UNKNOWN", "no answer and no receipt: it may or may not have been sent");
+        let lost = Failure::new(OurCode::OutcomeUnknown, "no answer and no receipt: it may or may not have been sent");
         self.finish(no, AttemptStatus::Unknown, Some(lost.clone()));
         match self.message.on_unknown.unwrap_or(self.policy.on_unknown) {
             OnUnknown::Resend if self.may_try_again() => {
@@ -45,7 +47,7 @@ impl Step<'_> {
         let Phase::Sending { due: settle_by } = self.next.phase else {
             return self.settle_late(no, outcome);
         };
-        // Once its outcome was found lost, only an acceptance still settles it.
+        // Once its outcome was given up, only an acceptance still settles the attempt.
         let is_news = attempt.status == AttemptStatus::Sending || matches!(outcome, Outcome::Accepted(_));
         if !is_open || !is_news {
             return self.settle_late(no, outcome);
@@ -74,8 +76,8 @@ impl Step<'_> {
         self.done()
     }
 
-    /// The answer comes after a receipt, a timeout or a person has moved the message on. An acceptance is still proof that
-    /// it was sent; else only the attempt is closed.
+    /// The answer comes after a receipt, a timeout or a person has moved the message on. An acceptance still proves
+    /// that the message was sent; any other answer only closes the attempt.
     fn settle_late(mut self, no: AttemptNo, outcome: &Outcome) -> Decision {
         let Some(attempt) = self.next.attempt(no) else { return Decision::Ignore(Ignored::UnknownAttempt) };
         let is_open = attempt.status == AttemptStatus::Sending;
@@ -83,7 +85,7 @@ impl Step<'_> {
             Outcome::Accepted(provider_id) if attempt.provider_id.is_none() => {
                 self.finish(no, AttemptStatus::Accepted, None);
                 self.name(no, provider_id);
-                if rank(self.next.phase) < rank(Phase::Sent) {
+                if self.next.phase.rank() < Phase::Sent.rank() {
                     self.next.phase = Phase::Sent;
                     self.next.sent_at.get_or_insert(self.now);
                     self.next.failure = None;
@@ -108,6 +110,19 @@ impl Step<'_> {
                 return Decision::Ignore(Ignored::Overtaken);
             }
         }
+        self.done()
+    }
+
+    pub(super) fn crash(mut self, cause: &str) -> Decision {
+        if self.next.due().is_none() {
+            return Decision::Ignore(Ignored::Overtaken);
+        }
+        let failure = Failure::new(OurCode::Crashed, cause);
+        let open = self.next.latest().filter(|_| matches!(self.next.phase, Phase::Sending { .. }));
+        if let Some(no) = open {
+            self.finish(no, AttemptStatus::Unknown, Some(failure.clone()));
+        }
+        self.fail(open, failure);
         self.done()
     }
 }

@@ -1,54 +1,23 @@
-//! What an error does to a message: it ends it, schedules the next attempt, or makes it wait at no cost. And what it
-//! tells of the recipient.
+//! What an error does to a message: it fails the message, schedules the next attempt, or lets the message wait at no
+//! cost.
 
 use std::time::Duration;
 
-use super::{Event, Step};
+use super::step::Step;
 use crate::audit::Fact;
+use crate::failure::Failure;
 use crate::ids::AttemptNo;
-use crate::outcome::{Class, Outcome, ProviderError, Scope};
-use crate::state::{AttemptStatus, Failure, Wait};
+use crate::outcome::{Class, ProviderError, Scope};
+use crate::state::{AttemptStatus, Wait};
 use crate::time::Timestamp;
 
-/// How long Meta wants to be left alone after it held marketing back from a recipient. Sooner only renews the error.
+/// How long to leave a recipient alone after Meta held marketing back from them. A sooner try only renews the error.
 const DEFERRED_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Meta says that the recipient wants no more marketing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OptOut {
-    /// The attempt that it refused for it.
-    pub attempt: AttemptNo,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl Event {
-    /// Whether it tells, besides, that the recipient wants no more marketing.
-    pub(super) fn opt_out(&self, now: Timestamp) -> Option<OptOut> {
-        let (attempt, at, error) = match self {
-            Self::Settled { attempt, outcome: Outcome::Refused(error), .. } => (*attempt, now, error),
-            Self::Receipt { attempt, receipt } => (*attempt, receipt.at.min(now), receipt.error.as_ref()?),
-            Self::Settled { .. }
-            | Self::SendPermit
-            | Self::Expiry
-            | Self::OutcomeTimeout
-            | Self::Postpone { .. }
-            | Self::DueNow
-            | Self::WindowClosed
-            | Self::ConsentDenied(_)
-            | Self::Cancel
-            | Self::Requeue
-            | Self::Restored
-            | Self::Crash { .. } => return None,
-        };
-        (error.verdict.class == Class::OptedOut).then_some(OptOut { attempt, at })
-    }
-}
-
 impl Step<'_> {
-    /// An error that holds for more than the message is no fault of the message: it keeps its place, the attempt is not
-    /// charged, and its ProviderActor, which has seen the answer too, says how long it is held.
-    /// `wait` is how long Meta wants to be left alone, if it says so.
+    /// An error that applies to more than the message is not its fault: it keeps its place and the attempt is not
+    /// charged. The ProviderActor, which has seen the answer too, says how long it waits. `wait` is how long Meta asks
+    /// us to wait, if it says so.
     pub(super) fn refused(&mut self, no: AttemptNo, error: &ProviderError, wait: Option<Duration>) {
         let failure = error.failure();
         match (error.verdict.class, error.verdict.scope) {
@@ -71,14 +40,14 @@ impl Step<'_> {
     pub(super) fn postpone(&mut self, no: AttemptNo, failure: Failure, due: Timestamp, wait: Wait) {
         self.finish(no, AttemptStatus::Failed, Some(failure.clone()));
         self.uncharge(no);
-        // Probing a paused sender may take long: of several refusals in a row the last one tells enough.
+        // Probes of a paused sender may go on for days: of several refusals in a row only the last is kept.
         let earlier = self.next.attempts.iter().rev().find(|attempt| attempt.no < no);
         if let Some(earlier) = earlier.filter(|earlier| earlier.is_forgettable()) {
             let gone = earlier.no;
             self.next.attempts.retain(|attempt| attempt.no != gone);
         }
-        // Others may have used up the budget; and a record that grows without end is of no use.
-        if self.next.attempt_count() >= self.next.max_attempts || self.is_worn() {
+        // Other attempts may have used up the budget, and a record must not grow without end.
+        if self.next.attempt_count() >= self.next.max_attempts || self.is_exhausted() {
             return self.end(no, failure);
         }
         let waited = self.next.wait;
@@ -88,13 +57,13 @@ impl Step<'_> {
         }
         let is_known = self.next.failure.as_ref().is_some_and(|last| last.code == failure.code) && waited == wait;
         self.next.failure = Some(failure.clone());
-        // Probes of what does not work may go on for days: the trail says once what a message waits for.
+        // Probes may go on for days: the trail says only once what a message waits for.
         if !is_known || due > self.now {
             self.facts.push(Fact::Postponed { attempt: no, failure, due });
         }
     }
 
-    /// Tried again by the schedule, and not before Meta wants it.
+    /// Retries by the schedule, but not before Meta's `wait` is over.
     pub(super) fn retry_or_fail(&mut self, no: AttemptNo, failure: Failure, wait: Option<Duration>) {
         if !self.may_try_again() {
             return self.end(no, failure);

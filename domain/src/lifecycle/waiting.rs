@@ -1,18 +1,38 @@
-//! What happens to a message while it is QUEUED: what postpones it, makes it due sooner, or ends its waiting.
+//! What happens to a message while it is QUEUED: what sends it, postpones it, makes it due sooner, or ends its wait.
 
-use super::{Decision, Ignored, Step};
+use super::decision::{Decision, Ignored};
+use super::step::Step;
 use crate::audit::Fact;
 use crate::consent::Refusal;
-use crate::state::{Failure, Phase, Wait};
+use crate::failure::{Failure, OurCode};
+use crate::ids::AttemptNo;
+use crate::state::{Attempt, Phase, Wait};
 use crate::time::Timestamp;
 
 impl Step<'_> {
+    pub(super) fn begin(mut self) -> Decision {
+        match self.next.phase {
+            Phase::Queued { .. } if self.message.is_expired(self.now) => self.expire(),
+            Phase::Queued { due } if due > self.now => Decision::Ignore(Ignored::TooEarly),
+            Phase::Queued { .. } => {
+                let no = self.next.latest().map_or(AttemptNo(1), AttemptNo::next);
+                self.next.attempts.push(Attempt::begun(no, self.now));
+                self.next.phase = Phase::Sending { due: self.now.after(self.policy.stale_after) };
+                self.call = self.next.latest();
+                self.done()
+            }
+            Phase::Sending { .. } | Phase::Sent | Phase::Delivered | Phase::Read | Phase::Failed | Phase::Cancelled => {
+                Decision::Ignore(Ignored::Overtaken)
+            }
+        }
+    }
+
     pub(super) fn expire(mut self) -> Decision {
         match self.next.phase {
             Phase::Queued { .. } if self.message.is_expired(self.now) => {
                 let last = self.next.failure.as_ref().map(|failure| format!("; the last error was {}", failure.code));
                 let message = format!("it was not sent before its expiresAt{}", last.unwrap_or_default());
-                self.fail(None, Failure::new("EXPIRED", message));
+                self.fail(None, Failure::new(OurCode::Expired, message));
                 self.done()
             }
             Phase::Queued { .. } => Decision::Ignore(Ignored::TooEarly),
@@ -35,7 +55,7 @@ impl Step<'_> {
         }
     }
 
-    /// Only a message that something beyond it postponed is made due: its own schedule stands.
+    /// Makes a message due that something beyond it postponed. Its own schedule stands.
     pub(super) fn make_due(mut self) -> Decision {
         let is_postponed = match self.next.wait {
             Wait::Template
@@ -67,7 +87,8 @@ impl Step<'_> {
         }
     }
 
-    /// What was not finished waits for a person; a call whose outcome was awaited had its answer told to the original.
+    /// Holds an unfinished message until a person decides. If a call was under way, its answer went to the original
+    /// store.
     pub(super) fn restored(mut self) -> Decision {
         let is_to_be_sent = match self.next.phase {
             Phase::Queued { .. } => self.next.wait != Wait::Restored,
@@ -83,7 +104,7 @@ impl Step<'_> {
         if !is_to_be_sent {
             return Decision::Ignore(Ignored::Overtaken);
         }
-        // Not even its expiry makes it due: that has an index of its own.
+        // Not even its expiry makes it due: expiries have an index of their own.
         self.next.phase = Phase::Queued { due: Timestamp::MAX };
         self.next.wait = Wait::Restored;
         self.done()
@@ -94,7 +115,7 @@ impl Step<'_> {
             return Decision::Ignore(Ignored::Overtaken);
         }
         let message = "the recipient last wrote more than 24 hours ago: only a template may be sent";
-        self.fail(None, Failure::new("WINDOW_CLOSED", message));
+        self.fail(None, Failure::new(OurCode::WindowClosed, message));
         self.done()
     }
 
@@ -103,7 +124,7 @@ impl Step<'_> {
             return Decision::Ignore(Ignored::Overtaken);
         }
         self.next.phase = Phase::Failed;
-        self.next.failure = Some(Failure::new(Refusal::CODE, refusal.to_string()));
+        self.next.failure = Some(Failure::new(OurCode::BlockedByPolicy, refusal.to_string()));
         self.facts.push(Fact::Blocked(refusal));
         self.done()
     }

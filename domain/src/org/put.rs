@@ -1,4 +1,4 @@
-//! What an organisation is asked to become, and what it then is: senders not named go, what is left out stays.
+//! Creating and changing an organisation. Senders that are not named are removed; values that are left out stay.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,8 @@ use crate::retention::Retention;
 use crate::time::Timestamp;
 
 const NAME_MAX: usize = 200;
-/// Meta gives a business portfolio 20 numbers unless it asks for more; beyond this the record would grow too large.
+/// Meta gives a business portfolio 20 numbers unless it asks for more. With more than this the record would grow too
+/// large.
 const SENDERS_MAX: usize = 200;
 
 /// A request to create or change an organisation.
@@ -25,13 +26,13 @@ pub struct PutOrg {
     pub words: PutWords,
     /// `None` keeps it.
     pub retention: Option<Retention>,
-    /// `None` keeps them; one that is not named in them is no more.
+    /// `None` keeps them; otherwise a quota that is left out is removed.
     pub quotas: Option<Quotas>,
     /// All its senders.
     pub senders: Vec<PutSender>,
 }
 
-/// A sender as put. A secret left out stays as it is.
+/// A sender in a request. A secret that is left out stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutSender {
     /// Meta's id of the phone number.
@@ -46,7 +47,7 @@ pub struct PutSender {
     pub verify_token: Option<Secret>,
     /// Its own rate.
     pub messages_per_second: Option<u32>,
-    /// A second app secret that counts, too; `Some(None)` ends it.
+    /// A second app secret that is valid too; `Some(None)` removes it.
     pub previous_app_secret: Option<Option<Secret>>,
 }
 
@@ -94,7 +95,7 @@ impl PutOrg {
 
 const SECRETS: [&str; 4] = ["accessToken", "appSecret", "verifyToken", "previousAppSecret"];
 
-/// Whether a text says where a secret is, where only the secret itself is of use.
+/// Whether a text only says where a secret is. Here the secret itself is needed.
 fn is_reference(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let rest = text.strip_prefix("env").or_else(|| text.strip_prefix("file"));
@@ -149,7 +150,7 @@ impl PutSender {
 }
 
 impl Org {
-    /// This organisation as `put` wants it. Senders not named go; a secret not given stays as it is.
+    /// This organisation after `put`.
     pub fn apply(&self, put: &PutOrg, now: Timestamp) -> Result<Self, Vec<FieldError>> {
         let mut next = self.clone();
         let mut errors = Vec::new();
@@ -209,7 +210,7 @@ impl Org {
 }
 
 impl Sender {
-    /// A new token is a repair: what Meta's refusals paused may try again.
+    /// A new token is a repair: a sender that Meta's refusals paused may try again.
     fn paused_after(&self, put: &PutSender) -> Option<Pause> {
         let is_new = put.access_token.as_ref().is_some_and(|token| *token != self.access_token);
         self.paused.clone().filter(|pause| pause.by == PausedBy::Operator || !is_new)

@@ -1,4 +1,4 @@
-//! Texts that must not be seen: access tokens, app secrets, verify tokens, keys.
+//! Texts that must stay secret: access tokens, app secrets, verify tokens, keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 
 const SECRET_MAX: usize = 4096;
 
-/// Which secret of a sender. The numbers are part of what is on disk.
+/// One of a sender's secrets. The numbers are stored on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SecretField {
@@ -21,8 +21,7 @@ pub enum SecretField {
     PreviousAppSecret = 4,
 }
 
-/// A text that must not be seen. `Debug` hides it; only [`Secret::expose`] shows it. Its memory is wiped
-/// when it goes.
+/// A secret text. `Debug` hides it; only [`Secret::expose`] shows it. Its memory is wiped on drop.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -32,7 +31,7 @@ impl Secret {
         &self.0
     }
 
-    /// From a record, where it is empty if its text is encrypted elsewhere.
+    /// From a record, where it is empty if the text is encrypted elsewhere.
     pub const fn from_record(text: String) -> Self {
         Self(text)
     }

@@ -1,10 +1,10 @@
-//! What was found so far, each with the path of its field.
+//! What a check found so far, each with its field's path.
 
 use serde_json::{Map, Value};
 
 use crate::fields::FieldError;
 
-/// More warnings say nothing more.
+/// The most warnings that are collected.
 const WARNINGS_MAX: usize = 100;
 
 /// What was found in a payload.
@@ -12,7 +12,7 @@ const WARNINGS_MAX: usize = 100;
 pub struct Findings {
     /// What Meta certainly refuses.
     pub errors: Vec<FieldError>,
-    /// What is not known here, and is passed on: Meta decides.
+    /// What is unknown here and passed on: Meta decides.
     pub warnings: Vec<FieldError>,
 }
 
@@ -28,7 +28,7 @@ impl Findings {
         }
     }
 
-    /// Warns of members that are not among those known.
+    /// Warns about members that are not among the known ones.
     pub(super) fn warn_of_others(&mut self, object: &Map<String, Value>, path: &str, known: &[&str]) {
         for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
             self.warn(format!("{path}.{name}"), "field");
@@ -49,7 +49,7 @@ impl Findings {
             None | Some(Value::Null) => self.refuse(field, "is required"),
             Some(Value::String(text)) if text.is_empty() && required => self.refuse(field, "must not be empty"),
             Some(Value::String(text)) => {
-                // Meta may count in UTF-16, which is never less.
+                // Meta may count in UTF-16, which never gives less.
                 let count = text.chars().count();
                 if let Some(max) = max.filter(|max| count > *max) {
                     self.refuse(field, format!("has {count} characters; WhatsApp allows {max}"));
@@ -59,7 +59,7 @@ impl Findings {
         }
     }
 
-    /// An object that has to be there.
+    /// A required object.
     pub(super) fn object<'a>(
         &mut self,
         object: &'a Map<String, Value>,
@@ -72,7 +72,7 @@ impl Findings {
         self.object_if_any(object, path, name)
     }
 
-    /// An object that may be left out.
+    /// An optional object.
     pub(super) fn object_if_any<'a>(
         &mut self,
         object: &'a Map<String, Value>,
@@ -86,7 +86,7 @@ impl Findings {
         value.as_object()
     }
 
-    /// An array of objects that has to be there. Each comes with its path.
+    /// The objects of a required array, each with its path.
     pub(super) fn objects<'a>(
         &mut self,
         object: &'a Map<String, Value>,

@@ -16,7 +16,7 @@ const ROW_TITLE_MAX: usize = 24;
 const ROW_ID_MAX: usize = 200;
 const ROW_DESCRIPTION_MAX: usize = 72;
 
-/// What kinds are known, and whether Meta insists on a body.
+/// The known kinds, and whether Meta requires a body.
 const KINDS: [(&str, bool); 15] = [
     ("button", true),
     ("list", true),
@@ -36,7 +36,7 @@ const KINDS: [(&str, bool); 15] = [
 ];
 
 pub(super) fn check(found: &mut Findings, content: &Map<String, Value>, path: &str) {
-    // Meta takes its words in either case.
+    // Meta ignores the case of its words.
     let kind = content.get("type").and_then(Value::as_str).map(str::to_ascii_lowercase).unwrap_or_default();
     let known = KINDS.into_iter().find(|(known, _)| *known == kind);
     match known {
@@ -44,7 +44,7 @@ pub(super) fn check(found: &mut Findings, content: &Map<String, Value>, path: &s
         None if kind.is_empty() => found.refuse(format!("{path}.type"), "is required, such as \"button\" or \"list\""),
         None => found.warn(format!("{path}.type"), "kind of interactive message"),
     }
-    // What is said of limits is said of the kinds that are known.
+    // Limits are known for known kinds only.
     let limit = |max| known.map(|_| max);
     for part in ["header", "footer"] {
         if let Some(inner) = found.object_if_any(content, path, part) {

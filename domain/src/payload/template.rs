@@ -1,4 +1,4 @@
-//! Templates: by their name, or as a native object.
+//! Templates, by name or as a native object.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::fields::Fields;
 
 const NAME_MAX: usize = 512;
 const BUTTONS_MAX: usize = 10;
-/// What components are known, and of buttons what sub-types.
+/// The known components, and the known sub-types of buttons.
 const COMPONENTS: [&str; 9] = [
     "header",
     "body",
@@ -79,7 +79,7 @@ fn check_components(found: &mut Findings, template: &Map<String, Value>, path: &
     };
     let mut buttons = 0;
     for (at, component) in components {
-        // Meta takes its words in either case.
+        // Meta ignores the case of its words.
         let word = |name| component.get(name).and_then(Value::as_str).map(str::to_ascii_lowercase);
         match word("type") {
             Some(kind) if kind == "button" => {

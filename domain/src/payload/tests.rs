@@ -1,4 +1,4 @@
-//! What is refused, what is passed on, and by which path it is named.
+//! What is refused, what is passed on, and which path is named.
 
 use super::*;
 use serde_json::json;

@@ -13,7 +13,9 @@ use domain::outcome::{Outcome, ProviderError, Scope, Verdict};
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::retry::RetryPolicy;
 use domain::state::Status;
-use domain::{AttemptNo, Failure, Message, MessageId, OnUnknown, ProviderId, SenderNo, State, Timestamp, Wait};
+use domain::{
+    AttemptNo, Failure, Message, MessageId, OnUnknown, OurCode, ProviderId, SenderNo, State, Timestamp, Wait,
+};
 
 pub(crate) const MINUTE: u64 = 60;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
@@ -214,7 +216,7 @@ pub(crate) fn refused_for(no: u16, class: Class, scope: Scope) -> Event {
 }
 
 pub(crate) fn not_sent(no: u16) -> Event {
-    let failure = Failure::new("NOT_SENT", "the connection was refused");
+    let failure = Failure::new(OurCode::ConnectionClosed, "the connection was refused");
     Event::Settled { attempt: AttemptNo(no), outcome: Outcome::NotSent(failure), wait: None }
 }
 
@@ -224,17 +226,17 @@ pub(crate) fn refused_until(no: u16, class: Class, secs: u64) -> Event {
 }
 
 pub(crate) fn unreachable(no: u16) -> Event {
-    let failure = Failure::new("CONNECT_FAILED", "the connection was refused");
+    let failure = Failure::new(OurCode::ConnectFailed, "the connection was refused");
     Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Unreachable(failure), wait: None }
 }
 
 pub(crate) fn cut_off(no: u16) -> Event {
-    let failure = Failure::new("CUT_OFF", "the service stopped before the answer came");
+    let failure = Failure::new(OurCode::CutOff, "the service stopped before the answer came");
     Event::Settled { attempt: AttemptNo(no), outcome: Outcome::CutOff(failure), wait: None }
 }
 
 pub(crate) fn unknown(no: u16) -> Event {
-    let failure = Failure::new("NO_ANSWER", "the answer did not come in time");
+    let failure = Failure::new(OurCode::NoAnswer, "the answer did not come in time");
     Event::Settled { attempt: AttemptNo(no), outcome: Outcome::Unknown(failure), wait: None }
 }
 

@@ -6,7 +6,7 @@ use domain::lifecycle::{Event, Policy};
 use domain::outcome::{Class, Outcome, ProviderError, Scope, Verdict};
 use domain::receipt::{Receipt, ReceiptKind};
 use domain::retry::RetryPolicy;
-use domain::{AttemptNo, Failure, OnUnknown, ProviderId, Timestamp};
+use domain::{AttemptNo, Failure, OnUnknown, OurCode, ProviderId, Timestamp};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -99,8 +99,8 @@ fn happenings() -> impl Strategy<Value = Happening> {
 }
 
 pub(crate) fn outcomes() -> impl Strategy<Value = Outcome> {
-    let cut_off = Outcome::CutOff(Failure::new("CUT_OFF", "the service stopped before the answer came"));
-    let unreachable = Outcome::Unreachable(Failure::new("CONNECT_FAILED", "the connection was refused"));
+    let cut_off = Outcome::CutOff(Failure::new(OurCode::CutOff, "the service stopped before the answer came"));
+    let unreachable = Outcome::Unreachable(Failure::new(OurCode::ConnectFailed, "the connection was refused"));
     prop_oneof![2 => postponements(), 4 => other_outcomes(), 1 => Just(cut_off), 1 => Just(unreachable)]
 }
 
@@ -114,8 +114,8 @@ pub(crate) fn other_outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         1 => Just(Outcome::Accepted(wamid(0))),
         2 => verdicts.prop_map(|verdict| Outcome::Refused(error(verdict))),
-        1 => Just(Outcome::NotSent(Failure::new("NOT_SENT", "the connection was refused"))),
-        1 => Just(Outcome::Unknown(Failure::new("NO_ANSWER", "the answer did not come in time"))),
+        1 => Just(Outcome::NotSent(Failure::new(OurCode::ConnectionClosed, "the connection was refused"))),
+        1 => Just(Outcome::Unknown(Failure::new(OurCode::NoAnswer, "the answer did not come in time"))),
     ]
 }
 

@@ -10,7 +10,7 @@ use domain::outcome::Class::{Blocked, Deferred, Permanent, Throttled, Transient}
 use domain::outcome::Scope::{Number, Pair, Template};
 use domain::retry::RetryPolicy;
 use domain::state::Status::{Delivered, Failed, Queued, Sent};
-use domain::{AttemptNo, AttemptStatus, Wait};
+use domain::{AttemptNo, AttemptStatus, FailureCode, OurCode, Wait};
 
 use crate::given::*;
 
@@ -33,7 +33,7 @@ fn five_hundred_refusals_by_an_expired_token_charge_nothing_and_keep_one_attempt
         assert_eq!((message.state.attempt_count(), message.state.attempts[0].charged), (0, false));
         assert_eq!(message.state.next_retry_at(), None, "nobody knows when its sender is repaired");
     }
-    assert_eq!(message.state.failure.as_ref().unwrap().code, "131000", "it says what it waits for");
+    assert_eq!(message.state.failure.as_ref().unwrap().code, FailureCode::Meta(131_000), "it says what it waits for");
     let repaired = message.on(SendPermit).on(accepted(501));
     assert_eq!((repaired.status(), repaired.state.attempt_count(), kept(&repaired)), (Sent, 1, vec![500, 501]));
 }
@@ -111,7 +111,7 @@ fn a_held_message_expires_on_time() {
     let ended = held.later(HOUR).on(Event::Expiry);
     assert_eq!((ended.status(), ended.state.attempt_count(), ended.state.attempts.len()), (Failed, 0, 1));
     let failure = ended.state.failure.unwrap();
-    assert_eq!((failure.code.as_str(), failure.message.contains("131000")), ("EXPIRED", true));
+    assert_eq!((failure.code, failure.message.contains("131000")), (FailureCode::Ours(OurCode::Expired), true));
 }
 
 #[test]
@@ -130,7 +130,8 @@ fn a_message_that_is_postponed_says_why_and_until_when() {
     let given = expiring_in(HOUR).on(SendPermit);
     let Decision::Move(step) = given.decide(&refused(1, Deferred)) else { panic!("nothing happens") };
     let [Fact::Postponed { attempt, failure, due }] = &step.facts[..] else { panic!("{:?}", step.facts) };
-    assert_eq!((*attempt, failure.code.as_str(), Some(*due)), (AttemptNo(1), "131000", given.message.expires_at));
+    let code = &FailureCode::Meta(131_000);
+    assert_eq!((*attempt, &failure.code, Some(*due)), (AttemptNo(1), code, given.message.expires_at));
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_failed_receipt_for_its_sender_queues_a_sent_message_again_and_keeps_the_att
 fn a_message_to_a_recipient_who_has_not_written_lately_fails_before_any_call() {
     let ended = queued().on(WindowClosed);
     assert_eq!((ended.status(), ended.state.due(), ended.state.attempts.len()), (Failed, None, 0));
-    assert_eq!(ended.state.failure.as_ref().unwrap().code, "WINDOW_CLOSED");
+    assert_eq!(ended.state.failure.as_ref().unwrap().code, FailureCode::Ours(OurCode::WindowClosed));
     let again = ended.later(HOUR).on(Requeue).on(SendPermit);
     assert_eq!((again.state.latest(), again.state.attempt_count()), (Some(AttemptNo(1)), 1));
 }

@@ -9,9 +9,11 @@ use domain::lifecycle::Ignored::{NotCancellable, Overtaken};
 use domain::outcome::Class::{Permanent, Transient};
 use domain::retry::RetryPolicy;
 use domain::state::Status::{Delivered, Failed, Queued, Read, Sending, Sent};
-use domain::{AttemptNo, AttemptStatus};
+use domain::{AttemptNo, AttemptStatus, FailureCode, OurCode};
 
 use crate::given::*;
+
+const EXPIRED: FailureCode = FailureCode::Ours(OurCode::Expired);
 
 #[test]
 fn a_message_that_is_always_refused_ends_as_failed_after_the_printed_schedule() {
@@ -27,7 +29,7 @@ fn a_message_that_is_always_refused_ends_as_failed_after_the_printed_schedule() 
     assert_eq!(message.now.since(START).as_secs(), 7 * HOUR + 21 * MINUTE);
     assert_eq!(message.status(), Failed);
     assert_eq!(message.state.attempt_count(), RetryPolicy::default().max_attempts());
-    assert_eq!(message.state.failure.unwrap().code, "131000");
+    assert_eq!(message.state.failure.unwrap().code, FailureCode::Meta(131_000));
 }
 
 #[test]
@@ -81,7 +83,8 @@ fn failed_after_delivered_is_an_anomaly_that_changes_neither_status_nor_times() 
 fn a_message_that_a_receipt_ends_or_sends_back_no_longer_counts_as_sent() {
     for class in [Transient, Permanent] {
         let message = sent().on(failed_receipt(1, class));
-        assert_eq!((message.state.sent_at, message.state.failure.unwrap().code.as_str()), (None, "131000"));
+        let code = message.state.failure.unwrap().code;
+        assert_eq!((message.state.sent_at, code), (None, FailureCode::Meta(131_000)));
         assert_eq!(message.state.attempts[0].status, AttemptStatus::Failed);
     }
 }
@@ -99,7 +102,7 @@ fn what_expires_while_it_waits_is_due_at_its_expiry_and_not_later() {
     assert_eq!(waiting.state.due(), waiting.message.expires_at, "the next attempt would come after it");
     let ended = waiting.on(SendPermit);
     assert_eq!((ended.status(), ended.state.attempt_count()), (Failed, 4));
-    assert_eq!(ended.state.failure.unwrap().code, "EXPIRED");
+    assert_eq!(ended.state.failure.unwrap().code, EXPIRED);
 }
 
 #[test]
@@ -115,9 +118,9 @@ fn a_retry_after_the_expiry_is_announced_for_the_expiry() {
 fn what_expires_names_the_last_error_if_there_was_one() {
     let expired = |waiting: Given| waiting.on(SendPermit).state.failure.unwrap();
     let never_tried = expired(expiring_in(9).later(9));
-    assert_eq!((never_tried.code.as_str(), never_tried.message.contains("error")), ("EXPIRED", false));
+    assert_eq!((never_tried.code, never_tried.message.contains("error")), (EXPIRED, false));
     let tried = expired(expiring_in(9).on(SendPermit).on(refused(1, Transient)));
-    assert_eq!((tried.code.as_str(), tried.message.contains("131000")), ("EXPIRED", true));
+    assert_eq!((tried.code, tried.message.contains("131000")), (EXPIRED, true));
 }
 
 #[test]

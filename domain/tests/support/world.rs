@@ -8,7 +8,7 @@ use domain::invariants::{check, check_step};
 use domain::lifecycle::{Decision, Event, Policy, decide};
 use domain::message::Category;
 use domain::outcome::Outcome;
-use domain::{AttemptNo, AttemptStatus, Message, MessageId, Phase, SenderNo, State, Timestamp};
+use domain::{AttemptNo, AttemptStatus, FailureCode, Message, MessageId, OurCode, Phase, SenderNo, State, Timestamp};
 use proptest::prelude::*;
 
 use crate::lives::{What, receipt};
@@ -20,7 +20,8 @@ fn check_charges(before: &State, next: &State) -> Result<(), TestCaseError> {
     for attempt in next.attempts.iter().filter(|attempt| !attempt.charged) {
         // One that is learned of from a receipt never was.
         let was_charged = before.attempt(attempt.no).is_some_and(|attempt| attempt.charged);
-        let is_cut_off = attempt.failure.as_ref().is_some_and(|failure| failure.code == "CUT_OFF");
+        let is_cut_off =
+            attempt.failure.as_ref().is_some_and(|failure| failure.code == FailureCode::Ours(OurCode::CutOff));
         let is_spared = attempt.status == AttemptStatus::Failed || is_cut_off;
         prop_assert!(!was_charged || is_spared, "{} is not charged", attempt.no);
     }

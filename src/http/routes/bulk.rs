@@ -4,7 +4,7 @@
 use actors::{Manual, ManualError};
 use domain::fields::Fields;
 use domain::state::Status;
-use domain::{Message, MessageId, PhoneNumberId, State, Timestamp};
+use domain::{FailureCode, Message, MessageId, PhoneNumberId, State, Timestamp};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ struct Bulk {
     status: Status,
     is_all: bool,
     dossier: Option<String>,
-    error_code: Option<String>,
+    error_code: Option<FailureCode>,
     from: Option<PhoneNumberId>,
     created_after: Option<Timestamp>,
     created_before: Option<Timestamp>,
@@ -57,7 +57,7 @@ impl Bulk {
                 None
             }
         };
-        let error_code = fields.short_text("errorCode", 100).map(str::to_owned);
+        let error_code = fields.short_text("errorCode", 100).map(FailureCode::parse);
         let from = fields.parsed("from");
         let created_after = fields.parsed("createdAfter");
         let created_before = fields.parsed("createdBefore");
@@ -104,8 +104,8 @@ impl Bulk {
     }
 
     fn matches(&self, message: &Message, state: &State) -> bool {
-        let code = state.failure.as_ref().map(|failure| failure.code.as_str());
-        self.error_code.as_deref().is_none_or(|wanted| code == Some(wanted))
+        let code = state.failure.as_ref().map(|failure| &failure.code);
+        self.error_code.as_ref().is_none_or(|wanted| code == Some(wanted))
             && self.from.as_ref().is_none_or(|from| *from == message.from)
             && self.created_after.is_none_or(|at| message.created_at >= at)
             && self.created_before.is_none_or(|at| message.created_at < at)

@@ -71,7 +71,7 @@ fn outage(outage: &Outage) -> Value {
     json!({
         "extent": match outage.extent { Extent::All => "ALL", Extent::Sender => "SENDER" },
         "since": outage.since.to_string(),
-        "errorCode": outage.failure.code,
+        "errorCode": outage.failure.code.to_string(),
         "errorMessage": outage.failure.message,
         "nextProbeAt": outage.next_probe.to_string(),
     })

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::erasure::Mark;
-use domain::message::{Category, Dossier, OnUnknown, Priority};
-use domain::state::{AttemptStatus, Failure, Phase, Wait};
-use domain::{Attempt, Message, State};
+use domain::message::{Category, Dossier, ErasureMark, OnUnknown, Priority};
+use domain::state::{AttemptStatus, Phase, Wait};
+use domain::{Attempt, Failure, FailureCode, Message, State};
 
 use super::ids::{Id, Millis, Text};
-use super::wire::{wire_enum, wire_struct};
+use super::wire::{Wire, wire_enum, wire_struct};
 
 wire_struct!(MessageV1 of Message {
     id: Id,
@@ -33,7 +32,7 @@ wire_enum!(DossierV1 of Dossier { Number(text: String), Text(text: String) });
 wire_enum!(PriorityV1 of Priority { High, Normal, Low });
 wire_enum!(CategoryV1 of Category { Transactional, Marketing, Confirmation, BilledMarketing });
 wire_enum!(OnUnknownV1 of OnUnknown { Resend, Hold });
-wire_struct!(MarkV1 of Mark { at: Millis, idempotency: Option<[u8; 16]> });
+wire_struct!(MarkV1 of ErasureMark { at: Millis, idempotency: Option<[u8; 16]> });
 
 wire_struct!(StateV1 of State {
     version: u32,
@@ -79,3 +78,13 @@ wire_struct!(AttemptV1 of Attempt {
 });
 wire_enum!(AttemptStatusV1 of AttemptStatus { Sending, Accepted, Failed, Unknown });
 wire_struct!(FailureV1 of Failure { code: String, message: String });
+
+impl Wire<FailureCode> for String {
+    fn of(value: &FailureCode) -> Self {
+        value.to_string()
+    }
+
+    fn into_value(self) -> FailureCode {
+        FailureCode::parse(&self)
+    }
+}

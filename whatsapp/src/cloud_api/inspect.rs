@@ -1,4 +1,4 @@
-//! Looks at phone numbers and accounts without sending: what an operator must know before, or when nothing goes.
+//! Looks at phone numbers and accounts without sending, for an operator who sets them up or finds that nothing is sent.
 
 use domain::PhoneNumberId;
 use domain::org::Secret;
@@ -7,20 +7,21 @@ use reqwest::Url;
 use reqwest::header::DATE;
 use serde_json::Value;
 
-use super::{BODY_MAX, CloudApi, root_cause};
+use super::CloudApi;
+use super::response::{BODY_MAX, root_cause};
 use crate::envelope;
 use crate::mend::mend;
 
 /// A phone number as Meta sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
-    /// CONNECTED if it can send; `None` where Meta does not say.
+    /// CONNECTED if it can send; `None` if Meta does not say.
     pub status: Option<String>,
-    /// GREEN, YELLOW or RED; `None` where Meta does not say.
+    /// GREEN, YELLOW or RED; `None` if Meta does not say.
     pub quality: Option<String>,
 }
 
-/// Why nothing was seen.
+/// Why the look failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// No answer.
@@ -35,7 +36,7 @@ pub enum Trouble {
 }
 
 impl CloudApi {
-    /// The time by Meta's clock, as in the `Date` header of an answer; empty if the answer has none.
+    /// Meta's time, as in the `Date` header of an answer; empty if the answer has none.
     pub async fn date(&self) -> Result<String, Trouble> {
         let answer = self.client.get(&self.prefix).timeout(self.request_timeout).send().await;
         let answer = answer.map_err(|error| Trouble::Unreachable(root_cause(&error)))?;
@@ -43,14 +44,14 @@ impl CloudApi {
         Ok(date.unwrap_or_default().to_owned())
     }
 
-    /// A phone number, as this token may see it.
+    /// A phone number, as far as this token may see it.
     pub async fn number(&self, id: &PhoneNumberId, token: &Secret) -> Result<Number, Trouble> {
         let found = self.look(&[id.as_str()], &[("fields", "id,status,quality_rating")], token).await?;
         let text = |name: &str| found.get(name).and_then(Value::as_str).map(str::to_owned);
         Ok(Number { status: text("status"), quality: text("quality_rating") })
     }
 
-    /// How many apps are subscribed to a WhatsApp business account; with none, no receipt ever comes.
+    /// How many apps are subscribed to a WhatsApp business account. Without any, no receipt ever comes.
     pub async fn subscribed_apps(&self, waba_id: &str, token: &Secret) -> Result<usize, Trouble> {
         let found = self.look(&[waba_id, "subscribed_apps"], &[], token).await?;
         Ok(found.get("data").and_then(Value::as_array).map_or(0, Vec::len))

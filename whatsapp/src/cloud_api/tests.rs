@@ -1,6 +1,9 @@
-//! What calls come to, against a server that plays one scripted answer.
+//! The outcomes of calls to a server that plays one scripted answer.
 
+use super::response::{BODY_MAX, KEPT_MAX};
 use super::*;
+use domain::circuit::Fault;
+use domain::outcome::{Class, Outcome, Scope, Verdict};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +42,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
     String::from_utf8(request).unwrap()
 }
 
-/// A server that reads one request, writes `reply` and hangs up; it gives back the request.
+/// A server that reads one request, writes `reply` and hangs up. It returns the request.
 async fn server(reply: String) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -52,7 +55,7 @@ async fn server(reply: String) -> (SocketAddr, JoinHandle<String>) {
     (address, served)
 }
 
-/// What a call comes to that is answered with exactly these bytes.
+/// The outcome of a call that is answered with exactly these bytes.
 async fn answered(reply: &str) -> Answer {
     let (address, _served) = server(reply.to_owned()).await;
     call(settings(format!("http://{address}"))).await
@@ -116,7 +119,7 @@ async fn an_answer_is_judged_by_its_body_before_its_status() {
         let answer = answered(&http(status, body)).await;
         assert_eq!(words(&answer.outcome), outcome, "{status} {body}");
         assert_eq!(answer.response.is_none(), body.is_empty(), "{status} {body}");
-        // Meta spoke, or a proxy that says what is wrong with this message or this pace.
+        // Meta answered, or a proxy that objects to this message or to this pace.
         let is_heard = outcome.starts_with("accepted")
             || [1, 413, 429].iter().any(|code| outcome.starts_with(&format!("refused {code}")));
         let is_heard = is_heard || outcome == "refused 987654";
@@ -187,7 +190,7 @@ async fn a_connection_that_was_closed_before_the_call_is_not_used_for_it() {
             stream.write_all(http(200, SUCCESS).as_bytes()).await.unwrap();
         };
         let (answer, ()) = tokio::join!(api.send(request()), serve);
-        // The server has hung up by now, at the moment in which the next call begins.
+        // By now the server has hung up, just as the next call begins.
         assert_eq!(words(&answer.outcome), "accepted wamid.HBg=");
     }
 }

@@ -1,4 +1,4 @@
-//! The way to the Cloud API: through which proxy, and whose certificates are trusted.
+//! The way to the Cloud API: through which proxy, trusting which certificates.
 
 use std::fmt;
 use std::path::Path;
@@ -10,18 +10,18 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{BuildError, Settings};
+use super::settings::{BuildError, Settings, is_loopback};
 
-/// Through what calls go.
+/// How calls reach the Cloud API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Nothing stands between.
+    /// Without a proxy.
     Direct,
-    /// A proxy.
+    /// Through a proxy.
     Proxy {
         /// Its address, without user and password.
         address: String,
-        /// Where it is named: `whatsapp.proxy`, or a variable of the environment.
+        /// What names it: `whatsapp.proxy`, or an environment variable.
         named_by: &'static str,
     },
 }
@@ -35,17 +35,18 @@ impl fmt::Display for Way {
     }
 }
 
-/// How the setting is called.
+/// The setting's name.
 const SETTING: &str = "whatsapp.proxy";
 
 impl Settings {
-    /// Through what calls go: the proxy of the settings, else the one that the environment names for this address.
+    /// How calls reach the Cloud API: through the proxy in the settings, else through the one that the environment
+    /// names for this address.
     pub fn way(&self) -> Result<Way, BuildError> {
         let base = self.base()?;
         if let Some(proxy) = &self.proxy {
             return through(proxy.expose(), SETTING);
         }
-        // What runs on this machine is not reached by way of another one.
+        // This machine itself is never reached through a proxy.
         if is_loopback(&base) {
             return Ok(Way::Direct);
         }
@@ -53,13 +54,13 @@ impl Settings {
         of_environment(&base, |name| std::env::var(name).ok())
     }
 
-    /// The same for the client.
+    /// Sets the client up for that way.
     pub(super) fn prepare(&self, builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
         let wrong = |_| BuildError::Proxy(SETTING);
         let builder = match (self.way()?, &self.proxy) {
             (Way::Direct, _) => builder.no_proxy(),
             (Way::Proxy { .. }, Some(proxy)) => builder.proxy(Proxy::all(proxy.expose()).map_err(wrong)?),
-            // It reads the variables itself, user and password with them.
+            // The client reads the variables itself, including user and password.
             (Way::Proxy { .. }, None) => builder,
         };
         Ok(match &self.ca_file {
@@ -81,11 +82,11 @@ fn through(proxy: &str, named_by: &'static str) -> Result<Way, BuildError> {
     Ok(Way::Proxy { address: url.as_str().trim_end_matches('/').to_owned(), named_by })
 }
 
-/// An address that is one, to see whether an address is excepted from proxies.
+/// Any valid address, to find out whether a URL is exempt from proxies.
 const ANY_PROXY: &str = "http://proxy.invalid";
 
-/// Through what the environment wants calls to go. It is read as the client reads it, but for a proxy that is no address: the client
-/// would pass over it, and calls would leave by a way that nobody wanted.
+/// The way that the environment asks for. The client reads the same variables, but ignores a proxy whose address is
+/// invalid, and calls would leave by a way that nobody wanted: here that is an error.
 fn of_environment(base: &Uri, get: impl Fn(&str) -> Option<String>) -> Result<Way, BuildError> {
     let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, get(name)?)));
     let own = match base.scheme_str() {
@@ -94,7 +95,7 @@ fn of_environment(base: &Uri, get: impl Fn(&str) -> Option<String>) -> Result<Wa
     };
     let is_set = |(_, value): &(&'static str, String)| !value.trim().is_empty();
     let named = first(own).filter(is_set).or_else(|| first(["ALL_PROXY", "all_proxy"]).filter(is_set));
-    // Under CGI, whoever calls names HTTP_PROXY by a header.
+    // Under CGI, the caller can set HTTP_PROXY with a header.
     let Some((name, proxy)) = named.filter(|_| get("REQUEST_METHOD").is_none()) else { return Ok(Way::Direct) };
     let excepted = first(["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
     let find = |proxy: &str| Matcher::builder().all(proxy).no(excepted.as_str()).build().intercept(base);
@@ -105,14 +106,7 @@ fn of_environment(base: &Uri, get: impl Fn(&str) -> Option<String>) -> Result<Wa
     }
 }
 
-/// Whether an address is this machine's own.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_name = host == "localhost" || host.ends_with(".localhost");
-    is_name || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-/// The certificates in a PEM file; why they cannot be trusted.
+/// The certificates in a PEM file, or why they cannot be trusted.
 pub fn certificates(path: &Path) -> Result<Vec<Certificate>, String> {
     let wrong = |reason: &dyn fmt::Display| format!("{}: {reason}", path.display());
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -144,7 +138,7 @@ mod tests {
             ("http://x.test", &[("HTTP_PROXY", ""), ("ALL_PROXY", "http://b:2")], through("b:2", "ALL_PROXY")),
             ("http://x.test", &[("HTTP_PROXY", " "), ("all_proxy", "http://b:2")], through("b:2", "all_proxy")),
             ("http://x.test", &[("HTTP_PROXY", ""), ("ALL_PROXY", "")], "directly".to_owned()),
-            // The client asks for no other spelling of one that is there.
+            // If the variable is set, the client does not look for its other spelling.
             ("http://x.test", &[("HTTP_PROXY", ""), ("http_proxy", "http://a:1")], "directly".to_owned()),
             ("https://x.test", &[("HTTP_PROXY", "http://a:1")], "directly".to_owned()),
             ("https://x.test", &[("HTTPS_PROXY", "http://a:1"), ("ALL_PROXY", "x")], through("a:1", "HTTPS_PROXY")),

@@ -1,10 +1,11 @@
-//! The card that somebody sends of themselves when a business asks for their number: it ties that to their id. A card of another
-//! person, which they send of their own accord, ties nothing.
+//! Contact cards. The card that somebody sends of themselves when a business asks for their number links the number to
+//! their id. Any other card links nothing.
 
 use super::contacts::{number, number_or_id};
 use crate::fields::Fields;
 
-/// What Meta says of a card that was asked for. The card says so, or, in Meta's older page, the item that holds it.
+/// Meta's mark of a card that the business asked for. The card has it, or, in Meta's older page, the item that contains
+/// the card.
 const ASKED_FOR: &str = "contact_request";
 
 /// The number that the author of an item shows of themselves.
@@ -12,7 +13,7 @@ pub(super) fn own_number(item: &Fields<'_>) -> Option<String> {
     let is_asked_for = |of: &Fields<'_>| of.text("origin").is_some_and(|origin| origin.eq_ignore_ascii_case(ASKED_FOR));
     let is_item_asked_for = is_asked_for(item);
     let cards = item.list("contacts")?.into_iter().filter_map(Fields::read);
-    // One that says another origin of its own is another's.
+    // A card with another origin is somebody else's.
     let mut own = cards.filter(|card| is_asked_for(card) || (is_item_asked_for && card.get("origin").is_none()));
     own.find_map(|card| of_phones(&card).or_else(|| of_vcard(&card)))
 }
@@ -25,7 +26,7 @@ fn of_phones(card: &Fields<'_>) -> Option<String> {
     })
 }
 
-/// A number as people write it. Without a '+' it could be one of any country.
+/// A number as people write it. Without a '+' it could belong to any country.
 fn international(written: &str) -> Option<String> {
     let is_between = |letter: char| letter.is_whitespace() || matches!(letter, '-' | '(' | ')' | '.' | '/');
     let bare = written.replace(is_between, "");

@@ -8,7 +8,7 @@ use domain::message::is_user_id;
 use domain::receipt::ReceiptKind;
 use serde::{Serialize, Serializer};
 
-/// One status to be told.
+/// One status to report.
 #[derive(Clone, Copy)]
 pub struct StatusUpdate<'a> {
     /// The sender that it belongs to.
@@ -21,11 +21,11 @@ pub struct StatusUpdate<'a> {
     pub group: bool,
     /// What happened.
     pub kind: ReceiptKind,
-    /// Whether a voice message was listened to, which is more than read.
+    /// Whether a voice message was played, which is more than read.
     pub played: bool,
     /// What Meta charges the message as, such as `service` or `utility`.
     pub category: &'a str,
-    /// When; told in whole seconds.
+    /// When; written in whole seconds.
     pub at: Timestamp,
     /// The `biz_opaque_callback_data` of the send.
     pub opaque: Option<&'a str>,
@@ -40,11 +40,11 @@ pub struct StatusError<'a> {
     pub code: i64,
     /// Its title.
     pub title: &'a str,
-    /// What is said of this message.
+    /// The details about this message.
     pub details: &'a str,
 }
 
-/// One webhook body with all `updates`, of an account that nobody has.
+/// One webhook body with all `updates`, of an account that does not exist.
 pub fn compose(updates: &[StatusUpdate<'_>]) -> Vec<u8> {
     StatusUpdate::compose_for("0", updates)
 }
@@ -59,7 +59,7 @@ impl StatusUpdate<'_> {
     }
 }
 
-/// The updates by phone number, each with whom it tells of.
+/// The updates by phone number, each with its recipients.
 fn changes<'a>(updates: &'a [StatusUpdate<'a>]) -> Vec<Change<'a>> {
     let mut changes: Vec<Change<'_>> = Vec::new();
     for update in updates {
@@ -128,7 +128,7 @@ struct Profile {
     name: &'static str,
 }
 
-/// The recipients, each once. Meta tells none of a message that failed.
+/// The recipients, each once. Meta names none for a message that failed.
 fn contacts<'a>(statuses: &[Status<'a>]) -> Vec<Contact<'a>> {
     let mut told = HashSet::new();
     let mut contacts = Vec::new();
@@ -213,7 +213,7 @@ struct Pricing<'a> {
 }
 
 impl<'a> Pricing<'a> {
-    /// What is no template is a service, which is free.
+    /// A message without a template is a service message, which is free.
     fn of(update: &StatusUpdate<'a>) -> Self {
         let free = update.category == "service";
         Self {

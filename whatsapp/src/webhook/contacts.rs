@@ -1,4 +1,4 @@
-//! Who somebody is: the spellings of a name, and the `contacts` of a change, which tell what else the people in it are called.
+//! The names of people: their spellings, and a change's `contacts`, which give other names of the people in it.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::fields::{Fields, plain, whole};
 
-/// Meta's ids of users are shorter; what is longer is none.
+/// Meta's ids of users are shorter; longer text is not one.
 const USER_ID_MAX: usize = 200;
 
 /// The contacts of one change, found by each of their names.
@@ -29,7 +29,7 @@ impl Contacts {
         contacts
     }
 
-    /// The names of the one contact that there is: an item that names nobody is theirs.
+    /// The names of the only contact: an item that names nobody is theirs.
     pub(super) fn only(&self) -> Vec<String> {
         match self.all.as_slice() {
             [names] => names.clone(),
@@ -37,7 +37,7 @@ impl Contacts {
         }
     }
 
-    /// `names` of one person with what else their contact tells of them.
+    /// `names` of one person, completed with the other names of their contact.
     pub(super) fn complete(&self, mut names: Vec<String>) -> Vec<String> {
         let contact = names.iter().find_map(|name| self.all.get(*self.places.get(name)?));
         for name in contact.into_iter().flatten() {
@@ -49,7 +49,7 @@ impl Contacts {
     }
 }
 
-/// What somebody is called: by what stands where a phone number belongs, and by ids; each once.
+/// Somebody's names, each once: what is given as their phone number, and their ids.
 pub(super) fn names<const N: usize>(number: Option<&RawValue>, ids: [Option<&RawValue>; N]) -> Vec<String> {
     let mut names: Vec<String> = number.and_then(number_or_id).into_iter().collect();
     for id in ids.into_iter().flatten().filter_map(user_id) {
@@ -60,7 +60,7 @@ pub(super) fn names<const N: usize>(number: Option<&RawValue>, ids: [Option<&Raw
     names
 }
 
-/// A phone number, with its '+', which Meta leaves out. Of users who show none Meta puts their id in its place.
+/// A phone number with its '+', which Meta leaves out. For users who show no number Meta gives their id in its place.
 pub(super) fn number_or_id(raw: &RawValue) -> Option<String> {
     number(plain(raw)).or_else(|| user_id(raw).filter(|id| is_user_id(id)))
 }

@@ -1,5 +1,5 @@
-//! What recipients write, of every type there is or will be: the item is kept as it came, and read only for what is
-//! common to all.
+//! Inbound messages of every type, known or not. The item is kept as it came, and only what all types have in common is
+//! read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use domain::people::{IdentityLink, is_number};
 use domain::{ProviderId, Timestamp};
 use serde_json::value::RawValue;
 
+use super::card;
 use super::contacts::{Contacts, names};
+use super::moment::moment;
 use super::said::is_of_a_group;
 use super::system::{self, Renamed};
-use super::{card, moment};
 use crate::fields::Fields;
 
-/// Meta's words for types are shorter; what is longer is none.
+/// Meta's words for types are shorter; longer text is not one.
 const WORD_MAX: usize = 64;
 
 /// A message that a recipient wrote.
@@ -23,13 +24,13 @@ const WORD_MAX: usize = 64;
 pub struct InboundItem {
     /// Meta's id of it.
     pub id: ProviderId,
-    /// Who wrote it; `None` for one who shows no phone number.
+    /// Who wrote it; `None` if they show no phone number.
     pub from: Option<Recipient>,
-    /// Meta's id of who wrote it, if it tells one.
+    /// Meta's id of its author, if given.
     pub user_id: Option<String>,
-    /// What it tells of their names, if it tells more than one.
+    /// What it says about their names, if it gives more than one.
     pub link: Option<IdentityLink>,
-    /// Meta's word for its type; `unknown` if there is none.
+    /// Meta's word for its type; `unknown` if it has none.
     pub kind: String,
     /// Whether it opens the customer service window.
     pub opens_window: bool,
@@ -46,7 +47,7 @@ impl fmt::Debug for InboundItem {
     }
 }
 
-/// `None` if it lacks an id: it could not be told from a repeat of itself. `now` stands in for its time.
+/// `None` if it has no id: a repeat could not be recognised. `now` stands in for a missing time.
 pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Option<InboundItem> {
     let item = Fields::read(raw)?;
     let id = item.text("id").filter(|id| !id.is_empty())?;
@@ -55,10 +56,10 @@ pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Optio
     let at = moment(item.get("timestamp"), now);
     let ids = [item.get("from_user_id"), item.get("from_parent_user_id")];
     let named = names(item.get("from"), ids);
-    // Some samples of Meta's name the author among the contacts only.
+    // Some of Meta's samples name the author among the contacts only.
     let author = if named.is_empty() && kind != "system" { contacts.only() } else { contacts.complete(named) };
     let renamed = if kind == "system" { system::read(&item) } else { None };
-    // News of a user are theirs whom they call by a new name: the old number may already be somebody else's.
+    // News about a user belong to the new name: the old number may already be somebody else's.
     let (author, before) = match renamed {
         Some(Renamed { names, before }) => (names, [author, before].concat()),
         None => (author, Vec::new()),
@@ -69,7 +70,7 @@ pub(super) fn read(raw: &RawValue, contacts: &Contacts, now: Timestamp) -> Optio
         from: author.iter().find_map(|name| name.parse().ok().filter(|name: &Recipient| !name.is_user_id())),
         user_id: author.iter().find(|name| !is_number(name)).cloned(),
         link: IdentityLink::new(&shown, &before, at),
-        // Meta tells of users by `system` messages: they did not write. Groups have windows of their own.
+        // `system` messages are Meta's, not written by the user. Groups have windows of their own.
         opens_window: kind != "system" && !is_of_a_group(&item),
         kind,
         at,

@@ -1,5 +1,5 @@
-//! What the author of a message said in so many words: wrote, tapped or answered, wherever in the item it stands. It may be a stop
-//! or a start word.
+//! The words of a message's author, written, tapped or answered, wherever the item has them. They may be a stop or
+//! start word.
 
 use domain::consent::{END_OF_PROMOTIONS, ends_promotions};
 use serde_json::Value;
@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 use crate::fields::{Fields, plain, whole};
 use crate::mend::mend;
 
-/// Fields of an item that are not its author's words: an advertisement, a message that is answered, a card, a place.
+/// Fields that do not hold the author's words: an advertisement, the message that is answered, a card, a place.
 const OF_OTHERS: [&str; 9] =
     ["context", "referral", "contacts", "location", "system", "errors", "identity", "reaction", "payment"];
-/// How deep an item may hold another, as an edited one does.
+/// How deeply items may be nested: an edit contains the edited item.
 const DEPTH_MAX: usize = 4;
-/// Meta's name of a form that was filled in.
+/// Meta's name for a filled-in form.
 const FORM: &str = "nfm_reply";
-/// A form has fewer fields.
+/// The most fields of a form.
 const ANSWERS_MAX: usize = 200;
 
 /// Something that somebody said.
@@ -23,12 +23,11 @@ const ANSWERS_MAX: usize = 200;
 pub struct Said {
     /// The words.
     pub text: String,
-    /// Whether they were said for themselves. What stands below a picture, or answers a question of a form, can revoke consent and
-    /// not grant it.
+    /// Whether the words stand alone. Words below a picture, or in a form, can revoke consent but not grant it.
     pub is_said_alone: bool,
 }
 
-/// What the author of Meta's item said. What is said in a group is not said to the business.
+/// The words of the author of Meta's item. Words in a group are not addressed to the business.
 pub fn said(item: &[u8]) -> Vec<Said> {
     let item = mend(item);
     let mut all = Vec::new();
@@ -45,19 +44,19 @@ pub(super) fn is_of_a_group(item: &Fields<'_>) -> bool {
     item.get("group_id").is_some_and(|group| !plain(group).is_empty())
 }
 
-/// What an object of an item is: it says which of its fields are words.
+/// What an object within an item is, which says which of its fields are words.
 #[derive(Clone, Copy)]
 enum Place {
-    /// A message: the item itself, or one that an edit tells.
+    /// A message: the item itself, or an edited one.
     Message,
-    /// What was tapped or chosen, and what is within it.
+    /// Something tapped or chosen, and everything within it.
     Interactive,
     /// Anything else.
     Other,
 }
 
 impl Place {
-    /// What a field of that name is here.
+    /// What a field of that name is, within this.
     fn within(self, name: &str) -> Self {
         match (name, self) {
             ("message" | "messages", _) => Self::Message,
@@ -67,10 +66,10 @@ impl Place {
     }
 }
 
-/// What was tapped, and what the business calls that.
+/// What was tapped, and the business's id for it.
 const TAPPED: [&str; 4] = ["id", "title", "payload", "text"];
 
-/// Of whatever type the item is, or will be.
+/// Reads an item of any type, known or not.
 fn hear(item: &Fields<'_>, place: Place, depth: usize, all: &mut Vec<Said>) {
     if depth > DEPTH_MAX {
         return;
@@ -82,7 +81,8 @@ fn hear(item: &Fields<'_>, place: Place, depth: usize, all: &mut Vec<Said>) {
         let within = place.within(name);
         for part in objects(part) {
             note(name, within, &part, all);
-            // Within it: the kinds of `interactive`, or the messages that an `edit` tells. A form was read whole.
+            // What it contains: the kinds of `interactive`, or the message in an `edit`. A form has been read
+            // completely.
             if name != FORM {
                 hear(&part, within, depth + 1, all);
             }
@@ -90,7 +90,7 @@ fn hear(item: &Fields<'_>, place: Place, depth: usize, all: &mut Vec<Said>) {
     }
 }
 
-/// The object that stands there, or those in a list.
+/// The object in a field, or the objects in a list.
 fn objects(part: &RawValue) -> Vec<Fields<'_>> {
     let listed = || {
         let items: Vec<&RawValue> = whole(part).unwrap_or_default();
@@ -104,7 +104,7 @@ fn note(name: &str, within: Place, part: &Fields<'_>, all: &mut Vec<Said>) {
     match (name, within) {
         ("button" | "button_reply", _) => {
             let label = words(part, &TAPPED, true);
-            // Meta's own quick reply for the end of marketing, in whatever words: it is passed on as the label that all know.
+            // Meta's own quick reply that ends marketing, in any language: it is passed on as the English label.
             let ends = label.iter().any(|said| ends_promotions(&said.text));
             all.extend(label);
             all.extend(ends.then(|| Said { text: END_OF_PROMOTIONS.to_owned(), is_said_alone: true }));
@@ -117,7 +117,7 @@ fn note(name: &str, within: Place, part: &Fields<'_>, all: &mut Vec<Said>) {
             all.extend(words(part, &TAPPED, false));
             all.extend(words(part, &["body", "caption"], false));
         }
-        // The text of a message is heard for itself.
+        // A message's text stands alone.
         (_, Place::Message) => all.extend(words(part, &["body", "caption"], false)),
         (_, Place::Other) => all.extend(words(part, &["body", "caption", "text"], false)),
     }
@@ -129,13 +129,13 @@ fn words(part: &Fields<'_>, fields: &[&str], is_said_alone: bool) -> Vec<Said> {
     texts.map(|text| Said { text, is_said_alone }).collect()
 }
 
-/// The texts that somebody entered or chose in a form: JSON in a text, or as it is.
+/// The texts that somebody entered or chose in a form, which is JSON in a string, or plain JSON.
 fn answers(form: &RawValue) -> Vec<Said> {
     let written: Option<String> = whole(form);
     let form = mend(written.as_deref().unwrap_or_else(|| form.get()).as_bytes());
     let mut texts = Vec::new();
     collect_all(form.trim_ascii(), &mut texts);
-    // Forms made in WhatsApp Manager put a number before what was chosen: `0_Stop`.
+    // Forms made in WhatsApp Manager put a number before each choice: `0_Stop`.
     let bare = |text: &String| {
         let (number, rest) = text.split_once('_')?;
         number.parse::<u32>().ok().map(|_| rest.to_owned())
@@ -163,7 +163,7 @@ fn collect_all(form: &str, texts: &mut Vec<String>) {
 }
 
 fn collect(answer: &RawValue, texts: &mut Vec<String>) {
-    // One that is nested more deeply than serde goes is no answer.
+    // An answer nested more deeply than serde parses is not one.
     let mut left: Vec<Value> = whole(answer).into_iter().collect();
     while let Some(value) = left.pop()
         && texts.len() < ANSWERS_MAX

@@ -1,4 +1,4 @@
-//! What becomes of templates.
+//! Changes of templates.
 
 use crate::fields::{Fields, plain};
 
@@ -14,8 +14,8 @@ pub struct TemplateUpdate {
 }
 
 impl TemplateUpdate {
-    /// Whether the template may be used from now on. `None` where that is for the next send to find out: a template that
-    /// is gone for good must let its messages fail, not wait.
+    /// Whether the template can be used from now on. `None` leaves that to the next send: messages of a template that
+    /// is gone for good must fail, not wait.
     pub fn is_usable(&self) -> Option<bool> {
         match self.event.as_str() {
             "APPROVED" | "REINSTATED" | "UNARCHIVED" => Some(true),

@@ -7,8 +7,9 @@ mod template;
 
 use super::*;
 use domain::outcome::{Class, Scope, Verdict};
+use domain::receipt::{Receipt, ReceiptKind};
 use domain::{AttemptNo, AttemptRef, MessageId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const AT: Timestamp = Timestamp::from_secs(1_767_225_600);

@@ -1,4 +1,4 @@
-//! What webhooks tell of the names of one person.
+//! What webhooks say about a person's names.
 
 use domain::people::IdentityLink;
 

@@ -1,4 +1,4 @@
-//! What becomes of templates.
+//! Changes of templates.
 
 use super::*;
 
