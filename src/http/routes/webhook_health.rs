@@ -1,9 +1,10 @@
 //! The health of a sender's webhooks: counted and logged when a webhook comes, and shown on the sender that it is about.
 
-use actors::{Count, WebhookHealth};
+use actors::{Count, WebhookFault, WebhookHealth};
 use domain::notice::Notice;
 use domain::{OrgId, PhoneNumberId, Timestamp};
-use serde_json::{Value, json};
+
+use crate::http::views;
 
 /// A webhook of a sender was proven.
 pub(super) fn proven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
@@ -44,22 +45,23 @@ pub(super) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberI
 }
 
 /// The health of one sender's webhooks, as the admin sees it.
-pub(super) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
+pub(super) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> api::WebhookHealth {
     let of_sender = health.of(sender);
     let fault = of_sender.fault(now);
-    let count = |of: &Count| json!({"count": of.count, "lastAt": of.last_at.map(|at| at.to_string())});
-    let notice = |(notice, of): (&Notice, &Count)| {
-        json!({
-            "item": notice.item, "word": notice.word, "errorCode": notice.code.map(|code| code.to_string()),
-            "count": of.count, "lastAt": of.last_at.map(|at| at.to_string()),
-        })
+    let count = |of: &Count| api::Count { count: of.count, last_at: views::time(of.last_at) };
+    let notice = |(notice, of): (&Notice, &Count)| api::NoticeCount {
+        item: notice.item.clone(),
+        word: notice.word.clone(),
+        error_code: notice.code.map(|code| code.to_string()),
+        count: of.count,
+        last_at: views::time(of.last_at),
     };
-    json!({
-        "proven": count(&of_sender.webhooks),
-        "unproven": count(&of_sender.unproven),
-        "unansweredSince": of_sender.unanswered_since.map(|at| at.to_string()),
-        "fault": fault.map(|fault| fault.detail()),
-        "remedy": fault.map(|fault| fault.remedy(org, sender)),
-        "notices": of_sender.notices.iter().map(notice).collect::<Vec<_>>(),
-    })
+    api::WebhookHealth {
+        proven: count(&of_sender.webhooks),
+        unproven: count(&of_sender.unproven),
+        unanswered_since: views::time(of_sender.unanswered_since),
+        fault: fault.as_ref().map(WebhookFault::detail),
+        remedy: fault.as_ref().map(|fault| fault.remedy(org, sender)),
+        notices: of_sender.notices.iter().map(notice).collect(),
+    }
 }
