@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use api::{Guesser, TriesOf};
 use domain::Timestamp;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// Failed attempts that one address may make at once …
@@ -90,18 +90,22 @@ impl AuthThrottle {
     }
 
     /// For the operator: how much was tried, and from where most.
-    pub(crate) fn view(&self, at: Timestamp) -> Value {
+    pub(crate) fn view(&self, at: Timestamp) -> TriesOf {
         let (seen, now) = (self.seen(), Instant::now());
         let mut guessers: Vec<_> = seen.addresses.iter().filter(|(_, attempts)| attempts.failed > 0).collect();
         guessers.sort_by_key(|(address, attempts)| (Reverse(attempts.failed), **address));
-        let view = |(address, attempts): &(&IpAddr, &FailedAttempts)| {
-            let failed_at = at.before(now.duration_since(attempts.failed_at)).to_string();
-            json!({"address": address.to_string(), "failed": attempts.failed, "lastFailedAt": failed_at,
-                "waitSeconds": attempts.wait(now).as_secs()})
+        let view = |(address, attempts): &(&IpAddr, &FailedAttempts)| Guesser {
+            address: address.to_string(),
+            failed: attempts.failed,
+            last_failed_at: at.before(now.duration_since(attempts.failed_at)).to_string(),
+            wait_seconds: attempts.wait(now).as_secs(),
         };
-        let shown: Vec<_> = guessers.iter().take(SHOWN_MAX).map(view).collect();
-        let omitted = guessers.len().saturating_sub(SHOWN_MAX);
-        json!({"failed": seen.failed, "refused": seen.refused, "addresses": shown, "addressesOmitted": omitted})
+        TriesOf {
+            failed: seen.failed,
+            refused: seen.refused,
+            addresses: guessers.iter().take(SHOWN_MAX).map(view).collect(),
+            addresses_omitted: guessers.len().saturating_sub(SHOWN_MAX),
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -167,6 +171,6 @@ mod tests {
         }
         assert!(throttle.seen().addresses.len() <= ADDRESSES_MAX);
         let view = throttle.view(Timestamp::from_secs(1000));
-        assert_eq!((&view["failed"], view["addresses"].as_array().unwrap().len()), (&json!(25_000), SHOWN_MAX));
+        assert_eq!((view.failed, view.addresses.len()), (25_000, SHOWN_MAX));
     }
 }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actors::{AcceptError, ChangeError, ManualError};
+use api::{BulkResult, FieldProblem, Word};
 use domain::FieldError;
 use domain::consent::Refusal;
 use domain::fields::NAMED_MAX;
 use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::{Map, Value, json};
 use store::{StoreError, Unavailable};
 
 use crate::service::admin_key::ExchangeError;
@@ -24,7 +24,7 @@ pub(crate) struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     /// What was done all the same. Boxed, so that results with a problem stay small.
-    done: Option<Box<Map<String, Value>>>,
+    done: Option<Box<BulkResult>>,
     /// Boxed likewise.
     header: Option<Box<(HeaderName, Cow<'static, str>)>>,
 }
@@ -134,28 +134,29 @@ impl Problem {
     }
 
     /// The same of a request that was done in part.
-    pub(crate) fn after(self, done: Map<String, Value>) -> Self {
+    pub(crate) fn after(self, done: BulkResult) -> Self {
         Self { done: Some(Box::new(done)), ..self }
     }
 
     pub(crate) fn into_response(self) -> Response<Vec<u8>> {
         let Self { status, code, detail, errors, done, header } = self;
-        let title = status.canonical_reason().unwrap_or("Error");
-        let mut body = json!({
-            "type": format!("urn:twotick:problem:{}", code.to_lowercase().replace('_', "-")),
-            "title": title, "status": status.as_u16(), "detail": detail, "code": code,
-        });
-        if let Some(body) = body.as_object_mut() {
-            body.extend(done.map(|done| *done).unwrap_or_default());
-            if let Some(named) = errors.get(..errors.len().min(NAMED_MAX)).filter(|named| !named.is_empty()) {
-                let named = named.iter().map(|error| json!({"field": error.field, "message": error.message}));
-                body.insert("errors".into(), named.collect());
-            }
-            if errors.len() > NAMED_MAX {
-                body.insert("moreErrors".into(), (errors.len() - NAMED_MAX).into());
-            }
-        }
-        let mut response = Response::new(format!("{body}\n").into_bytes());
+        let body = api::Problem {
+            kind: format!("urn:twotick:problem:{}", code.to_lowercase().replace('_', "-")),
+            title: Word::Borrowed(status.canonical_reason().unwrap_or("Error")),
+            status: status.as_u16(),
+            detail,
+            code: Word::Borrowed(code),
+            done: done.map(|done| *done),
+            more_errors: errors.len().checked_sub(NAMED_MAX).filter(|more| *more > 0),
+            errors: errors
+                .into_iter()
+                .take(NAMED_MAX)
+                .map(|error| FieldProblem { field: error.field.to_string(), message: error.message.to_string() })
+                .collect(),
+        };
+        let mut text = serde_json::to_vec(&body).unwrap_or_default();
+        text.push(b'\n');
+        let mut response = Response::new(text);
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = header.map(|header| *header)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use api::{Backup, Page};
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::{Value, json};
 
 use super::orgs::no_content;
 use crate::http::auth::Operator;
@@ -34,8 +34,7 @@ pub(super) async fn begin(app: &App, _by: Operator) -> Answer {
 }
 
 pub(super) fn list(app: &App, _by: Operator) -> Answer {
-    let items: Vec<_> = app.backups.list().iter().map(view).collect();
-    views::json(StatusCode::OK, &json!({"items": items}))
+    views::json(StatusCode::OK, &Page { items: app.backups.list().iter().map(view).collect() })
 }
 
 pub(super) fn get(app: &App, _by: Operator, id: &str) -> Answer {
@@ -88,16 +87,20 @@ fn range(header: Option<&str>, whole: u64) -> Option<(u64, u64)> {
     Some((from, asked.min(PART_MAX)))
 }
 
-fn view(status: &Status) -> Value {
+fn view(status: &Status) -> Backup {
     match status {
         Status::Running(id, progress) => {
-            json!({"id": id, "state": "RUNNING", "records": progress.records, "bytes": progress.bytes})
+            Backup::Running { id: id.clone(), records: progress.records, bytes: progress.bytes }
         }
-        Status::Ready(summary) => json!({
-            "id": summary.id, "state": "READY", "takenAt": summary.taken_at.to_string(), "records": summary.records,
-            "bytes": summary.bytes, "sha256": summary.sha256, "masterKeys": summary.master_keys,
-        }),
-        Status::Failed(id, reason) => json!({"id": id, "state": "FAILED", "reason": reason}),
+        Status::Ready(summary) => Backup::Ready {
+            id: summary.id.clone(),
+            taken_at: summary.taken_at.to_string(),
+            records: summary.records,
+            bytes: summary.bytes,
+            sha256: summary.sha256.clone(),
+            master_keys: summary.master_keys.clone(),
+        },
+        Status::Failed(id, reason) => Backup::Failed { id: id.clone(), reason: reason.clone() },
     }
 }
 

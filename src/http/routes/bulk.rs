@@ -2,12 +2,12 @@
 //! a time, resumable by a cursor. Each message is decided, committed and audited like a single one.
 
 use actors::{Manual, ManualError};
+use api::BulkResult;
 use domain::fields::Fields;
 use domain::state::Status;
 use domain::{FailureCode, Message, MessageId, PhoneNumberId, State, Timestamp};
 use futures_util::future::join_all;
 use http::StatusCode;
-use serde_json::{Map, Value};
 use store::search::MessageFilter;
 
 use crate::http::auth::Caller;
@@ -129,19 +129,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn view(&self, dry_run: bool, next: Option<MessageId>) -> Map<String, Value> {
-        let next = next.map(|id| id.to_string().into()).unwrap_or_default();
+    fn view(&self, dry_run: bool, next: Option<MessageId>) -> BulkResult {
         let Self { matched, done, skipped } = *self;
-        [
-            ("dryRun", dry_run.into()),
-            ("matched", matched.into()),
-            ("done", done.into()),
-            ("skipped", skipped.into()),
-            ("nextCursor", next),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
-        .collect()
+        BulkResult { dry_run, matched, done, skipped, next_cursor: next.map(|id| id.to_string()) }
     }
 }
 
@@ -150,7 +140,7 @@ async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answ
     let (mut tally, mut cursor) = (Tally::default(), bulk.cursor);
     if bulk.dry_run && bulk.is_all && cursor.is_none() {
         tally.matched = app.outbox.store().head(caller.org.no)?.count(bulk.status);
-        return views::json(StatusCode::OK, &Value::Object(tally.view(true, None)));
+        return views::json(StatusCode::OK, &tally.view(true, None));
     }
     loop {
         let filter = MessageFilter { dossier: bulk.dossier.clone(), to: None, status: Some(bulk.status) };
@@ -195,7 +185,7 @@ async fn run(app: &App, request: &Request, caller: Caller, wish: Manual) -> Answ
         cursor = page.next;
         if cursor.is_none() || is_past || (!bulk.dry_run && tally.matched >= bulk.limit) {
             let next = cursor.filter(|_| !is_past);
-            return views::json(StatusCode::OK, &Value::Object(tally.view(bulk.dry_run, next)));
+            return views::json(StatusCode::OK, &tally.view(bulk.dry_run, next));
         }
     }
 }

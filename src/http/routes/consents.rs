@@ -1,10 +1,11 @@
 //! What recipients agreed to: recorded, shown with its history, listed.
 
+use api::{ConsentHistory, Listing};
 use domain::consent::{Choice, Covers, Source};
 use domain::fields::Fields;
 use domain::verbatim;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::http::auth::Caller;
 use crate::http::problem::Problem;
@@ -12,7 +13,6 @@ use crate::http::query;
 use crate::http::query::{AUTHOR, Paging, author};
 use crate::http::request::Request;
 use crate::http::views;
-use crate::http::views::ConsentHistory;
 use crate::http::{Answer, App};
 
 const SOURCE_MAX: usize = 100;
@@ -61,19 +61,19 @@ pub(super) async fn get(app: &App, request: &Request, caller: Caller, name: &str
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
     let read = move || Ok((store.consent(no, &name)?, store.statements(no, &name, cursor, limit)?));
     let (known, page) = app.room.read(no, read).await?;
-    let mut view =
-        views::consent(&known.ok_or_else(|| Problem::not_found("consent: nothing is known of this recipient"))?);
-    if let Some(view) = view.as_object_mut() {
-        view.insert("nextCursor".into(), json!(page.next.map(|record| record.to_string())));
-    }
-    let history = page.items.iter().map(|(record, said)| views::statement(*record, said)).collect();
-    views::json(StatusCode::OK, &ConsentHistory { known: view, history })
+    let known = known.ok_or_else(|| Problem::not_found("consent: nothing is known of this recipient"))?;
+    let history = ConsentHistory {
+        known: views::consent(&known),
+        next_cursor: Some(page.next.map(|record| record.to_string())),
+        history: page.items.iter().map(|(record, said)| views::statement(*record, said)).collect(),
+    };
+    views::json(StatusCode::OK, &history)
 }
 
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {
     let Paging { limit, cursor } = request.query.consents()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
     let page = app.room.read(no, move || store.consents(no, cursor, limit)).await?;
-    let items: Vec<_> = page.items.iter().map(views::consent).collect();
-    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(hex::encode)}))
+    let items = page.items.iter().map(views::consent).collect();
+    views::json(StatusCode::OK, &Listing { items, next_cursor: page.next.map(hex::encode) })
 }

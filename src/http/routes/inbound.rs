@@ -1,12 +1,12 @@
 //! What recipients wrote.
 
+use api::Listing;
 use http::StatusCode;
 
 use crate::http::auth::Caller;
 use crate::http::query::Paging;
 use crate::http::request::Request;
 use crate::http::views;
-use crate::http::views::Listing;
 use crate::http::{Answer, App};
 
 pub(super) async fn list(app: &App, request: &Request, caller: Caller) -> Answer {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use actors::{Directory, OrgChange};
+use api::{AdminKey, NewKey};
 use domain::audit::By;
 use domain::fields::Fields;
 use domain::org::{ApiKey, KeyScope};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::orgs;
 use crate::http::auth::Operator;
@@ -38,11 +39,7 @@ pub(super) async fn add(app: &App, _by: Operator, request: &Request, id: &str) -
     let secret = new_key("tt");
     let key = read_key(app, request, &secret)?;
     app.outbox.change_org(&org.id, OrgChange::AddKey(key.clone()), By::Admin).await?;
-    let mut view = views::key(&key, None);
-    if let Some(view) = view.as_object_mut() {
-        view.insert("key".into(), secret.into());
-    }
-    views::json(StatusCode::CREATED, &view)
+    views::json(StatusCode::CREATED, &NewKey { about: views::key(&key, None), key: secret })
 }
 
 fn read_key(app: &App, request: &Request, secret: &str) -> Result<ApiKey, Problem> {
@@ -100,6 +97,6 @@ pub(super) async fn rotate_admin(app: &App, _by: Operator, request: &Request) ->
         }
     }
     let (key, until) = app.admin_keys.exchange(Duration::from_secs(grace), app.outbox.clock().now()).await?;
-    let body = json!({"key": key.expose(), "previousValidUntil": (grace > 0).then(|| until.to_string())});
+    let body = AdminKey { key: key.expose().to_owned(), previous_valid_until: (grace > 0).then(|| until.to_string()) };
     views::json(StatusCode::OK, &body)
 }

@@ -1,6 +1,7 @@
 //! Messages: post, get, list, retry, cancel, count.
 
 use actors::{Manual, ManualError};
+use api::{Attempt, Listing, Numbered};
 use domain::audit::By;
 use domain::intake::NewMessage;
 use domain::state::Status;
@@ -15,7 +16,6 @@ use crate::http::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::query::Paging;
 use crate::http::request::Request;
-use crate::http::views::{Carrying, Listing, Numbered};
 use crate::http::{Answer, App, views};
 
 /// A message's id, or that there is no such message.
@@ -65,7 +65,7 @@ pub(super) fn attempts(app: &App, caller: Caller, text: &str) -> Answer {
 }
 
 /// A message's attempts with the provider's answers.
-pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State) -> Result<Vec<Carrying>, StoreError> {
+pub(super) fn attempts_of(store: &Store, no: OrgNo, id: MessageId, state: &State) -> Result<Vec<Attempt>, StoreError> {
     let responses = store.responses(no, id)?;
     let response = |no| responses.iter().find(|(known, _)| *known == no).map(|(_, body)| body.as_slice());
     Ok(state.attempts.iter().map(|attempt| views::attempt(attempt, response(attempt.no))).collect())

@@ -1,17 +1,16 @@
 //! The admin's side: organisations and the actor tree.
 
 use actors::{HeldWish, OrgChange};
+use api::{HeldReleased, Orgs, Reach, Tree, Tries};
 use domain::audit::By;
 use domain::fields::Fields;
 use domain::org::{Org, Pause, PausedBy, PutOrg};
 use domain::{OrgId, PhoneNumberId};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::json;
 
 use crate::http::auth::Operator;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
-use crate::http::views::sender_status;
 use crate::http::{Answer, App, views};
 
 /// An id in a path: one that cannot exist is simply not found, but a put says why it cannot be made.
@@ -21,18 +20,14 @@ pub(super) fn existing(app: &App, text: &str) -> Result<std::sync::Arc<domain::o
 }
 
 pub(super) fn list(app: &App, _by: Operator) -> Answer {
-    let items: Vec<_> = app.outbox.directory().orgs().iter().map(|org| sender_status::org(app, org)).collect();
-    views::json(StatusCode::OK, &json!({"items": items, "whatsapp": sender_status::way(app)}))
+    let items = app.outbox.directory().orgs().iter().map(|org| views::org(app, org)).collect();
+    views::json(StatusCode::OK, &Orgs { items, whatsapp: views::way(app) })
 }
 
 pub(super) fn get(app: &App, _by: Operator, id: &str) -> Answer {
     let org = existing(app, id)?;
-    let mut view = sender_status::org(app, &org);
-    if let Some(view) = view.as_object_mut() {
-        view.insert("upkeep".into(), views::upkeep(&app.outbox.store().upkeep(org.no)?));
-        view.insert("restored".into(), app.outbox.store().restored(org.no)?.as_ref().map(views::restored).into());
-    }
-    views::json(StatusCode::OK, &view)
+    let (upkeep, restored) = (app.outbox.store().upkeep(org.no)?, app.outbox.store().restored(org.no)?);
+    views::json(StatusCode::OK, &views::org_details(app, &org, &upkeep, restored.as_ref()))
 }
 
 pub(super) async fn put(app: &App, _by: Operator, request: &Request, id: &str) -> Answer {
@@ -41,7 +36,7 @@ pub(super) async fn put(app: &App, _by: Operator, request: &Request, id: &str) -
     let put = PutOrg::parse(&request.json()?).map_err(Problem::invalid)?;
     let is_new = app.outbox.directory().org(&id).is_none();
     let org = app.outbox.put_org(id, OrgChange::Put(put), By::Admin).await?;
-    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &sender_status::org(app, &org))
+    views::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &views::org(app, &org))
 }
 
 pub(super) async fn delete(app: &App, _by: Operator, id: &str) -> Answer {
@@ -89,7 +84,7 @@ pub(super) async fn pause(app: &App, _by: Operator, request: &Request, id: &str)
     let org = app.outbox.change_org(&org.id, OrgChange::Pause(senders, pause), By::Admin).await?;
     // The reason is on the trail: what a person writes may hold a number.
     tracing::info!(org = %org.id, senders = which, "sending is paused by a person, until it is resumed: `twotick org resume {}`", org.id);
-    views::json(StatusCode::OK, &sender_status::org(app, &org))
+    views::json(StatusCode::OK, &views::org(app, &org))
 }
 
 /// Sends again.
@@ -99,7 +94,7 @@ pub(super) async fn resume(app: &App, _by: Operator, request: &Request, id: &str
     let which = named(&senders);
     let org = app.outbox.change_org(&org.id, OrgChange::Resume(senders, PausedBy::Operator), By::Admin).await?;
     tracing::info!(org = %org.id, senders = which, "sending is resumed by a person");
-    views::json(StatusCode::OK, &sender_status::org(app, &org))
+    views::json(StatusCode::OK, &views::org(app, &org))
 }
 
 /// What WhatsApp says of one sender, named by `?sender=`; changes nothing.
@@ -111,14 +106,14 @@ pub(super) async fn check(app: &App, _by: Operator, request: &Request, id: &str)
     let sender = org.sender(sender).ok_or_else(|| Problem::not_found("sender"))?;
     let report = crate::checks::senders::check(app.graph.clone(), &org, sender).await;
     let report = report.map_err(|error| Problem::unavailable(error.to_string()))?;
-    views::json(StatusCode::OK, &json!(report))
+    views::json(StatusCode::OK, &report)
 }
 
 /// How WhatsApp is reached from here, by the settings that are in force here; changes nothing.
 pub(super) async fn look(app: &App, _by: Operator) -> Answer {
     let mut report = crate::checks::Report::default();
     crate::checks::senders::reach(app.graph.clone(), &mut report).await;
-    views::json(StatusCode::OK, &json!({"baseUrl": app.graph.base_url, "report": report}))
+    views::json(StatusCode::OK, &Reach { base_url: app.graph.base_url.clone(), report })
 }
 
 /// Sends or cancels what is held since the store was restored from a backup, a bounded number of messages: to be asked again
@@ -132,7 +127,7 @@ pub(super) async fn release(app: &App, _by: Operator, request: &Request, id: &st
     let errors = fields.finish();
     let (Some(wish), true) = (wish, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
     let released = app.outbox.release_held(&org.id, wish, By::Admin).await?;
-    views::json(StatusCode::OK, &json!({"messages": released.messages, "isAll": released.is_all}))
+    views::json(StatusCode::OK, &HeldReleased { messages: released.messages, is_all: released.is_all })
 }
 
 pub(super) fn actors(app: &App, _by: Operator, request: &Request) -> Answer {
@@ -144,16 +139,13 @@ pub(super) fn actors(app: &App, _by: Operator, request: &Request) -> Answer {
         response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
         return Ok(response);
     }
-    views::json(StatusCode::OK, &json!({"generatedAt": app.outbox.clock().now().to_string(), "root": root}))
+    views::json(StatusCode::OK, &Tree { generated_at: app.outbox.clock().now().to_string(), root })
 }
 
 /// Who tried what does not open.
 pub(super) fn tries(app: &App, _by: Operator) -> Answer {
     let now = app.outbox.clock().now();
-    views::json(
-        StatusCode::OK,
-        &json!({"keys": app.auth_throttle.view(now), "webhooks": app.webhook_throttle.view(now)}),
-    )
+    views::json(StatusCode::OK, &Tries { keys: app.auth_throttle.view(now), webhooks: app.webhook_throttle.view(now) })
 }
 
 pub(super) fn no_content() -> Response<Vec<u8>> {

@@ -3,10 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use domain::receipt::Reported;
+use api::{Consent, ConsentHistory, Erasing, Export, ParkedReceipt, Whole, Word};
 use domain::{MessageId, OrgNo, spelling};
 use http::StatusCode;
-use serde_json::{Value, json};
 use store::search::PAGE_BYTES;
 use store::{KnownNames, Store, StoreError};
 use tokio::time::timeout;
@@ -17,7 +16,6 @@ use super::trail::timeline_of;
 use crate::http::auth::Caller;
 use crate::http::query::Paging;
 use crate::http::request::Request;
-use crate::http::views::{ConsentHistory, Export, Whole};
 use crate::http::{Answer, App, views};
 
 /// Statements of consent in an export, all of them: nobody says more.
@@ -28,16 +26,10 @@ const ERASED_WITHIN: Duration = Duration::from_secs(3);
 pub(super) async fn erase(app: &App, caller: Caller, name: &str) -> Answer {
     let name = recipient(name)?;
     match timeout(ERASED_WITHIN, app.outbox.erase(&caller.org, name, caller.by)).await {
-        Ok(erased) => {
-            let mut view = views::erased(&erased?);
-            if let Some(view) = view.as_object_mut() {
-                view.insert("status".into(), "ERASED".into());
-            }
-            views::json(StatusCode::OK, &view)
-        }
+        Ok(erased) => views::json(StatusCode::OK, &Erasing::Erased(views::erased(&erased?))),
         Err(_) => {
             let detail = "a send to this recipient is under way, or there is much to erase; ask again to see it done";
-            let mut response = views::json(StatusCode::ACCEPTED, &json!({"status": "ERASING", "detail": detail}))?;
+            let mut response = views::json(StatusCode::ACCEPTED, &Erasing::Erasing { detail: Word::Borrowed(detail) })?;
             response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));
             Ok(response)
         }
@@ -151,24 +143,23 @@ fn consents(store: &Store, no: OrgNo, known: &KnownNames) -> Result<Vec<ConsentH
         let mut history = store.statements(no, name, None, STATEMENTS_MAX)?.items;
         history.retain(|(_, said)| until.is_none_or(|until| said.at <= until));
         // What holds there now may be another's word.
-        let known = if until.is_none() { views::consent(&known) } else { json!({ "recipient": name }) };
+        let known = if until.is_none() { views::consent(&known) } else { gave_up(name) };
         let history = history.iter().map(|(record, said)| views::statement(*record, said)).collect();
-        found.push(ConsentHistory { known, history });
+        found.push(ConsentHistory { known, next_cursor: None, history });
     }
     Ok(found)
 }
 
+/// Of a name that was given up only the name.
+fn gave_up(name: &str) -> Consent {
+    Consent { id: None, recipient: Some(name.to_owned()), transactional: None, marketing: None }
+}
+
 /// Receipts that wait for a message of theirs.
-fn parked(store: &Store, no: OrgNo, known: &KnownNames) -> Result<Vec<Value>, StoreError> {
+fn parked(store: &Store, no: OrgNo, known: &KnownNames) -> Result<Vec<ParkedReceipt>, StoreError> {
     let parked = store.parked(no)?.into_iter().map(|parked| parked.reported);
     Ok(parked
         .filter(|reported| whatsapp::wamid::concerns(reported, &known.names, &known.former))
-        .map(|Reported { receipt, .. }| {
-            json!({
-                "providerMessageId": receipt.provider_id.as_str(),
-                "status": receipt.kind.as_str().to_uppercase(),
-                "reportedAt": receipt.at.to_string(),
-            })
-        })
+        .map(|reported| views::parked_receipt(&reported.receipt))
         .collect())
 }

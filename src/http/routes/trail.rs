@@ -1,9 +1,9 @@
 //! What happened: the timeline of a message, the activity of a dossier, the audit trail.
 
+use api::{Activity, Listing};
 use domain::audit::Subject;
 use domain::{OrgNo, State};
 use http::StatusCode;
-use serde_json::{Value, json};
 use store::search::AuditFilter;
 use store::{Store, StoreError};
 
@@ -21,7 +21,7 @@ pub(super) fn timeline(app: &App, caller: Caller, text: &str) -> Answer {
 }
 
 /// What happened to a message, oldest first.
-pub(super) fn timeline_of(store: &Store, no: OrgNo, state: &State) -> Result<Vec<Value>, StoreError> {
+pub(super) fn timeline_of(store: &Store, no: OrgNo, state: &State) -> Result<Vec<Activity>, StoreError> {
     Ok(store.trail(no, state)?.iter().map(views::activity).collect())
 }
 
@@ -29,8 +29,8 @@ pub(super) async fn activities(app: &App, request: &Request, caller: Caller) -> 
     let (dossier, Paging { limit, cursor }) = request.query.activities()?;
     let (store, no) = (app.outbox.store().clone(), caller.org.no);
     let page = app.room.read(no, move || store.activities(no, &dossier, cursor, limit)).await?;
-    let items: Vec<_> = page.items.iter().map(|(_, entry)| views::activity(entry)).collect();
-    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
+    let items = page.items.iter().map(|(_, entry)| views::activity(entry)).collect();
+    views::json(StatusCode::OK, &Listing { items, next_cursor: page.next.map(|seq| seq.to_string()) })
 }
 
 pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answer {
@@ -55,6 +55,6 @@ pub(super) async fn audit(app: &App, request: &Request, caller: Caller) -> Answe
         store.audit(no, &AuditFilter { subject, action }, cursor, limit)
     };
     let page = app.room.read(no, read).await?;
-    let items: Vec<_> = page.items.iter().map(|(seq, entry)| views::event(&caller.org.id, *seq, entry)).collect();
-    views::json(StatusCode::OK, &json!({"items": items, "nextCursor": page.next.map(|seq| seq.to_string())}))
+    let items = page.items.iter().map(|(seq, entry)| views::event(&caller.org.id, *seq, entry)).collect();
+    views::json(StatusCode::OK, &Listing { items, next_cursor: page.next.map(|seq| seq.to_string()) })
 }

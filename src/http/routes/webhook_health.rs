@@ -1,19 +1,20 @@
 //! The health of a sender's webhooks: counted and logged when a webhook comes, and shown on the sender that it is about.
 
-use actors::{Count, WebhookHealth};
+use actors::{Count, WebhookFault, WebhookHealth};
 use domain::notice::Notice;
 use domain::{OrgId, PhoneNumberId, Timestamp};
-use serde_json::{Value, json};
+
+use crate::http::views;
 
 /// A webhook of a sender was proven.
-pub(crate) fn proven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
+pub(super) fn proven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
     if health.proven(sender, now) {
         tracing::info!(%org, %sender, "webhooks of this sender are heard again");
     }
 }
 
 /// A webhook named a sender, and no secret of its fits the signature. A phone number id is no personal number.
-pub(crate) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
+pub(super) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) {
     if !health.unproven(sender, now) {
         return;
     }
@@ -30,7 +31,7 @@ pub(crate) fn unproven(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumber
 }
 
 /// Something was told of a sender that changes no message.
-pub(crate) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, notice: &Notice, now: Timestamp) {
+pub(super) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, notice: &Notice, now: Timestamp) {
     if !health.notice(sender, notice, now) {
         return;
     }
@@ -44,22 +45,23 @@ pub(crate) fn noticed(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberI
 }
 
 /// The health of one sender's webhooks, as the admin sees it.
-pub(crate) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> Value {
+pub(crate) fn view(health: &WebhookHealth, org: &OrgId, sender: &PhoneNumberId, now: Timestamp) -> api::WebhookHealth {
     let of_sender = health.of(sender);
     let fault = of_sender.fault(now);
-    let count = |of: &Count| json!({"count": of.count, "lastAt": of.last_at.map(|at| at.to_string())});
-    let notice = |(notice, of): (&Notice, &Count)| {
-        json!({
-            "item": notice.item, "word": notice.word, "errorCode": notice.code.map(|code| code.to_string()),
-            "count": of.count, "lastAt": of.last_at.map(|at| at.to_string()),
-        })
+    let count = |of: &Count| api::Count { count: of.count, last_at: views::time(of.last_at) };
+    let notice = |(notice, of): (&Notice, &Count)| api::NoticeCount {
+        item: notice.item.clone(),
+        word: notice.word.clone(),
+        error_code: notice.code.map(|code| code.to_string()),
+        count: of.count,
+        last_at: views::time(of.last_at),
     };
-    json!({
-        "proven": count(&of_sender.webhooks),
-        "unproven": count(&of_sender.unproven),
-        "unansweredSince": of_sender.unanswered_since.map(|at| at.to_string()),
-        "fault": fault.map(|fault| fault.detail()),
-        "remedy": fault.map(|fault| fault.remedy(org, sender)),
-        "notices": of_sender.notices.iter().map(notice).collect::<Vec<_>>(),
-    })
+    api::WebhookHealth {
+        proven: count(&of_sender.webhooks),
+        unproven: count(&of_sender.unproven),
+        unanswered_since: views::time(of_sender.unanswered_since),
+        fault: fault.as_ref().map(WebhookFault::detail),
+        remedy: fault.as_ref().map(|fault| fault.remedy(org, sender)),
+        notices: of_sender.notices.iter().map(notice).collect(),
+    }
 }

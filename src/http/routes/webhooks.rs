@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use actors::{Arrival, Clock, Directory, News, TemplateStatus};
+use api::{State, Word};
 use domain::gate::TemplateKey;
 use domain::notice::Notice;
 use domain::org::{Org, Sender};
@@ -99,7 +100,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
         // Meta would repeat it for days, and it would be no better.
         Err(error) => {
             tracing::warn!(%error, "a signed webhook is not of Meta's shape; nothing is read from it");
-            return views::json(StatusCode::OK, &serde_json::json!({"status": "ignored"}));
+            return views::json(StatusCode::OK, &State { status: Word::Borrowed("ignored") });
         }
     };
     let named = named(app, &meant, &notification);
@@ -143,7 +144,7 @@ pub(super) async fn receive(app: &App, request: &Request, path: Option<&str>) ->
         tracing::info!(skipped, strangers, "a webhook held items that could not be read or concern no sender of ours");
     }
     try_join_all(by_org.into_iter().map(|(org, news)| app.outbox.webhook(org, news))).await?;
-    views::json(StatusCode::OK, &serde_json::json!({"status": "recorded"}))
+    views::json(StatusCode::OK, &State { status: Word::Borrowed("recorded") })
 }
 
 fn arrived(clock: &Clock, sender: &Sender, item: InboundItem, now: Timestamp) -> Arrival {
