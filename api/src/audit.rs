@@ -223,8 +223,8 @@ pub enum Details {
     Consent {
         /// `GRANTED` or `REVOKED`.
         status: Word,
-        /// The category that it covers.
-        category: Word,
+        /// The category that it covers; `null` for both.
+        category: Option<Word>,
     },
     /// Consent does not let a message go.
     Blocked {

@@ -40,8 +40,8 @@ pub struct Statement {
     pub record: String,
     /// `GRANTED` or `REVOKED`.
     pub status: Word,
-    /// The category that it covers, or `BOTH`.
-    pub category: Word,
+    /// The category that it covers; `null` for both.
+    pub category: Option<Word>,
     /// When it was said.
     pub at: String,
     /// When it was recorded.

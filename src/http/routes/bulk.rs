@@ -8,6 +8,7 @@ use domain::state::Status;
 use domain::{FailureCode, Message, MessageId, PhoneNumberId, State, Timestamp};
 use futures_util::future::join_all;
 use http::StatusCode;
+use serde_json::Value;
 use store::search::MessageFilter;
 
 use crate::http::auth::Caller;

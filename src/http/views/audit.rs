@@ -127,7 +127,7 @@ fn details(entry: &Entry) -> Details {
         Fact::Repaired { keys } => Details::Repaired { keys: *keys },
         Fact::Received { kind } => Details::Received { kind: kind.clone() },
         Fact::Consent { choice, covers } => {
-            Details::Consent { status: Word::Borrowed(choice.as_str()), category: Word::Borrowed(covers.as_str()) }
+            Details::Consent { status: Word::Borrowed(choice.as_str()), category: covers.as_str().map(Word::Borrowed) }
         }
         Fact::Blocked(refusal) => Details::Blocked {
             // A request that was refused has no message to end.

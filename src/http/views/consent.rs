@@ -40,7 +40,7 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> api::Statement {
     api::Statement {
         record: record.to_string(),
         status: Word::Borrowed(statement.choice.as_str()),
-        category: Word::Borrowed(statement.covers.as_str()),
+        category: statement.covers.as_str().map(Word::Borrowed),
         at: statement.at.to_string(),
         recorded_at: statement.recorded_at.to_string(),
         actor: actor(&statement.by),
