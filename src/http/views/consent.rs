@@ -29,13 +29,11 @@ fn standing(standing: &Standing) -> api::Standing {
 
 /// Something that a recipient said. `record` is its id, and the seq of its audit event.
 pub(crate) fn statement(record: Seq, statement: &Statement) -> api::Statement {
-    let evidence = match &statement.source {
-        Source::Api { evidence, .. } => evidence.as_deref().and_then(as_written),
-        source => evidence(source, statement).and_then(|evidence| to_raw_value(&evidence).ok()),
-    };
-    let named = match &statement.source {
-        Source::Api { name, .. } => name.as_deref(),
-        Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } | Source::Linked { .. } => None,
+    let (named, evidence) = match &statement.source {
+        Source::Api { name, evidence } => (name.as_deref(), evidence.as_deref().and_then(as_written)),
+        Source::Word { .. } | Source::Preference { .. } | Source::OptOut { .. } | Source::Linked { .. } => {
+            (None, evidence(statement).and_then(|evidence| to_raw_value(&evidence).ok()))
+        }
     };
     api::Statement {
         record: record.to_string(),
@@ -50,8 +48,8 @@ pub(crate) fn statement(record: Seq, statement: &Statement) -> api::Statement {
 }
 
 /// What twotick itself knows to show it, unless that was erased.
-fn evidence(source: &Source, statement: &Statement) -> Option<Evidence> {
-    match source {
+fn evidence(statement: &Statement) -> Option<Evidence> {
+    match &statement.source {
         Source::Api { .. }
         | Source::Word { inbound: MessageId::ERASED }
         | Source::OptOut { attempt: AttemptRef { message: MessageId::ERASED, .. } }
