@@ -100,7 +100,7 @@ pub(crate) fn thousands(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn large_numbers_are_grouped_and_small_ones_keep_their_digits() {

@@ -203,7 +203,7 @@ fn number(recipient: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn a_request_has_a_payload_of_300_bytes_and_a_recipient_that_tells_its_number() {
